@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Linear and logistic regression with elastic net, by coordinate descent on standardised features
+// (Friedman, Hastie and Tibshirani, 2010). Missing values take the training mean; categories become
+// one coefficient each.
+#ifndef TP_LINEAR_H
+#define TP_LINEAR_H
+
+#include "learn/tp_learn.h"
+
+typedef struct tp_linear_options {
+    tp_objective objective; // BINARY, MULTICLASS, SQUARED, POISSON
+    uint32_t class_count;
+    double alpha;           // strength of the penalty; 1e-4
+    double l1_ratio;        // 0 ridge … 1 lasso; 0.15
+    uint32_t max_iterations; // 1000
+    double tolerance;       // 1e-6
+} tp_linear_options;
+
+void tp_linear_options_init(tp_linear_options *options, tp_objective objective);
+
+tapeout_status tp_linear_train(const tp_env *env, const tp_learn_data *train,
+                               const tp_linear_options *options, tp_linear **ret_linear,
+                               tapeout_error *err);
+void tp_linear_free(tp_linear *linear);
+void tp_linear_write(const tp_linear *linear, tp_buffer *ret_bytes);
+tapeout_status tp_linear_read(const tp_env *env, tp_str bytes, const tp_learn_feature *features,
+                              uint32_t feature_count, tp_linear **ret_linear, tapeout_error *err);
+
+// Margins [K][row_count].
+void tp_linear_margins(const tp_linear *linear, const double *const *columns, uint32_t row_count,
+                       double *ret_margin);
+
+#endif

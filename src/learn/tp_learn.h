@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every learner shares: the data it sees, the task, and the model as the rest of the program
+// uses it. gbt/ and linear/ never include each other; they meet here.
+//
+// Legend: R rows, F features, K outputs of the raw model (1, or the number of classes), T trees.
+#ifndef TP_LEARN_H
+#define TP_LEARN_H
+
+#include "base/tp_buffer.h"
+#include "base/tp_env.h"
+
+// X(name, value, word in specs and reports)
+#define TP_TASK_MAP(X)                                                                             \
+    X(BINARY, 0, "binary")                                                                         \
+    X(MULTICLASS, 1, "multiclass")                                                                 \
+    X(REGRESSION, 2, "regression")                                                                 \
+    X(QUANTILE, 3, "quantile")                                                                     \
+    X(COUNT, 4, "count")
+
+typedef enum tp_task {
+#define TP_TASK_ENUM(name, value, word) TP_TASK_##name = (value),
+    TP_TASK_MAP(TP_TASK_ENUM)
+#undef TP_TASK_ENUM
+} tp_task;
+
+// X(name, value, word). Binary and multiclass follow from the task; regression chooses.
+#define TP_OBJECTIVE_MAP(X)                                                                        \
+    X(BINARY, 0, "binary")                                                                         \
+    X(MULTICLASS, 1, "multiclass")                                                                 \
+    X(SQUARED, 2, "squared")                                                                       \
+    X(ABSOLUTE, 3, "absolute")                                                                     \
+    X(HUBER, 4, "huber")                                                                           \
+    X(QUANTILE, 5, "quantile")                                                                     \
+    X(POISSON, 6, "poisson")                                                                       \
+    X(TWEEDIE, 7, "tweedie")
+
+typedef enum tp_objective {
+#define TP_OBJECTIVE_ENUM(name, value, word) TP_OBJECTIVE_##name = (value),
+    TP_OBJECTIVE_MAP(TP_OBJECTIVE_ENUM)
+#undef TP_OBJECTIVE_ENUM
+} tp_objective;
+
+typedef struct tp_learn_feature {
+    tp_str name;
+    bool is_category;        // values are codes 0 … category_count-1
+    uint32_t category_count;
+    int8_t monotone;         // -1, 0, +1
+} tp_learn_feature;
+
+// Training or validation rows. The matrix is never held: `read` gives a run of one feature, NaN for
+// missing, on any worker at once (worker indexes are the pool's). `target` is the class index for
+// classification.
+typedef struct tp_learn_data {
+    uint64_t row_count;
+    uint32_t feature_count;
+    const tp_learn_feature *features; // [F]
+    const double *target;             // [R]
+    const double *weight;             // [R], >= 0, or NULL for 1
+    tapeout_status (*read)(void *user, size_t worker, uint32_t feature, uint64_t row_begin,
+                           uint32_t row_count, double *ret_values, tapeout_error *err);
+    void *user;
+    uint32_t block_rows; // most rows a single `read` may ask for
+} tp_learn_data;
+
+// -- the model as others use it ------------------------------------------------------------------
+typedef enum tp_learner_kind { TP_LEARNER_GBT = 0, TP_LEARNER_LINEAR = 1 } tp_learner_kind;
+
+typedef struct tp_gbt tp_gbt;
+typedef struct tp_linear tp_linear;
+
+// A fitted model: raw learner, link, calibration, decision. @thread immutable.
+typedef struct tp_model tp_model;
+
+typedef struct tp_calibration {
+    uint32_t method; // 0 none, 1 Platt, 2 isotonic
+    double platt_a;  // probability = logistic(a · margin + b)
+    double platt_b;
+    uint32_t point_count; // isotonic: piecewise constant between points, ends held
+    double *points;       // [point_count] margins, ascending
+    double *values;       // [point_count] probabilities, ascending
+} tp_calibration;
+
+typedef struct tp_model_parts {
+    tp_task task;
+    tp_objective objective;
+    uint32_t class_count; // 2 for binary, 0 for regression
+    tp_learner_kind kind;
+    tp_gbt *gbt;       // one of the two; taken over
+    tp_linear *linear;
+    tp_calibration calibration; // arrays taken over
+    double threshold;           // binary: positive when probability >= threshold
+} tp_model_parts;
+
+// Takes everything in `parts` over, also on failure.
+tapeout_status tp_model_new(const tp_env *env, const tp_model_parts *parts, tp_model **ret_model,
+                            tapeout_error *err);
+void tp_model_free(tp_model *model);
+const tp_model_parts *tp_model_view(const tp_model *model);
+
+// Serialised form (docs/formats/bundle.md) and the way back, fully validated against the features:
+// a child, feature or category out of range is E_CORRUPT.
+void tp_model_write(const tp_model *model, tp_buffer *ret_bytes);
+tapeout_status tp_model_read(const tp_env *env, tp_str bytes, const tp_learn_feature *features,
+                             uint32_t feature_count, tp_model **ret_model, tapeout_error *err);
+
+// Scratch for predicting, one a thread, reused.
+typedef struct tp_predictor tp_predictor;
+tapeout_status tp_predictor_new(const tp_env *env, const tp_model *model, uint32_t max_rows,
+                                tp_predictor **ret_predictor, tapeout_error *err);
+void tp_predictor_free(tp_predictor *predictor);
+
+// Results of a block. Any pointer may be NULL. `probability` is [R] for binary (of the positive
+// class), [K][R] (class-major) for multiclass, unused otherwise. `prediction` is the class index or
+// the value on the target's scale (Poisson and Tweedie: exp of the margin).
+typedef struct tp_prediction {
+    double *margin;      // [K][R]
+    double *probability; // see above
+    double *prediction;  // [R]
+} tp_prediction;
+
+// `columns` [F] pointers to [row_count] feature values; row_count at most max_rows. Every row is
+// computed by itself: the same bits alone or in any batch. No allocation.
+void tp_predict(tp_predictor *predictor, const double *const *columns, uint32_t row_count,
+                const tp_prediction *ret_prediction);
+
+// Exact Shapley values of the margin with respect to groups of features. `group_sets` [F] lists for
+// each feature the groups (raw columns) it depends on: it counts as known when all of them are.
+// ret_values [K][G][R] plus ret_base [K]: base + sum over groups = margin.
+typedef struct tp_explain_groups {
+    uint32_t group_count; // G
+    const uint32_t *const *feature_groups; // [F] lists
+    const uint32_t *feature_group_counts;  // [F]
+} tp_explain_groups;
+
+tapeout_status tp_model_explain(const tp_env *env, const tp_model *model,
+                                const tp_explain_groups *groups, const double *const *columns,
+                                uint32_t row_count, double *ret_values, double *ret_base,
+                                tapeout_error *err);
+
+const char *tp_task_name(tp_task task);
+const char *tp_objective_name(tp_objective objective);
+bool tp_task_from_name(tp_str name, tp_task *ret_task);
+bool tp_objective_from_name(tp_str name, tp_objective *ret_objective);
+
+#endif
