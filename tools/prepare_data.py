@@ -69,7 +69,8 @@ def digits():
 def main():
     DATA.mkdir(parents=True, exist_ok=True)
     flights()
-    counts = {"diamonds": (diamonds(), 53940), "adult": (adult(), 32561), "digits": (digits(), 1797)}
+    counts = {"diamonds": (diamonds(), 53940), "adult": (adult(), 32561),
+              "digits": (digits(), 1797)}
     for name, (got, want) in counts.items():
         if got != want:
             sys.exit(f"setup: error: {name}.csv has {got} rows, {want} were expected")
