@@ -245,7 +245,8 @@ def check_names(files):
 def check_banned(files):
     """Functions that no source file calls."""
     for name, text in files.items():
-        if not is_c(name) or not name.startswith(("src/", "include/")):
+        if (not is_c(name) or not name.startswith(("src/", "include/"))
+                or name == "src/base/banned.h"):
             continue
         words = set(BANNED)
         if module_of(name) not in ("cli", "serve"):

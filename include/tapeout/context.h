@@ -17,8 +17,8 @@ extern "C" {
 typedef struct tapeout_context tapeout_context;
 
 // Where memory comes from. `alloc` returns NULL when there is none; `resize` may move the block and
-// leaves it as it is when it fails; `free` accepts NULL. All three must be callable from any thread.
-// Blocks are aligned for every scalar type.
+// leaves it as it is when it fails; `free` accepts NULL. All three must be callable from any
+// thread. Blocks are aligned for every scalar type.
 typedef struct tapeout_allocator {
     void *(*alloc)(void *user, size_t size_bytes);
     void *(*resize)(void *user, void *block, size_t old_size_bytes, size_t new_size_bytes);

@@ -17,6 +17,7 @@ typedef struct tp_arena {
     size_t used_bytes;      // in the newest block
     size_t total_bytes;     // over all blocks
     size_t max_bytes;       // E_LIMIT beyond
+    tapeout_status status;  // the last failure: E_NOMEM or E_LIMIT
 } tp_arena;
 
 void tp_arena_init(tp_arena *arena, const tapeout_allocator *alloc, size_t max_bytes);
@@ -31,5 +32,9 @@ void *tp_arena_array(tp_arena *arena, size_t count, size_t item_size);
 
 // A copy with a NUL behind it; `data` is NULL when there is no memory.
 tp_str tp_arena_str(tp_arena *arena, tp_str text);
+
+// For whoever got NULL: E_NOMEM, or E_LIMIT with a message that names `what`; OK where nothing
+// has failed since the arena was made or cleared.
+tapeout_status tp_arena_check(const tp_arena *arena, const char *what, tapeout_error *err);
 
 #endif

@@ -42,8 +42,8 @@ tp_str tp_buffer_view(const tp_buffer *buffer); // until the next append
 // OK, or the first failure with a message that names `what`.
 tapeout_status tp_buffer_check(const tp_buffer *buffer, const char *what, tapeout_error *err);
 
-// Moves the bytes out: the caller owns `*ret_data` of `*ret_capacity` bytes allocated; the buffer is
-// empty afterwards.
+// Moves the bytes out: the caller owns `*ret_data` of `*ret_capacity` bytes allocated; the buffer
+// is empty afterwards.
 void tp_buffer_take(tp_buffer *buffer, char **ret_data, size_t *ret_size, size_t *ret_capacity);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Two clocks: one that never goes back, for durations and timeouts, and the calendar's, for records.
+// Two clocks: one that never goes back, for durations and timeouts, and the calendar's, for
+// records.
 #ifndef TP_CLOCK_H
 #define TP_CLOCK_H
 

@@ -22,7 +22,7 @@ void tp_cursor_init(tp_cursor *cursor, const void *data, size_t size);
 size_t tp_cursor_left(const tp_cursor *cursor);
 bool tp_cursor_has(const tp_cursor *cursor, size_t size);
 
-uint8_t tp_cursor_u8(tp_cursor *cursor);   // zero on failure, as are the others
+uint8_t tp_cursor_u8(tp_cursor *cursor); // zero on failure, as are the others
 uint16_t tp_cursor_u16(tp_cursor *cursor);
 uint32_t tp_cursor_u32(tp_cursor *cursor);
 uint64_t tp_cursor_u64(tp_cursor *cursor);

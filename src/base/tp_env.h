@@ -12,8 +12,8 @@
 
 typedef struct tp_env {
     const tapeout_allocator *alloc;
-    tp_pool *pool;             // NULL: everything inline
-    atomic_bool *cancelled;    // NULL: cannot be cancelled
+    tp_pool *pool;                // NULL: everything inline
+    atomic_bool *cancelled;       // NULL: cannot be cancelled
     tapeout_progress_fn progress; // may be NULL
     void *progress_user;
 } tp_env;

@@ -20,7 +20,8 @@ tapeout_status tp_fail(tapeout_error *err, tapeout_status status, const char *fo
 tapeout_status tp_fail_at(tapeout_error *err, tapeout_status status, uint64_t offset,
                           const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-// E_IO, E_FULL, E_NOT_FOUND or E_DENIED by `error_number`, with "what: the system's own words".
+// E_FULL, E_NOT_FOUND, E_DENIED, E_EXISTS, E_BUSY, E_NOMEM, E_INVALID (a directory, a name too
+// long) or else E_IO by `error_number`, with "what: the system's own words".
 tapeout_status tp_fail_errno(tapeout_error *err, int error_number, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

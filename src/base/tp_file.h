@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files: mapping one read-only, reading a small one, writing one so that it is either there whole or
-// not at all. What is specific to an operating system stays here.
+// Files: mapping one read-only, reading a small one, writing one so that it is either there whole
+// or not at all. What is specific to an operating system stays here.
 #ifndef TP_FILE_H
 #define TP_FILE_H
 
@@ -42,10 +42,14 @@ tapeout_status tp_writer_write(tp_writer *writer, const void *data, size_t size,
 tapeout_status tp_writer_patch(tp_writer *writer, uint64_t offset, const void *data, size_t size,
                                tapeout_error *err);
 uint64_t tp_writer_position(const tp_writer *writer);
-tapeout_status tp_writer_commit(tp_writer **writer, tapeout_error *err); // nulls it, also on failure
-void tp_writer_abort(tp_writer **writer);                               // accepts NULL; nulls it
+tapeout_status tp_writer_commit(tp_writer **writer,
+                                tapeout_error *err); // nulls it, also on failure
+void tp_writer_abort(tp_writer **writer);            // accepts NULL; nulls it
 
 tapeout_status tp_directory_make(const char *path, tapeout_error *err); // parents too
+
+// Syncs the directory that holds `path`, so that its entry survives a power cut.
+tapeout_status tp_directory_sync(const char *path, tapeout_error *err);
 bool tp_path_exists(const char *path);
 
 // `directory` and `name` joined; `name` alone where it is absolute or `directory` is empty.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A fixed set of threads that share a loop. Work is cut by the size of the data, never by the number
-// of threads, and whoever reduces does so in index order: the result does not depend on how many
-// threads there are. Nobody spins: an idle worker sleeps on a condition variable, so a busy
+// A fixed set of threads that share a loop. Work is cut by the size of the data, never by the
+// number of threads, and whoever reduces does so in index order: the result does not depend on how
+// many threads there are. Nobody spins: an idle worker sleeps on a condition variable, so a busy
 // neighbour costs its share and no more. The caller works too.
 //
 // @thread `synchronized`; loops may not nest on one pool (an inner call runs inline).
@@ -13,7 +13,8 @@
 
 typedef struct tp_pool tp_pool;
 
-// `thread_count` counts the caller: 1 makes no thread at all; 0 stands for the machine's processors.
+// `thread_count` counts the caller: 1 makes no thread at all; 0 stands for the machine's
+// processors.
 tapeout_status tp_pool_new(const tapeout_allocator *alloc, uint32_t thread_count,
                            tp_pool **ret_pool, tapeout_error *err);
 void tp_pool_free(tp_pool *pool);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Random numbers that come from (seed, stream, position) alone: no state to share, so any thread may
-// ask for the n-th number and gets the same bits. The mixing function is SplitMix64's finaliser
+// Random numbers that come from (seed, stream, position) alone: no state to share, so any thread
+// may ask for the n-th number and gets the same bits. The mixing function is SplitMix64's finaliser
 // (Steele, Lea and Flood, 2014) over a Weyl sequence; not for secrets.
 #ifndef TP_RANDOM_H
 #define TP_RANDOM_H

@@ -42,7 +42,7 @@ bool tp_utf8_check(tp_str text, size_t *ret_offset);
 uint64_t tp_str_hash(tp_str text);
 
 // Index of the candidate nearest to `name` by edit distance, or -1 where none is near (more than
-// max(2, size / 3) edits). For "unknown key; did you mean ...?".
+// max(2, size / 3) edits, or all its bytes). For "unknown key; did you mean ...?".
 int tp_str_nearest(tp_str name, const tp_str *candidates, size_t count);
 
 #endif

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The test harness. A test file lists its cases in one table and calls TEST_MAIN; each case runs in
-// its own process with a timeout, so one that crashes or hangs takes no other with it. Output is one
-// line a case ("ok name", "not ok name", "skip name: why") and a last line of counts. Assertions
-// print both sides, stay in with NDEBUG, and end the case.
+// its own process with a timeout, so one that crashes or hangs takes no other with it. Output is
+// one line a case ("ok name", "not ok name", "skip name: why") and a last line of counts.
+// Assertions print both sides, stay in with NDEBUG, and end the case.
 //
 //   static void test_adds(void) { ASSERT_EQ_INT(add(1, 2), 3); }
 //   TEST_MAIN(TEST(test_adds), TEST(test_other))
@@ -14,6 +14,7 @@
 #define TEST_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <tapeout/context.h>
@@ -24,8 +25,14 @@ typedef struct test_case {
     int timeout_s; // 0: 60 seconds
 } test_case;
 
-#define TEST(function) {#function, function, 0}
-#define TEST_SLOW(function, seconds) {#function, function, seconds}
+#define TEST(function)                                                                             \
+    {                                                                                              \
+#function, function, 0                                                                     \
+    }
+#define TEST_SLOW(function, seconds)                                                               \
+    {                                                                                              \
+#function, function, seconds                                                               \
+    }
 #define TEST_MAIN(...)                                                                             \
     int main(int argc, char **argv)                                                                \
     {                                                                                              \
@@ -46,8 +53,11 @@ void test_assert_uint(const char *file, int line, const char *text, uint64_t got
 void test_assert_f64(const char *file, int line, const char *text, double got, double want);
 void test_assert_str(const char *file, int line, const char *text, const char *got,
                      const char *want);
-void test_assert_bytes(const char *file, int line, const void *got, size_t got_size,
-                       const void *want, size_t want_size);
+typedef struct test_bytes {
+    const void *data;
+    size_t size;
+} test_bytes;
+void test_assert_bytes(const char *file, int line, test_bytes got, test_bytes want);
 void test_assert_status(const char *file, int line, tapeout_status got, tapeout_status want,
                         const tapeout_error *err);
 
@@ -64,7 +74,8 @@ void test_assert_status(const char *file, int line, tapeout_status got, tapeout_
 #define ASSERT_EQ_F64(got, want) test_assert_f64(__FILE__, __LINE__, #got, (got), (want))
 #define ASSERT_EQ_STR(got, want) test_assert_str(__FILE__, __LINE__, #got, (got), (want))
 #define ASSERT_EQ_BYTES(got, got_size, want, want_size)                                            \
-    test_assert_bytes(__FILE__, __LINE__, (got), (got_size), (want), (want_size))
+    test_assert_bytes(__FILE__, __LINE__, (test_bytes){(got), (got_size)},                         \
+                      (test_bytes){(want), (want_size)})
 #define ASSERT_OK(expr)                                                                            \
     do {                                                                                           \
         test_err = (tapeout_error){0};                                                             \
@@ -82,8 +93,8 @@ void test_assert_message(const char *file, int line, const tapeout_error *err, c
 // Pass `&test_err` as the error buffer inside ASSERT_OK and ASSERT_FAILS.
 extern tapeout_error test_err;
 
-// An allocator that fails the n-th allocation, once or for ever after, and counts what is live; sizes
-// given back are checked against sizes asked for.
+// An allocator that fails the n-th allocation, once or for ever after, and counts what is live;
+// sizes given back are checked against sizes asked for.
 typedef struct test_allocator {
     tapeout_allocator base; // pass &it.base
     size_t fail_at;         // 1-based; 0: never

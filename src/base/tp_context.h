@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What other modules may see of a context: the env that their calls take, and where things lie.
+// Everything is borrowed and lives as long as the context.
+#ifndef TP_CONTEXT_H
+#define TP_CONTEXT_H
+
+#include "base/tp_env.h"
+
+const tp_env *tp_context_env(const tapeout_context *context);
+
+// The home directory, which need not exist yet; never NULL. By the options, else TAPEOUT_HOME, else
+// tapeout in XDG_DATA_HOME, else .local/share/tapeout in HOME, else .tapeout where the process
+// runs.
+const char *tp_context_home(const tapeout_context *context);
+
+// The path of DuckDB's library where the options or TAPEOUT_DUCKDB name one; NULL: the usual
+// places.
+const char *tp_context_duckdb(const tapeout_context *context);
+
+#endif
