@@ -123,10 +123,16 @@ tapeout_status tp_csv_parse(const tp_env *env, tp_str text, const char *name,
                             const tp_csv_options *options, tapeout_table **ret_table,
                             tapeout_error *err);
 
-// One SELECT over files below `directory`, run by DuckDB (see sql.c for how it is locked down); CSV
-// files named in it follow `csv`. E_UNAVAILABLE without DuckDB. `library_path` may be NULL.
-tapeout_status tp_sql_query(const tp_env *env, const char *library_path, tp_str query,
-                            const char *directory, const tp_csv_options *csv,
+// How files are read. `duckdb_library` NULL: TAPEOUT_DUCKDB, else the usual places.
+typedef struct tp_read_options {
+    const char *duckdb_library;
+    const char *directory;     // of queries: what they name is relative to it and lies below it
+    const tp_csv_options *csv; // for every CSV file
+} tp_read_options;
+
+// One SELECT over files below `options->directory`, run by DuckDB (see sql.c for how it is locked
+// down); CSV files named in it follow `options->csv`. E_UNAVAILABLE without DuckDB.
+tapeout_status tp_sql_query(const tp_env *env, tp_str query, const tp_read_options *options,
                             tapeout_table **ret_table, tapeout_error *err);
 tapeout_status tp_parquet_read(const tp_env *env, const char *library_path, const char *path,
                                tapeout_table **ret_table, tapeout_error *err);
@@ -138,8 +144,7 @@ tapeout_status tp_sql_probe(const tapeout_allocator *alloc, const char *library_
                             char *ret_version, size_t version_size, tapeout_error *err);
 
 // CSV or Parquet by the end of the name; "-" is CSV on standard input.
-tapeout_status tp_table_read(const tp_env *env, const char *library_path, const char *path,
-                             const tp_csv_options *csv, tapeout_table **ret_table,
-                             tapeout_error *err);
+tapeout_status tp_table_read(const tp_env *env, const char *path, const tp_read_options *options,
+                             tapeout_table **ret_table, tapeout_error *err);
 
 #endif
