@@ -9,4 +9,7 @@
 #define TP_MAX_THREADS 256u
 #define TP_MAX_PATH_BYTES 4096u
 
+// -- table ---------------------------------------------------------------------------------------
+#define TP_MAX_TABLE_ROWS UINT32_MAX // row indexes are 32 bits wide
+
 #endif

@@ -33,8 +33,8 @@ typedef struct tp_sketch {
     tp_sketch_top top[TP_SKETCH_TOP];      // ties by first appearance
 } tp_sketch;
 
-// Over the rows chosen. Text views in the result borrow from the column's dictionary or, for numbers,
-// from `arena`.
+// Over the rows chosen. Text views in the result borrow from the column's dictionary or, for
+// numbers, from `arena`.
 tapeout_status tp_sketch_column(const tp_env *env, const tp_column *column, tp_rows rows,
                                 tp_arena *arena, tp_sketch *ret_sketch, tapeout_error *err);
 

@@ -6,7 +6,8 @@
 // one buffer of values. Strings are dictionary-encoded always: `codes` index a dictionary of the
 // column's distinct values in order of first appearance, so whatever works on a string is done once
 // a distinct value. Buffers are 64-byte aligned and padded by 64 readable bytes. A value under a
-// cleared validity bit is zero (code 0 for strings), never garbage.
+// cleared validity bit is zero (code 0 for strings), never garbage. A FLOAT64 column holds no NaN:
+// whoever fills one makes a NaN missing, so "missing" is said in one place only.
 //
 // Legend: R rows, C columns.
 #ifndef TP_TABLE_H
@@ -23,14 +24,15 @@ typedef struct tp_column {
     tapeout_type type;
     uint64_t row_count; // at most 2^32-1
     uint64_t null_count;
-    const uint8_t *validity; // [(R + 7) / 8], least significant bit first; NULL when null_count is 0
+    const uint8_t
+        *validity; // [(R + 7) / 8], least significant bit first; NULL when null_count is 0
     union {
         const void *data;
-        const uint8_t *bits;      // BOOL: bitmap as `validity`
-        const int64_t *i64;       // INT64, TIMESTAMP, TIMESTAMP_TZ (microseconds)
-        const double *f64;        // FLOAT64
-        const int32_t *days;      // DATE
-        const int32_t *codes;     // STRING: index into `dict`
+        const uint8_t *bits;  // BOOL: bitmap as `validity`
+        const int64_t *i64;   // INT64, TIMESTAMP, TIMESTAMP_TZ (microseconds)
+        const double *f64;    // FLOAT64
+        const int32_t *days;  // DATE
+        const int32_t *codes; // STRING: index into `dict`
     } values;
     const tp_dict *dict; // STRING only; may hold entries that no row uses
 } tp_column;
@@ -51,14 +53,15 @@ static inline bool tp_column_is_valid(const tp_column *column, uint64_t row)
 
 // A choice of rows of a table. `index` NULL: the rows 0 … count-1 in order.
 typedef struct tp_rows {
-    const uint32_t *index; // [count], each below the table's row count; order matters, repeats are fine
+    const uint32_t
+        *index; // [count], each below the table's row count; order matters, repeats are fine
     uint64_t count;
 } tp_rows;
 
 // The column of that name, or NULL.
 const tp_column *tp_table_find(const tapeout_table *table, tp_str name);
 
-void tp_table_ref(tapeout_table *table); // atomic
+void tp_table_ref(tapeout_table *table);   // atomic
 void tp_table_unref(tapeout_table *table); // frees with the last; accepts NULL
 
 // -- schema --------------------------------------------------------------------------------------
@@ -87,9 +90,12 @@ void tp_table_builder_free(tp_table_builder *builder);
 void tp_table_builder_clear(tp_table_builder *builder);
 tapeout_status tp_table_builder_null(tp_table_builder *builder, uint32_t column);
 tapeout_status tp_table_builder_bool(tp_table_builder *builder, uint32_t column, bool value);
+// For INT64, TIMESTAMP, TIMESTAMP_TZ and, converted, FLOAT64.
 tapeout_status tp_table_builder_i64(tp_table_builder *builder, uint32_t column, int64_t value);
+// NaN is missing.
 tapeout_status tp_table_builder_f64(tp_table_builder *builder, uint32_t column, double value);
 tapeout_status tp_table_builder_days(tp_table_builder *builder, uint32_t column, int32_t value);
+// UTF-8 that the caller has checked.
 tapeout_status tp_table_builder_str(tp_table_builder *builder, uint32_t column, tp_str value);
 // Parses text by the column's type (see tp_value.h); E_DATA where it is none.
 tapeout_status tp_table_builder_text(tp_table_builder *builder, uint32_t column, tp_str value,
@@ -104,10 +110,10 @@ tapeout_status tp_table_builder_take(tp_table_builder *builder, tapeout_table **
 
 // -- readers -------------------------------------------------------------------------------------
 typedef struct tp_csv_options {
-    char delimiter;         // 0: guessed from the first lines among , ; tab |
-    const tp_str *missing;  // [missing_count] the empty field is always missing, unless quoted
+    char delimiter;        // 0: guessed from the first lines among , ; tab |
+    const tp_str *missing; // [missing_count] the empty field is always missing, unless quoted
     size_t missing_count;
-    const tp_field *types;  // [type_count] overrides by name
+    const tp_field *types; // [type_count] overrides by name
     size_t type_count;
     const tp_schema *expect; // when not NULL: only these columns, with these types; others skipped;
                              // a column that the file lacks is all missing

@@ -29,10 +29,10 @@ size_t tp_print_timestamp(int64_t us, bool has_zone, char *ret_text);
 // Proleptic Gregorian calendar.
 typedef struct tp_date_parts {
     int32_t year;
-    int32_t month;        // 1 … 12
-    int32_t day;          // 1 … 31
-    int32_t day_of_year;  // 1 … 366
-    int32_t weekday;      // 0 Monday … 6 Sunday
+    int32_t month;       // 1 … 12
+    int32_t day;         // 1 … 31
+    int32_t day_of_year; // 1 … 366
+    int32_t weekday;     // 0 Monday … 6 Sunday
 } tp_date_parts;
 
 tp_date_parts tp_date_split(int64_t days);
