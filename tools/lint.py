@@ -171,7 +171,8 @@ def check_braces(files):
             ends_do = match.group(1) == "while" and after.startswith(";")
             chained = match.group(1) is None and re.match(r"if\b", after)
             if after and not after.startswith("{") and not ends_do and not chained:
-                yield name, line_of(plain, match.start()), f"{match.group(1) or 'else'} needs braces"
+                word = match.group(1) or "else"
+                yield name, line_of(plain, match.start()), f"{word} needs braces"
 
 
 def includes(files):
