@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#ifdef __x86_64__
+#include <mm_malloc.h> // part of <immintrin.h>; calls what is banned below
+#endif
 
 // The fortified header defines this one as a macro.
 #undef sprintf

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // exp, log and their kin, the same bits everywhere: written with +, -, ×, ÷ and integer operations
-// alone, compiled without contraction, so no C library and no processor can change a digit. All are
-// within 1 ulp or so of the true value; square roots and rounding come from the hardware, which
+// alone, compiled without contraction, so no C library and no processor can change a digit. Within
+// 1 ulp of the true value are exp, expm1, log, log1p, log2, pow and tanh, within 2.5 logistic and
+// erf, within 8 log-gamma; square roots and rounding come from the hardware, which
 // IEEE 754 defines to the last bit.
 //
 // Domain errors give NaN, overflow infinity, as in C; no exceptions, no errno.
