@@ -12,4 +12,9 @@
 // -- table ---------------------------------------------------------------------------------------
 #define TP_MAX_TABLE_ROWS UINT32_MAX // row indexes are 32 bits wide
 
+// -- table: SQL ----------------------------------------------------------------------------------
+#define TP_MAX_SQL_BYTES (1u << 20)         // of a query; people write a few thousand
+#define TP_MAX_SQL_FILES 64u                // that one query names
+#define TP_MAX_SQL_SCHEMA_BYTES (64u << 20) // of our CREATE TABLE: names and types of all columns
+
 #endif
