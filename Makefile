@@ -19,7 +19,7 @@ setup:
 demo: setup all
 	@examples/flights/demo.sh
 test torture: setup all $(BUILD)-asan/build.ninja
-	@tools/run-tests $(if $(filter torture,$@),--full) lint asan ref cli e2e
+	@tools/run-tests $(if $(filter torture,$@),--full) lint tools asan ref cli e2e
 asan fuzz-replay: $(BUILD)-asan/build.ninja
 	@tools/run-tests $@
 tsan: $(BUILD)-tsan/build.ninja
