@@ -268,7 +268,7 @@ size_t tp_print_date(int32_t days, char *ret_text)
 size_t tp_print_timestamp(int64_t us, bool has_zone, char *ret_text)
 {
     const int64_t days = us / us_per_day - (us % us_per_day < 0);
-    const int64_t time_us = us - days * us_per_day;
+    const int64_t time_us = us % us_per_day + (us % us_per_day < 0 ? us_per_day : 0);
     const int64_t seconds = time_us / us_per_second;
     size_t size = print_days(days, ret_text);
     ret_text[size++] = 'T';
