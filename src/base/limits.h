@@ -11,6 +11,21 @@
 
 // -- table ---------------------------------------------------------------------------------------
 #define TP_MAX_TABLE_ROWS UINT32_MAX // row indexes are 32 bits wide
+// -- json ----------------------------------------------------------------------------------------
+#define TP_MAX_JSON_DEPTH 512
+
+// -- bundle --------------------------------------------------------------------------------------
+#define TP_MAX_BUNDLE_SECTIONS 4096u
+#define TP_MAX_BUNDLE_MANIFEST_BYTES (64u << 20) // 40 GB of weights have 2.7 MB of chunk hashes
+#define TP_MAX_BUNDLE_SCHEMA_BYTES (64u << 20)
+#define TP_MAX_BUNDLE_STATE_BYTES (1u << 30)
+#define TP_MAX_BUNDLE_MODEL_BYTES (2u << 30)
+#define TP_MAX_MODEL_NAME_BYTES 128u
+#define TP_MAX_CLASSES 1000u
+#define TP_MAX_RAW_COLUMNS 100000u
+
+// -- pipeline ------------------------------------------------------------------------------------
+#define TP_MAX_SPEC_BYTES (1u << 20)
 
 // -- table: SQL ----------------------------------------------------------------------------------
 #define TP_MAX_SQL_BYTES (1u << 20)         // of a query; people write a few thousand

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The bundle: one file that holds a model whole. A fixed header, sections, and a manifest that names
-// every section with its place and the SHA-256 of each MiB of it, padding included; the header holds
-// the manifest's own hash. No byte of the file is uncovered, and the same content is the same file.
-// Every byte is described in docs/formats/bundle.md.
+// The bundle: one file that holds a model whole. A fixed header, sections, and a manifest that
+// names every section with its place and the SHA-256 of each MiB of it, padding included; the
+// header holds the manifest's own hash. No byte of the file is uncovered, and the same content is
+// the same file. Every byte is described in docs/formats/bundle.md.
 //
 // This layer knows sections, not what they mean: tp_scorer.h does.
 #ifndef TP_BUNDLE_H
@@ -26,9 +26,9 @@ tapeout_status tp_sha256_file(const char *path, tp_sha256 *ret_hash, tapeout_err
 
 // -- writing -------------------------------------------------------------------------------------
 typedef struct tp_bundle_section {
-    tp_str name;       // [a-z0-9_.-]+, unique
-    tp_str data;       // borrowed during the call
-    uint32_t align;    // a power of two, 64 … 65536
+    tp_str name;    // [a-z0-9_.-]+, unique
+    tp_str data;    // borrowed during the call
+    uint32_t align; // a power of two, 64 … 65536
 } tp_bundle_section;
 
 typedef struct tp_bundle_content {
@@ -46,9 +46,9 @@ tapeout_status tp_bundle_write(const tp_env *env, const char *path,
 // -- reading -------------------------------------------------------------------------------------
 typedef struct tp_bundle tp_bundle; // @thread immutable
 
-// Maps the file and checks all of it: header, canonical manifest, places, padding, and every chunk's
-// hash (in parallel on the env's pool). E_CORRUPT names the section. The bytes that were checked are
-// the bytes that are used: the mapping is private and the file stays open.
+// Maps the file and checks all of it: header, canonical manifest, places, padding, and every
+// chunk's hash (in parallel on the env's pool). E_CORRUPT names the section. The bytes that were
+// checked are the bytes that are used: the mapping is private and the file stays open.
 tapeout_status tp_bundle_open(const tp_env *env, const char *path, tp_bundle **ret_bundle,
                               tapeout_error *err);
 void tp_bundle_close(tp_bundle **bundle); // accepts NULL inside; nulls it

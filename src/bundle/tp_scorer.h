@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A bundle of kind "tabular", ready to answer: raw rows in, predictions out. The one predict of CLI,
-// server and SDK; a row has the same bits alone, in any batch and on any thread count.
+// A bundle of kind "tabular", ready to answer: raw rows in, predictions out. The one predict of
+// CLI, server and SDK; a row has the same bits alone, in any batch and on any thread count.
 //
 // Legend: R rows, K classes, C raw columns, F features.
 #ifndef TP_SCORER_H
@@ -27,10 +27,12 @@ typedef struct tp_tabular {
     const tp_target *target;
     const tp_feature_program *program;
     const tp_model *model;
-    tp_str report_json;  // metrics, cohorts, importances: docs/formats/bundle.md
-    tp_str sketch_json;  // drift baseline
-    tp_str lineage_json; // hashes of data, spec and code, seed, versions
-    tp_str spec_text;    // as the user wrote it
+    tp_str report_json;    // metrics, cohorts, importances: docs/formats/bundle.md
+    tp_str sketch_json;    // drift baseline
+    tp_str lineage_json;   // hashes of data, spec and code, seed, versions
+    tp_str spec_text;      // as the user wrote it
+    const tp_str *missing; // [missing_count] markers that the data was read with
+    size_t missing_count;
 } tp_tabular;
 
 tapeout_status tp_tabular_write(const tp_env *env, const char *path, const tp_tabular *tabular,
@@ -50,6 +52,8 @@ const tp_schema *tp_scorer_schema(const tp_scorer *scorer); // raw columns that 
 const tp_feature_program *tp_scorer_program(const tp_scorer *scorer);
 const tp_model *tp_scorer_model(const tp_scorer *scorer);
 double tp_scorer_threshold(const tp_scorer *scorer);
+// The missing markers that the training data was read with: files to score follow them.
+const tp_str *tp_scorer_missing(const tp_scorer *scorer, size_t *ret_count);
 
 // What one caller at a time needs to score: interpreter, scratch, results. @thread confined
 typedef struct tp_session tp_session;
@@ -74,8 +78,8 @@ tapeout_status tp_session_score(tp_session *session, const tapeout_table *table,
 // What the features of the last call did not know: see tp_feature_counts.
 tp_feature_counts tp_session_counts(const tp_session *session, uint32_t feature);
 
-// Shapley values of the margin by raw column for the same rows: [K'][C][R] and base [K'], K' = 1 for
-// binary and regression. Borrowed as above.
+// Shapley values of the margin by raw column for the same rows: [K'][C][R] and base [K'], K' = 1
+// for binary and regression. Borrowed as above.
 typedef struct tp_explanation {
     uint64_t row_count;
     uint32_t output_count; // K'

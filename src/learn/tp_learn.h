@@ -96,6 +96,9 @@ typedef struct tp_model_parts {
 tapeout_status tp_model_new(const tp_env *env, const tp_model_parts *parts, tp_model **ret_model,
                             tapeout_error *err);
 void tp_model_free(tp_model *model);
+// Gives a model that nobody shares yet its calibration (taken over; NULL: as it is) and threshold.
+tapeout_status tp_model_set_decision(tp_model *model, tp_calibration *calibration, double threshold,
+                                     tapeout_error *err);
 const tp_model_parts *tp_model_view(const tp_model *model);
 
 // Serialised form (docs/formats/bundle.md) and the way back, fully validated against the features:

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Fitting: the feature program on the training rows, the learner on what the program puts out, then
+// calibration and threshold on the held-out rows, which neither has seen. The learner reads one
+// feature a block at a time through the interpreter: there is no matrix of floats.
+#include "pipeline/pipeline_priv.h"
+
+#include "base/limits.h"
+#include "base/tp_alloc.h"
+#include "base/tp_clock.h"
+#include "base/tp_error.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct fit_job {
+    const tp_env *env;
+    const tp_spec *spec;
+    const pipeline_dataset *dataset;
+    tp_arena arena; // learner's view of the features
+    pipeline_fitted *fitted;
+    tp_learn_feature *features; // [feature_count]
+    uint32_t feature_count;
+    tp_model_parts parts;
+} fit_job;
+
+static double seconds_since(uint64_t start_ns)
+{
+    return (double)(tp_clock_monotonic_ns() - start_ns) * 1e-9;
+}
+
+// -- features ------------------------------------------------------------------------------------
+
+static tapeout_status write_auto(const fit_job *job, tp_buffer *ret_text, tapeout_error *err)
+{
+    const pipeline_rows *train = &job->dataset->train;
+    const tp_target *target = &job->dataset->target;
+    const tp_feature_auto_data data = {.table = train->table,
+                                       .rows = {train->index, train->count},
+                                       .target = target->name,
+                                       .target_is_class = target->class_count > 0,
+                                       .values = train->target};
+    TP_TRY(tp_feature_auto(job->env, &data, ret_text, &job->fitted->notes, err));
+    return tp_buffer_check(ret_text, "features: auto", err);
+}
+
+// Parsed twice: against all columns to learn which of them are used, then against those alone,
+// which is the schema that the bundle keeps.
+static tapeout_status parse_program(fit_job *job, tp_str text, tapeout_error *err)
+{
+    const tp_schema *all = &job->dataset->schema;
+    tp_feature_program *program = NULL;
+    tp_field *fields = tp_arena_array(&job->arena, all->count + 1, sizeof(*fields));
+    if (fields == NULL) {
+        return tp_fail_nomem(err);
+    }
+    TP_TRY(tp_feature_parse(job->env, text, all, &program, err));
+    uint32_t count = 0;
+    for (uint32_t c = 0; c < all->count; c++) {
+        if (tp_feature_uses_column(program, c)) {
+            fields[count++] = all->fields[c];
+        }
+    }
+    tp_feature_program_free(program);
+    const tp_schema used = {fields, count};
+    return tp_feature_parse(job->env, text, &used, &job->fitted->program, err);
+}
+
+static tapeout_status fit_program(fit_job *job, tapeout_error *err)
+{
+    const pipeline_rows *train = &job->dataset->train;
+    const tp_task task = job->dataset->target.task;
+    tp_buffer text;
+    tp_buffer_init(&text, job->env->alloc, TP_MAX_SPEC_BYTES);
+    tapeout_status status = TAPEOUT_OK;
+    if (job->spec->features_auto) {
+        status = write_auto(job, &text, err);
+    } else {
+        tp_buffer_append_str(&text, job->spec->features);
+        status = tp_buffer_check(&text, "features", err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = parse_program(job, tp_buffer_view(&text), err);
+        if (status == TAPEOUT_E_INVALID) {
+            tp_error_prefix(err, "%s: features", job->spec->path);
+        }
+    }
+    tp_buffer_deinit(&text);
+    TP_TRY(status);
+    const tp_feature_fit_data data = {.table = train->table,
+                                      .rows = {train->index, train->count},
+                                      .target = task == TP_TASK_MULTICLASS ? NULL : train->target,
+                                      .weight = train->weight,
+                                      .seed = job->spec->seed};
+    return tp_feature_fit(job->env, job->fitted->program, &data, err);
+}
+
+static uint32_t feature_index(const fit_job *job, tp_str name)
+{
+    uint32_t i = 0;
+    while (i < job->feature_count && !tp_str_equal(job->features[i].name, name)) {
+        i++;
+    }
+    return i;
+}
+
+static tapeout_status no_feature(const fit_job *job, tp_yaml_node node, tp_str name,
+                                 tapeout_error *err)
+{
+    return tp_yaml_fail(job->spec->yaml, node, err, "model: there is no feature \"%.*s\"",
+                        TP_STR_ARGS(name));
+}
+
+static tapeout_status view_features(fit_job *job, tapeout_error *err)
+{
+    const tp_feature_program *program = job->fitted->program;
+    job->feature_count = tp_feature_output_count(program);
+    if (job->feature_count == 0) {
+        return tp_fail(err, TAPEOUT_E_INVALID, "%s: the feature program puts out no feature",
+                       job->spec->path);
+    }
+    job->features = tp_arena_array(&job->arena, job->feature_count, sizeof(*job->features));
+    if (job->features == NULL) {
+        return tp_fail_nomem(err);
+    }
+    for (uint32_t i = 0; i < job->feature_count; i++) {
+        const tp_feature_output *output = tp_feature_output_at(program, i);
+        job->features[i] = (tp_learn_feature){.name = output->name,
+                                              .is_category = output->is_category,
+                                              .category_count = output->category_count};
+    }
+    const tp_spec_pairs *monotone = &job->spec->model.monotone;
+    for (size_t i = 0; i < monotone->count; i++) {
+        const tp_spec_pair *pair = &monotone->items[i];
+        const uint32_t f = feature_index(job, pair->name);
+        if (f == job->feature_count) {
+            return no_feature(job, pair->node, pair->name, err);
+        }
+        if (pair->value != -1 && pair->value != 0 && pair->value != 1) {
+            return tp_yaml_fail(job->spec->yaml, pair->node, err, "monotone is -1, 0 or 1");
+        }
+        job->features[f].monotone = (int8_t)pair->value;
+    }
+    return TAPEOUT_OK;
+}
+
+// -- reading features block by block --------------------------------------------------------------
+
+static tapeout_status read_feature(void *user, size_t worker, uint32_t feature, uint64_t row_begin,
+                                   uint32_t row_count, double *ret_values, tapeout_error *err)
+{
+    double *const values[1] = {ret_values};
+    const tp_feature_block block = {.row_begin = row_begin,
+                                    .row_count = row_count,
+                                    .outputs = &feature,
+                                    .output_count = 1,
+                                    .values = values};
+    return tp_feature_run_block(user, worker, &block, err);
+}
+
+static tapeout_status bind_rows(const fit_job *job, const pipeline_rows *rows, tp_feature_mode mode,
+                                tp_learn_data *ret_data, tapeout_error *err)
+{
+    tp_feature_run *run = NULL;
+    TP_TRY(tp_feature_run_new(job->env, job->fitted->program, tp_pool_worker_count(job->env->pool),
+                              &run, err));
+    const tapeout_status status =
+        tp_feature_run_bind(run, rows->table, (tp_rows){rows->index, rows->count}, mode, err);
+    if (status != TAPEOUT_OK) {
+        tp_feature_run_free(run);
+        return status;
+    }
+    *ret_data = (tp_learn_data){.row_count = rows->count,
+                                .feature_count = job->feature_count,
+                                .features = job->features,
+                                .target = rows->target,
+                                .weight = rows->weight,
+                                .read = read_feature,
+                                .user = run,
+                                .block_rows = TP_FEATURE_BLOCK_ROWS};
+    return TAPEOUT_OK;
+}
+
+// -- the learner ---------------------------------------------------------------------------------
+
+static tapeout_status choose_objective(fit_job *job, tapeout_error *err)
+{
+    static const tp_objective by_task[] = {
+        [TP_TASK_BINARY] = TP_OBJECTIVE_BINARY,      [TP_TASK_MULTICLASS] = TP_OBJECTIVE_MULTICLASS,
+        [TP_TASK_REGRESSION] = TP_OBJECTIVE_SQUARED, [TP_TASK_QUANTILE] = TP_OBJECTIVE_QUANTILE,
+        [TP_TASK_COUNT] = TP_OBJECTIVE_POISSON,
+    };
+    const tp_task task = job->dataset->target.task;
+    const tp_str name = job->spec->model.objective;
+    tp_objective objective = by_task[task];
+    if (name.data != NULL && !tp_objective_from_name(name, &objective)) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "%s: objective \"%.*s\" is not known; use binary, multiclass, squared, "
+                       "absolute, huber, quantile, poisson or tweedie",
+                       job->spec->path, TP_STR_ARGS(name));
+    }
+    const bool class_task = task == TP_TASK_BINARY || task == TP_TASK_MULTICLASS;
+    if (objective != by_task[task] &&
+        (class_task || objective == TP_OBJECTIVE_BINARY || objective == TP_OBJECTIVE_MULTICLASS)) {
+        return tp_fail(err, TAPEOUT_E_INVALID, "%s: objective %s does not go with task %s",
+                       job->spec->path, tp_objective_name(objective), tp_task_name(task));
+    }
+    job->parts.task = task;
+    job->parts.objective = objective;
+    job->parts.class_count = job->dataset->target.class_count;
+    job->parts.threshold = 0.5;
+    return TAPEOUT_OK;
+}
+
+static tapeout_status read_interactions(fit_job *job, tp_gbt_options *options, tapeout_error *err)
+{
+    const tp_spec_model *model = &job->spec->model;
+    const size_t count = model->interaction_count;
+    const uint32_t **groups = tp_arena_array(&job->arena, count + 1, sizeof(*groups));
+    uint32_t *sizes = tp_arena_array(&job->arena, count + 1, sizeof(*sizes));
+    if (groups == NULL || sizes == NULL) {
+        return tp_fail_nomem(err);
+    }
+    for (size_t g = 0; g < count; g++) {
+        const tp_yaml_strings *names = &model->interactions[g];
+        uint32_t *members = tp_arena_array(&job->arena, names->count + 1, sizeof(*members));
+        if (members == NULL) {
+            return tp_fail_nomem(err);
+        }
+        for (size_t i = 0; i < names->count; i++) {
+            members[i] = feature_index(job, names->items[i]);
+            if (members[i] == job->feature_count) {
+                return no_feature(job, model->interactions_node, names->items[i], err);
+            }
+        }
+        groups[g] = members;
+        sizes[g] = (uint32_t)names->count;
+    }
+    options->interactions = groups;
+    options->interaction_sizes = sizes;
+    options->interaction_count = (uint32_t)count;
+    return TAPEOUT_OK;
+}
+
+// Defaults that depend on the objective hold where the spec left its own defaults alone.
+static tapeout_status gbt_options(fit_job *job, tp_gbt_options *ret_options, tapeout_error *err)
+{
+    tp_gbt_options defaults;
+    tp_gbt_options_init(&defaults, job->parts.objective);
+    *ret_options = job->spec->model.gbt;
+    ret_options->objective = job->parts.objective;
+    ret_options->class_count = job->parts.class_count;
+    ret_options->seed = job->spec->seed;
+    if (ret_options->max_delta_step == 0) {
+        ret_options->max_delta_step = defaults.max_delta_step;
+    }
+    return read_interactions(job, ret_options, err);
+}
+
+// The forest to continue from must have been fitted on the same features.
+static tapeout_status open_init(const fit_job *job, tp_scorer **ret_scorer, tapeout_error *err)
+{
+    char *path = tp_path_join(job->env->alloc, job->spec->directory, job->spec->model.init.data);
+    if (path == NULL) {
+        return tp_fail_nomem(err);
+    }
+    tp_scorer *scorer = NULL;
+    tapeout_status status = tp_scorer_open(job->env, path, &scorer, err);
+    tp_free(job->env->alloc, path, strlen(path) + 1);
+    TP_TRY(status);
+    const tp_model_parts *parts = tp_model_view(tp_scorer_model(scorer));
+    bool fits = parts->kind == TP_LEARNER_GBT && parts->objective == job->parts.objective &&
+                parts->class_count == job->parts.class_count &&
+                tp_feature_output_count(tp_scorer_program(scorer)) == job->feature_count;
+    for (uint32_t i = 0; fits && i < job->feature_count; i++) {
+        const tp_feature_output *output = tp_feature_output_at(tp_scorer_program(scorer), i);
+        fits = tp_str_equal(output->name, job->features[i].name) &&
+               output->is_category == job->features[i].is_category &&
+               output->category_count == job->features[i].category_count;
+    }
+    if (!fits) {
+        tp_scorer_close(&scorer);
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "%s: model: init: \"%.*s\" has another task, objective or other features",
+                       job->spec->path, TP_STR_ARGS(job->spec->model.init));
+    }
+    *ret_scorer = scorer;
+    return TAPEOUT_OK;
+}
+
+static tapeout_status train_gbt(fit_job *job, const tp_learn_data *train,
+                                const tp_learn_data *valid, tapeout_error *err)
+{
+    tp_gbt_options options;
+    tp_gbt_report report;
+    tp_scorer *init = NULL;
+    TP_TRY(gbt_options(job, &options, err));
+    if (job->spec->model.init.data != NULL) {
+        TP_TRY(open_init(job, &init, err));
+        options.init_model = tp_model_view(tp_scorer_model(init))->gbt;
+    }
+    const tapeout_status status =
+        tp_gbt_train(job->env, train, options.early_stopping > 0 ? valid : NULL, &options,
+                     &job->parts.gbt, &report, err);
+    tp_scorer_close(&init);
+    TP_TRY(status);
+    job->fitted->iterations = report.iterations;
+    job->fitted->best_loss = report.valid_loss;
+    return TAPEOUT_OK;
+}
+
+static tapeout_status train_linear(fit_job *job, const tp_learn_data *train, tapeout_error *err)
+{
+    tp_linear_options options = job->spec->model.linear;
+    options.objective = job->parts.objective;
+    options.class_count = job->parts.class_count;
+    job->parts.kind = TP_LEARNER_LINEAR;
+    job->fitted->best_loss = NAN;
+    return tp_linear_train(job->env, train, &options, &job->parts.linear, err);
+}
+
+static tapeout_status train_learner(fit_job *job, tapeout_error *err)
+{
+    const pipeline_dataset *dataset = job->dataset;
+    tp_learn_data train = {0};
+    tp_learn_data valid = {0};
+    TP_TRY(choose_objective(job, err));
+    tapeout_status status = bind_rows(job, &dataset->train, TP_FEATURE_TRAIN, &train, err);
+    if (status == TAPEOUT_OK && dataset->hold_out.count > 0) {
+        status = bind_rows(job, &dataset->hold_out, TP_FEATURE_SERVE, &valid, err);
+    }
+    if (status == TAPEOUT_OK && tp_str_equal(job->spec->model.learner, TP_STR("linear"))) {
+        status = train_linear(job, &train, err);
+    } else if (status == TAPEOUT_OK) {
+        status = train_gbt(job, &train, valid.user == NULL ? NULL : &valid, err);
+    }
+    tp_feature_run_free(train.user);
+    tp_feature_run_free(valid.user);
+    return status == TAPEOUT_OK ? tp_model_new(job->env, &job->parts, &job->fitted->model, err)
+                                : status;
+}
+
+// -- calibration and threshold
+// ---------------------------------------------------------------------
+
+static tapeout_status decide(fit_job *job, tapeout_error *err)
+{
+    const pipeline_rows *rows = &job->dataset->hold_out;
+    const tp_spec *spec = job->spec;
+    pipeline_scores scores = {0};
+    if (job->parts.task != TP_TASK_BINARY) {
+        return spec->calibration_method == 0 && !spec->has_threshold
+                   ? TAPEOUT_OK
+                   : tp_fail(err, TAPEOUT_E_INVALID,
+                             "%s: threshold and calibration need a binary task, this one is %s",
+                             spec->path, tp_task_name(job->parts.task));
+    }
+    job->parts.threshold = spec->threshold.value;
+    if (spec->calibration_method != 0) {
+        TP_TRY(pipeline_score(job->env, job->fitted->program, job->fitted->model, rows,
+                              TP_FEATURE_SERVE, &scores, err));
+        const tapeout_status status =
+            tp_calibration_fit(job->env, spec->calibration_method, scores.margin, rows->target,
+                               rows->weight, rows->count, &job->parts.calibration, err);
+        pipeline_scores_deinit(job->env->alloc, &scores);
+        TP_TRY(status);
+        TP_TRY(tp_model_set_decision(job->fitted->model, &job->parts.calibration, 0.5, err));
+    }
+    if (spec->threshold.kind != TP_THRESHOLD_FIXED) {
+        TP_TRY(pipeline_score(job->env, job->fitted->program, job->fitted->model, rows,
+                              TP_FEATURE_SERVE, &scores, err));
+        const tp_metric_data data = pipeline_metric_data(&job->dataset->target, job->fitted->model,
+                                                         rows, &scores, &spec->model.gbt);
+        const tapeout_status status =
+            tp_threshold_choose(job->env, &data, &spec->threshold, &job->parts.threshold, err);
+        pipeline_scores_deinit(job->env->alloc, &scores);
+        TP_TRY(status);
+    }
+    return tp_model_set_decision(job->fitted->model, NULL, job->parts.threshold, err);
+}
+
+tapeout_status pipeline_fit(const tp_env *env, const tp_spec *spec, const pipeline_dataset *dataset,
+                            pipeline_fitted *ret_fitted, tapeout_error *err)
+{
+    memset(ret_fitted, 0, sizeof(*ret_fitted));
+    tp_buffer_init(&ret_fitted->notes, env->alloc, TP_MAX_SPEC_BYTES);
+    fit_job job = {.env = env, .spec = spec, .dataset = dataset, .fitted = ret_fitted};
+    tp_arena_init(&job.arena, env->alloc, TP_MAX_BUNDLE_SCHEMA_BYTES);
+    const uint64_t start_ns = tp_clock_monotonic_ns();
+    tp_env_progress(env, "prepare", -1);
+    tapeout_status status = fit_program(&job, err);
+    if (status == TAPEOUT_OK) {
+        status = view_features(&job, err);
+    }
+    ret_fitted->seconds_prepare = seconds_since(start_ns);
+    const uint64_t train_ns = tp_clock_monotonic_ns();
+    if (status == TAPEOUT_OK) {
+        status = train_learner(&job, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = decide(&job, err);
+    }
+    ret_fitted->seconds_train = seconds_since(train_ns);
+    tp_arena_deinit(&job.arena);
+    if (status != TAPEOUT_OK) {
+        pipeline_fitted_deinit(ret_fitted);
+    }
+    return status;
+}
+
+void pipeline_fitted_deinit(pipeline_fitted *fitted)
+{
+    tp_model_free(fitted->model);
+    tp_feature_program_free(fitted->program);
+    tp_buffer_deinit(&fitted->notes);
+    memset(fitted, 0, sizeof(*fitted));
+}
