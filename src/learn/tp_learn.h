@@ -43,9 +43,9 @@ typedef enum tp_objective {
 
 typedef struct tp_learn_feature {
     tp_str name;
-    bool is_category;        // values are codes 0 … category_count-1
+    bool is_category; // values are codes 0 … category_count-1
     uint32_t category_count;
-    int8_t monotone;         // -1, 0, +1
+    int8_t monotone; // -1, 0, +1
 } tp_learn_feature;
 
 // Training or validation rows. The matrix is never held: `read` gives a run of one feature, NaN for
@@ -72,21 +72,27 @@ typedef struct tp_linear tp_linear;
 // A fitted model: raw learner, link, calibration, decision. @thread immutable.
 typedef struct tp_model tp_model;
 
+// tp_calibration.method; binary models alone have one.
+enum { TP_CALIBRATION_NONE = 0, TP_CALIBRATION_PLATT = 1, TP_CALIBRATION_ISOTONIC = 2 };
+
 typedef struct tp_calibration {
-    uint32_t method; // 0 none, 1 Platt, 2 isotonic
-    double platt_a;  // probability = logistic(a · margin + b)
+    uint32_t method;
+    double platt_a; // probability = logistic(a · margin + b)
     double platt_b;
-    uint32_t point_count; // isotonic: piecewise constant between points, ends held
+    uint32_t point_count; // isotonic: values[i] from points[i] on, values[0] below it too
     double *points;       // [point_count] margins, ascending
     double *values;       // [point_count] probabilities, ascending
 } tp_calibration;
+
+// For a calibration that no model has taken over.
+void tp_calibration_deinit(const tapeout_allocator *alloc, tp_calibration *calibration);
 
 typedef struct tp_model_parts {
     tp_task task;
     tp_objective objective;
     uint32_t class_count; // 2 for binary, 0 for regression
     tp_learner_kind kind;
-    tp_gbt *gbt;       // one of the two; taken over
+    tp_gbt *gbt; // one of the two; taken over
     tp_linear *linear;
     tp_calibration calibration; // arrays taken over
     double threshold;           // binary: positive when probability >= threshold
@@ -131,7 +137,7 @@ void tp_predict(tp_predictor *predictor, const double *const *columns, uint32_t 
 // each feature the groups (raw columns) it depends on: it counts as known when all of them are.
 // ret_values [K][G][R] plus ret_base [K]: base + sum over groups = margin.
 typedef struct tp_explain_groups {
-    uint32_t group_count; // G
+    uint32_t group_count;                  // G
     const uint32_t *const *feature_groups; // [F] lists
     const uint32_t *feature_group_counts;  // [F]
 } tp_explain_groups;

@@ -29,7 +29,7 @@ typedef enum tp_metric {
 #define TP_METRIC_ENUM(name, word, larger) TP_METRIC_##name,
     TP_METRIC_MAP(TP_METRIC_ENUM)
 #undef TP_METRIC_ENUM
-    TP_METRIC_COUNT
+        TP_METRIC_COUNT
 } tp_metric;
 
 const char *tp_metric_word(tp_metric metric);
@@ -58,8 +58,8 @@ typedef struct tp_metric_values {
 
 // `replicates` 0 leaves low and high NaN.
 tapeout_status tp_metrics_compute(const tp_env *env, const tp_metric_data *data,
-                                  uint32_t replicates, uint64_t seed,
-                                  tp_metric_values *ret_values, tapeout_error *err);
+                                  uint32_t replicates, uint64_t seed, tp_metric_values *ret_values,
+                                  tapeout_error *err);
 
 // Rows of true class × columns of predicted class, [class_count]².
 void tp_metrics_confusion(const tp_metric_data *data, uint64_t *ret_counts);
