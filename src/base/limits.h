@@ -32,7 +32,6 @@
 #define TP_MAX_SQL_FILES 64u                // that one query names
 #define TP_MAX_SQL_SCHEMA_BYTES (64u << 20) // of our CREATE TABLE: names and types of all columns
 // -- learn ---------------------------------------------------------------------------------------
-#define TP_MAX_CLASSES 1024u              // outputs of a multiclass model
 #define TP_MAX_CALIBRATION_POINTS 1048576u // steps of an isotonic calibration
 #define TP_MAX_LINEAR_COEFFICIENTS 2048u  // of all outputs: their second derivatives are 32 MiB
 #define TP_MAX_EXPLAIN_SHARED 12u // columns that features of one path share: 2^12 cases a path

@@ -22,55 +22,6 @@
 static const uint32_t model_magic = 0x314c444du; // "MDL1"
 static const uint32_t model_version = 1;
 
-// -- words ---------------------------------------------------------------------------------------
-const char *tp_task_name(tp_task task)
-{
-    switch (task) {
-#define TP_TASK_NAME(name, value, word)                                                            \
-    case TP_TASK_##name:                                                                           \
-        return word;
-        TP_TASK_MAP(TP_TASK_NAME)
-#undef TP_TASK_NAME
-    }
-    return "unknown";
-}
-
-const char *tp_objective_name(tp_objective objective)
-{
-    switch (objective) {
-#define TP_OBJECTIVE_NAME(name, value, word)                                                       \
-    case TP_OBJECTIVE_##name:                                                                      \
-        return word;
-        TP_OBJECTIVE_MAP(TP_OBJECTIVE_NAME)
-#undef TP_OBJECTIVE_NAME
-    }
-    return "unknown";
-}
-
-bool tp_task_from_name(tp_str name, tp_task *ret_task)
-{
-#define TP_TASK_FIND(enumerator, value, word)                                                      \
-    if (tp_str_equal(name, TP_STR(word))) {                                                        \
-        *ret_task = TP_TASK_##enumerator;                                                          \
-        return true;                                                                               \
-    }
-    TP_TASK_MAP(TP_TASK_FIND)
-#undef TP_TASK_FIND
-    return false;
-}
-
-bool tp_objective_from_name(tp_str name, tp_objective *ret_objective)
-{
-#define TP_OBJECTIVE_FIND(enumerator, value, word)                                                 \
-    if (tp_str_equal(name, TP_STR(word))) {                                                        \
-        *ret_objective = TP_OBJECTIVE_##enumerator;                                                \
-        return true;                                                                               \
-    }
-    TP_OBJECTIVE_MAP(TP_OBJECTIVE_FIND)
-#undef TP_OBJECTIVE_FIND
-    return false;
-}
-
 // -- rules that hold for every model -------------------------------------------------------------
 static bool is_objective_of_task(tp_objective objective, tp_task task)
 {
@@ -178,13 +129,6 @@ static tapeout_status check_learner(const tp_model_parts *parts, tapeout_status 
 }
 
 // -- life ----------------------------------------------------------------------------------------
-void tp_calibration_deinit(const tapeout_allocator *alloc, tp_calibration *calibration)
-{
-    tp_free_array(alloc, calibration->points, calibration->point_count, sizeof(double));
-    tp_free_array(alloc, calibration->values, calibration->point_count, sizeof(double));
-    *calibration = (tp_calibration){0};
-}
-
 static void parts_deinit(const tapeout_allocator *alloc, tp_model_parts *parts)
 {
     tp_gbt_free(parts->gbt);
@@ -228,6 +172,26 @@ void tp_model_free(tp_model *model)
     }
     parts_deinit(model->alloc, &model->parts);
     tp_free(model->alloc, model, sizeof(*model));
+}
+
+tapeout_status tp_model_set_decision(tp_model *model, tp_calibration *calibration, double threshold,
+                                     tapeout_error *err)
+{
+    tp_model_parts next = model->parts;
+    next.threshold = threshold;
+    if (calibration != NULL) {
+        next.calibration = *calibration;
+        *calibration = (tp_calibration){0};
+    }
+    const tapeout_status status = check_parts(&next, TAPEOUT_E_INVALID, err);
+    if (calibration != NULL) {
+        tp_calibration_deinit(model->alloc,
+                              status == TAPEOUT_OK ? &model->parts.calibration : &next.calibration);
+    }
+    if (status == TAPEOUT_OK) {
+        model->parts = next;
+    }
+    return status;
 }
 
 const tp_model_parts *tp_model_view(const tp_model *model)

@@ -93,36 +93,6 @@ void tp_predictor_free(tp_predictor *predictor)
 }
 
 // -- binary --------------------------------------------------------------------------------------
-// The last step at or below the margin; the first one below it all. A missing margin (NaN) fails
-// every comparison and ends at the first step.
-static double isotonic_apply(const tp_calibration *calibration, double margin)
-{
-    uint32_t low = 0;
-    uint32_t count = calibration->point_count;
-    while (count > 1) {
-        const uint32_t half = count / 2;
-        if (calibration->points[low + half] <= margin) {
-            low += half;
-            count -= half;
-        } else {
-            count = half;
-        }
-    }
-    return calibration->values[low];
-}
-
-double tp_calibration_apply(const tp_calibration *calibration, double margin)
-{
-    switch (calibration->method) {
-    case TP_CALIBRATION_PLATT:
-        return tp_logistic(calibration->platt_a * margin + calibration->platt_b);
-    case TP_CALIBRATION_ISOTONIC:
-        return isotonic_apply(calibration, margin);
-    default:
-        return tp_logistic(margin);
-    }
-}
-
 static void predict_binary(const tp_model_parts *parts, const double *margin, uint32_t row_count,
                            double *ret_probability, double *ret_prediction)
 {
