@@ -38,5 +38,10 @@
 #define TP_MAX_EXPLAIN_COLUMNS 512u // distinct columns on a path from root to leaf
 #define TP_MAX_BOOTSTRAP_REPLICATES 10000u
 #define TP_MAX_FOLDS 100u
+#define TP_MAX_CSV_COLUMNS 100000u   // beyond it a file is not a table but a matrix, or broken
+#define TP_MAX_CSV_FIELD_BYTES (16u << 20)
+#define TP_MAX_CSV_NAME_BYTES 4096u
+#define TP_MAX_CSV_ROW_BYTES (1u << 30) // offsets within a row are 32 bits wide
+#define TP_MAX_CSV_STREAM_BYTES (UINT64_C(64) << 30)
 
 #endif

@@ -22,12 +22,11 @@ typedef struct tp_csv_marks {
 
 // Carried from one call of `csv_index` to the next over the same text.
 typedef struct tp_csv_index_state {
-    char delimiter;         // set by the caller
-    bool is_inside;         // quotes, before and after the call
-    bool has_quote;         // a quote was passed
-    bool has_return;        // a carriage return was passed
-    uint32_t base;          // set by the caller: the position of the first byte
-    uint64_t newline_count; // line feeds among the positions given
+    char delimiter;  // set by the caller
+    bool is_inside;  // quotes, before and after the call
+    bool has_quote;  // a quote was passed
+    bool has_return; // a carriage return was passed
+    uint32_t base;   // set by the caller: the position of the first byte
 } tp_csv_index_state;
 
 enum { TP_CSV_INDEX_SLACK = 64 }; // positions that `csv_index` may write behind the last one

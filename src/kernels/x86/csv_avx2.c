@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The structure of CSV text, 64 bytes at a time (AVX2, BMI1, BMI2).
+// The structure of CSV text, 64 bytes at a time (AVX2, BMI1).
 //
 // Each byte that matters becomes a bit of a 64-bit mask. The bytes inside quotes are those with an
 // odd number of quotes before them: a running exclusive-or over the mask of quotes, which most
@@ -101,13 +101,9 @@ void tp_csv_count_avx2(const uint8_t *data, size_t size, tp_csv_marks *marks)
 
 // -- indexing ------------------------------------------------------------------------------------
 
-typedef struct index_masks {
-    uint64_t marks; // delimiters and line feeds outside quotes
-    uint64_t feeds; // line feeds outside quotes
-} index_masks;
-
-static inline index_masks index_block(block bytes, __m256i delimiter, uint64_t *inside,
-                                      uint64_t *all_quotes, __m256i *all_returns)
+// Delimiters and line feeds outside quotes.
+static inline uint64_t index_block(block bytes, __m256i delimiter, uint64_t *inside,
+                                   uint64_t *all_quotes, __m256i *all_returns)
 {
     const __m256i carriage = _mm256_set1_epi8('\r');
     *all_returns =
@@ -116,8 +112,7 @@ static inline index_masks index_block(block bytes, __m256i delimiter, uint64_t *
     const uint64_t quotes = mask_of(bytes, _mm256_set1_epi8('"'));
     *all_quotes |= quotes;
     const uint64_t outside = ~inside_mask(quotes, inside);
-    const uint64_t feeds = mask_of(bytes, _mm256_set1_epi8('\n')) & outside;
-    return (index_masks){(mask_of(bytes, delimiter) & outside) | feeds, feeds};
+    return (mask_of(bytes, delimiter) | mask_of(bytes, _mm256_set1_epi8('\n'))) & outside;
 }
 
 // Eight at a time without looking, which is why there is slack behind the positions.
@@ -139,26 +134,22 @@ size_t tp_csv_index_avx2(const uint8_t *data, size_t size, tp_csv_index_state *s
     const __m256i wanted = _mm256_set1_epi8(state->delimiter);
     uint64_t inside = state->is_inside ? UINT64_MAX : 0;
     uint64_t quotes = 0;
-    uint64_t newline_count = 0;
     __m256i returns = _mm256_setzero_si256();
     size_t count = 0;
     size_t i = 0;
     for (; size - i >= BLOCK; i += BLOCK) {
-        const index_masks masks = index_block(load(data + i), wanted, &inside, &quotes, &returns);
-        newline_count += (uint64_t)__builtin_popcountll(masks.feeds);
-        count += write_positions(masks.marks, state->base + (uint32_t)i, ret_positions + count);
+        const uint64_t marks = index_block(load(data + i), wanted, &inside, &quotes, &returns);
+        count += write_positions(marks, state->base + (uint32_t)i, ret_positions + count);
     }
     if (i < size) {
         uint8_t tail[BLOCK];
         memset(tail, state->delimiter == 0 ? 1 : 0, sizeof tail);
         memcpy(tail, data + i, size - i);
-        const index_masks masks = index_block(load(tail), wanted, &inside, &quotes, &returns);
-        newline_count += (uint64_t)__builtin_popcountll(masks.feeds);
-        count += write_positions(masks.marks, state->base + (uint32_t)i, ret_positions + count);
+        const uint64_t marks = index_block(load(tail), wanted, &inside, &quotes, &returns);
+        count += write_positions(marks, state->base + (uint32_t)i, ret_positions + count);
     }
     state->is_inside = inside != 0;
     state->has_quote |= quotes != 0;
     state->has_return |= _mm256_movemask_epi8(returns) != 0;
-    state->newline_count += newline_count;
     return count;
 }

@@ -31,7 +31,6 @@ size_t tp_csv_index_ref(const uint8_t *data, size_t size, tp_csv_index_state *st
             state->has_quote = true;
         } else if ((c == '\n' || c == (uint8_t)state->delimiter) && !state->is_inside) {
             ret_positions[count++] = state->base + (uint32_t)i;
-            state->newline_count += c == '\n';
         } else if (c == '\r') {
             state->has_return = true;
         }
