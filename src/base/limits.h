@@ -43,5 +43,14 @@
 #define TP_MAX_CSV_NAME_BYTES 4096u
 #define TP_MAX_CSV_ROW_BYTES (1u << 30) // offsets within a row are 32 bits wide
 #define TP_MAX_CSV_STREAM_BYTES (UINT64_C(64) << 30)
+// -- learn/gbt -----------------------------------------------------------------------------------
+#define TP_MAX_GBT_ROWS 2147483648u         // a row's number has 32 bits in an entry
+#define TP_MAX_GBT_FEATURES 65535u          // features of a forest
+#define TP_MAX_GBT_TREES 1000000u           // trees of a forest
+#define TP_MAX_GBT_LEAVES 65536u            // leaves of a tree
+#define TP_MAX_GBT_CLASSES 10000u           // outputs of a forest
+#define TP_MAX_GBT_INTERACTIONS 64u         // groups, a bit each
+#define TP_MAX_GBT_HIST_BYTES (48u << 20)   // histograms of a growing tree
+#define TP_MAX_GBT_CATEGORY_WORDS (1u << 20) // of a split: 32 codes a word
 
 #endif

@@ -14,46 +14,46 @@
 
 typedef struct tp_gbt_options {
     tp_objective objective;
-    uint32_t class_count;       // multiclass
-    uint32_t trees;             // iterations; 100
-    uint32_t leaves;            // 31
-    int32_t depth;              // most levels; -1 unlimited
-    double learning_rate;       // 0.1
-    uint32_t bins;              // 2 … 255; 255
-    uint32_t min_rows_in_leaf;  // 20
-    double min_hessian_in_leaf; // 1e-3
-    double min_gain;            // 0
-    double l1;                  // 0
-    double l2;                  // 0
-    double category_l2;         // 10
-    double category_smoothing;  // 10
+    uint32_t class_count;            // multiclass
+    uint32_t trees;                  // iterations; 100
+    uint32_t leaves;                 // 31
+    int32_t depth;                   // most levels; -1 unlimited
+    double learning_rate;            // 0.1
+    uint32_t bins;                   // 2 … 255; 255
+    uint32_t min_rows_in_leaf;       // 20
+    double min_hessian_in_leaf;      // 1e-3
+    double min_gain;                 // 0
+    double l1;                       // 0
+    double l2;                       // 0
+    double category_l2;              // 10
+    double category_smoothing;       // 10
     uint32_t category_max_threshold; // 32: most categories on the smaller side
     uint32_t category_max_onehot;    // 4: one-against-rest up to this many
     uint32_t category_min_rows;      // 100 rows a category group, as LightGBM
-    double row_fraction;        // 1: bagging, a new sample each `row_every` iterations
-    uint32_t row_every;         // 1 when row_fraction < 1
-    double column_fraction;     // 1: a sample of features a tree
-    double max_delta_step;      // 0: none (Poisson 0.7)
-    double huber_delta;         // 0.9 (as LightGBM's alpha)
-    double quantile;            // 0.5
-    double tweedie_power;       // 1.5
-    double positive_weight;     // 1: weight of the positive class (class weights come as row weights)
-    bool boost_from_average;    // true
-    uint32_t early_stopping;    // 0: none, else rounds without improvement on `valid`
+    double row_fraction;             // 1: bagging, a new sample each `row_every` iterations
+    uint32_t row_every;              // 1 when row_fraction < 1
+    double column_fraction;          // 1: a sample of features a tree
+    double max_delta_step;           // 0: none (Poisson 0.7)
+    double huber_delta;              // 0.9 (as LightGBM's alpha)
+    double quantile;                 // 0.5
+    double tweedie_power;            // 1.5
+    double positive_weight;  // 1: weight of the positive class (class weights come as row weights)
+    bool boost_from_average; // true
+    uint32_t early_stopping; // 0: none, else rounds without improvement on `valid`
     uint64_t seed;
     const uint32_t *const *interactions; // [interaction_count] groups of features that may meet
     const uint32_t *interaction_sizes;
     uint32_t interaction_count;
-    const tp_gbt *init_model;   // continued training: starts from it, its trees come first; NULL
+    const tp_gbt *init_model; // continued training: starts from it, its trees come first; NULL
 } tp_gbt_options;
 
 void tp_gbt_options_init(tp_gbt_options *options, tp_objective objective);
 
 typedef struct tp_gbt_report {
-    uint32_t iterations;      // kept
-    double train_loss;        // of the objective, mean over rows
-    double valid_loss;        // best; NaN without validation rows
-    double seconds_bin;       // binning of the features
+    uint32_t iterations; // kept
+    double train_loss;   // of the objective, mean over rows
+    double valid_loss;   // best; NaN without validation rows
+    double seconds_bin;  // binning of the features
     double seconds_boost;
 } tp_gbt_report;
 
@@ -68,19 +68,22 @@ void tp_gbt_free(tp_gbt *gbt);
 // A tree as arrays over its inner nodes; children >= 0 are inner nodes, < 0 are leaf ~child. A
 // numeric node sends value <= threshold left; NaN goes by `missing_left`. A categorical node sends
 // the codes of its bit set left; NaN and codes beyond go right.
+enum { TP_TREE_CATEGORICAL = 1, TP_TREE_MISSING_LEFT = 2 };
+
 typedef struct tp_tree {
-    uint32_t leaf_count;        // inner nodes: leaf_count - 1
-    uint32_t *feature;          // [inner]
-    double *threshold;          // [inner] numeric
-    uint8_t *flags;             // [inner] bit 0 categorical, bit 1 missing goes left
-    int32_t *left;              // [inner]
-    int32_t *right;             // [inner]
-    uint32_t *category_begin;   // [inner + 1] into category_words; empty for numeric nodes
-    uint32_t *category_words;   // bit sets, 32 codes a word
-    double *gain;               // [inner]
-    double *inner_cover;        // [inner] training weight (Hessian or rows: rows) that passed
-    double *leaf_cover;         // [leaf_count] training rows
-    double *leaf_value;         // [leaf_count] learning rate applied
+    uint32_t leaf_count;      // inner nodes: leaf_count - 1
+    uint32_t word_count;      // of category_words
+    uint32_t *feature;        // [inner]
+    double *threshold;        // [inner] numeric
+    uint8_t *flags;           // [inner] TP_TREE_CATEGORICAL, TP_TREE_MISSING_LEFT
+    int32_t *left;            // [inner]
+    int32_t *right;           // [inner]
+    uint32_t *category_begin; // [inner + 1] into category_words; empty for numeric nodes
+    uint32_t *category_words; // bit sets, 32 codes a word
+    double *gain;             // [inner]
+    double *inner_cover;      // [inner] training weight (Hessian or rows: rows) that passed
+    double *leaf_cover;       // [leaf_count] training rows
+    double *leaf_value;       // [leaf_count] learning rate applied
 } tp_tree;
 
 struct tp_gbt {
@@ -88,6 +91,7 @@ struct tp_gbt {
     uint32_t feature_count;
     uint32_t trees_per_iteration; // K
     uint32_t tree_count;          // T, a multiple of K; tree t belongs to output t % K
+    uint32_t tree_capacity;       // of `trees`; those from tree_count on are empty
     double *base;                 // [K] margin before any tree
     tp_tree *trees;               // [T]
     void *fast;                   // the form that prediction runs on, derived at load

