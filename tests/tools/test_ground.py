@@ -55,6 +55,8 @@ BAD = [
     ("file_sizes", {"src/base/a.c": "\n" * 1001}), ("file_sizes", {"src/base/a.h": "\n" * 301}),
     ("functions", {"src/base/a.c": body(71)}),
     ("functions", {"src/base/a.c": "int f(int a, int b, int c, int d, int e, int g)\n{\n}\n"}),
+    ("functions", {"src/base/a.c": "int f(const tp_env *env, int a, int b, int c, int d, int e, "
+                                   "int g,\n tapeout_error *err)\n{\n}\n"}),
     ("front_door", {"Makefile": "\n" * 41}),
     ("pins", {"tools/pins.txt": "npm  x  1.0  abc  x.tgz  MIT  for nothing\n"}),
 ]
@@ -69,6 +71,8 @@ GOOD = [
     ("functions", {"src/base/a.c": body(60)}),
     ("functions", {"src/base/a.c": "int f(int a, int (*b)(int, int), int c, int d, int e)\n"
                                    "{\n}\n"}),
+    ("functions", {"src/base/a.c": "int f(const tp_env *env, int a, int b, int c, int d, int e, "
+                                   "tapeout_error *err)\n{\n}\n"}),
     ("file_sizes", {"src/base/a_tables.c": "\n" * 5000}),
 ]
 
