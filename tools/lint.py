@@ -312,12 +312,16 @@ def functions(name, text):
 
 
 def split_parameters(text):
-    """How many parameters a list declares."""
-    depth = count = 0
+    """How many parameters a list declares, without what every call carries: `env` and `err`."""
+    depth, names = 0, [""]
     for character in text:
         depth += (character == "(") - (character == ")")
-        count += character == "," and depth == 0
-    return 0 if text.strip() in ("", "void") else count + 1
+        if character == "," and depth == 0:
+            names.append("")
+        else:
+            names[-1] += character
+    carried = re.compile(r"\s*(const tp_env \*env|tapeout_error \*err|void)?\s*")
+    return sum(not carried.fullmatch(name) for name in names)
 
 
 def check_functions(files):

@@ -30,6 +30,10 @@ typedef struct tapeout_allocator {
 // such as "read" or "train"; `fraction` lies in [0, 1], or is negative where the end is not known.
 typedef void (*tapeout_progress_fn)(void *user, const char *phase, double fraction);
 
+// Takes `size` bytes of output; a failure ends the call that writes with that status.
+typedef tapeout_status (*tapeout_write_fn)(void *user, const char *data, size_t size,
+                                           tapeout_error *err);
+
 typedef struct tapeout_context_options {
     uint32_t struct_size;
     uint32_t thread_count;              // 0: as many as the machine has processors
@@ -52,6 +56,9 @@ TAPEOUT_API void tapeout_context_free(tapeout_context *context);
 
 // Asks every running call of this context to stop with E_CANCELLED. Safe in a signal handler.
 TAPEOUT_API void tapeout_context_cancel(tapeout_context *context);
+
+// Gives back a text that a call of this context handed out; accepts NULL.
+TAPEOUT_API void tapeout_text_free(tapeout_context *context, char *text);
 
 // The library's version as "major.minor.patch".
 TAPEOUT_API const char *tapeout_version(void);

@@ -28,10 +28,6 @@ TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_model_inspect(tapeout_conte
                                                                    char **ret_json,
                                                                    tapeout_error *err);
 
-// Takes `size` bytes of output; a failure ends the call with that status.
-typedef tapeout_status (*tapeout_write_fn)(void *user, const char *data, size_t size,
-                                           tapeout_error *err);
-
 typedef struct tapeout_predict_options {
     uint32_t struct_size;
     const char *out_path;    // CSV, or Parquet by its end; NULL: through `write`

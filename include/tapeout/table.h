@@ -85,8 +85,6 @@ TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_table_profile(tapeout_conte
                                                                    char **ret_json,
                                                                    tapeout_error *err);
 
-TAPEOUT_API void tapeout_text_free(tapeout_context *context, char *text);
-
 #ifdef __cplusplus
 }
 #endif

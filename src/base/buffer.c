@@ -35,11 +35,12 @@ static bool make_room(tp_buffer *buffer, size_t size, size_t spare)
     if (buffer->status != TAPEOUT_OK) {
         return false;
     }
-    if (size > buffer->max_size - buffer->size || buffer->max_size > SIZE_MAX - spare) {
+    size_t need = 0;
+    if (size > buffer->max_size - buffer->size ||
+        __builtin_add_overflow(buffer->size + size, spare, &need)) {
         buffer->status = TAPEOUT_E_LIMIT;
         return false;
     }
-    const size_t need = buffer->size + size + spare;
     if (need <= buffer->capacity && buffer->data != NULL) {
         return true;
     }

@@ -52,27 +52,5 @@
 #define TP_MAX_GBT_INTERACTIONS 64u         // groups, a bit each
 #define TP_MAX_GBT_HIST_BYTES (48u << 20)   // histograms of a growing tree
 #define TP_MAX_GBT_CATEGORY_WORDS (1u << 20) // of a split: 32 codes a word
-// -- feature -------------------------------------------------------------------------------------
-#define TP_MAX_FEATURE_TEXT_BYTES (1u << 20)   // a program
-#define TP_MAX_FEATURE_LINES 16384u            // features and intermediates
-#define TP_MAX_FEATURE_DEPTH 100u              // parentheses within parentheses
-#define TP_MAX_FEATURE_HEIGHT 1000u            // of an expression's tree: a + b + c + ...
-#define TP_MAX_FEATURE_ARGUMENTS 64u           // of one call
-#define TP_MAX_FEATURE_INSTRUCTIONS 65536u     // after sharing
-#define TP_MAX_FEATURE_REGISTERS 4096u         // values alive at once: 8 KiB each and worker
-#define TP_MAX_FEATURE_OUTPUTS 16384u          // after onehot
-#define TP_MAX_FEATURE_STEPS (1u << 22)        // over the lists of all outputs
-#define TP_MAX_FEATURE_ONEHOT 1024u            // columns of one onehot
-#define TP_MAX_FEATURE_BINS 65535u             // of bin()
-#define TP_MAX_FEATURE_BUCKETS (1u << 24)      // of hash()
-#define TP_MAX_FEATURE_LEVELS (1u << 24)       // distinct texts that one fitted function remembers
-#define TP_MAX_FEATURE_RARE_LEVELS 65536u      // levels below min_count that category remembers
-#define TP_MAX_FEATURE_TEXT_VALUE (1u << 20)   // bytes of one computed text
-#define TP_MAX_FEATURE_MEMO (1u << 16)         // texts that one instruction keeps between blocks
-#define TP_MAX_FEATURE_ARENA (256u << 20)      // bytes of a program in memory, states aside
-#define TP_MAX_FEATURE_STATE_BYTES (1u << 30)  // a fitted state
-#define TP_MAX_FEATURE_ZONES 64u               // time zones of one program
-#define TP_MAX_FEATURE_TRANSITIONS 4096u       // of one time zone
-#define TP_MAX_FEATURE_ZONE_BYTES (1u << 20)   // a TZif file
 
 #endif

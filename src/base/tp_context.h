@@ -5,6 +5,7 @@
 #ifndef TP_CONTEXT_H
 #define TP_CONTEXT_H
 
+#include "base/tp_buffer.h"
 #include "base/tp_env.h"
 
 const tp_env *tp_context_env(const tapeout_context *context);
@@ -17,5 +18,10 @@ const char *tp_context_home(const tapeout_context *context);
 // The path of DuckDB's library where the options or TAPEOUT_DUCKDB name one; NULL: the usual
 // places.
 const char *tp_context_duckdb(const tapeout_context *context);
+
+// Moves a buffer's bytes out as a text for tapeout_text_free, or reports the buffer's first failure
+// with `what` in the message. The buffer is empty afterwards either way.
+tapeout_status tp_text_from_buffer(tp_buffer *buffer, const char *what, char **ret_text,
+                                   tapeout_error *err);
 
 #endif

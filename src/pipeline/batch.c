@@ -2,12 +2,12 @@
 //
 // Scoring a whole table and measuring a model on new data. The rows go through the same session as
 // a single record of the server's does.
-#include "pipeline/pipeline_priv.h"
+#include "pipeline/tp_batch.h"
 
 #include "base/limits.h"
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
-#include "pipeline/tp_batch.h"
+#include "pipeline/pipeline_priv.h"
 #include "table/tp_json.h"
 #include "table/tp_value.h"
 
@@ -26,14 +26,12 @@ static bool has_field(const tp_field *fields, uint32_t count, tp_str name)
     return found;
 }
 
-tapeout_status tp_batch_read(const tp_env *env, const tp_scorer *scorer,
-                             const tp_batch_input *input, tapeout_table **ret_table,
-                             tapeout_error *err)
+tapeout_status tp_batch_read(const tp_batch *batch, tapeout_table **ret_table, tapeout_error *err)
 {
-    const tp_schema *schema = tp_scorer_schema(scorer);
-    const tp_target *target = tp_scorer_target(scorer);
-    const size_t most = schema->count + input->keep_count + 1;
-    tp_field *fields = tp_alloc_array(env->alloc, most, sizeof(*fields));
+    const tp_schema *schema = tp_scorer_schema(batch->scorer);
+    const tp_target *target = tp_scorer_target(batch->scorer);
+    const size_t most = schema->count + batch->keep_count + 1;
+    tp_field *fields = tp_alloc_array(batch->env->alloc, most, sizeof(*fields));
     if (fields == NULL) {
         return tp_fail_nomem(err);
     }
@@ -41,34 +39,31 @@ tapeout_status tp_batch_read(const tp_env *env, const tp_scorer *scorer,
     for (; count < schema->count; count++) {
         fields[count] = schema->fields[count];
     }
-    if (input->with_target) {
+    if (batch->with_target) {
         fields[count++] = (tp_field){target->name, target->type};
     }
     // A kept column that the model does not know is carried as the text that it is.
-    for (size_t i = 0; i < input->keep_count; i++) {
-        if (!has_field(fields, count, input->keep[i])) {
-            fields[count++] = (tp_field){input->keep[i], TAPEOUT_TYPE_STRING};
+    for (size_t i = 0; i < batch->keep_count; i++) {
+        if (!has_field(fields, count, batch->keep[i])) {
+            fields[count++] = (tp_field){batch->keep[i], TAPEOUT_TYPE_STRING};
         }
     }
     const tp_schema expect = {fields, count};
     tp_csv_options csv;
     tp_csv_options_init(&csv);
-    csv.missing = tp_scorer_missing(scorer, &csv.missing_count);
+    csv.missing = tp_scorer_missing(batch->scorer, &csv.missing_count);
     csv.expect = &expect;
-    const tp_read_options options = {input->duckdb_library, NULL, &csv};
-    const tapeout_status status = tp_table_read(env, input->path, &options, ret_table, err);
-    tp_free_array(env->alloc, fields, most, sizeof(*fields));
+    const tp_read_options options = {batch->duckdb_library, NULL, &csv};
+    const tapeout_status status = tp_table_read(batch->env, batch->path, &options, ret_table, err);
+    tp_free_array(batch->env->alloc, fields, most, sizeof(*fields));
     return status;
 }
 
 // -- predicting ----------------------------------------------------------------------------------
 
 typedef struct predict_job {
-    const tp_env *env;
-    const tp_scorer *scorer;
+    const tp_batch *batch;
     const tapeout_table *table;
-    const tp_batch_input *input;
-    bool explain;
     tp_arena arena; // names of the result's columns
     tp_field *fields;
     uint32_t field_count;
@@ -81,7 +76,7 @@ static tapeout_status add_field(predict_job *job, tapeout_type type, const char 
                                 tp_str name)
 {
     tp_buffer text;
-    tp_buffer_init(&text, job->env->alloc, TP_MAX_SPEC_BYTES);
+    tp_buffer_init(&text, job->batch->env->alloc, TP_MAX_SPEC_BYTES);
     tp_buffer_append_text(&text, prefix);
     tp_buffer_append_str(&text, name);
     const tp_str copy = tp_arena_str(&job->arena, tp_buffer_view(&text));
@@ -103,8 +98,8 @@ static tapeout_type prediction_type(const tp_target *target)
 
 static tapeout_status add_why_fields(predict_job *job)
 {
-    const tp_target *target = tp_scorer_target(job->scorer);
-    const tp_schema *schema = tp_scorer_schema(job->scorer);
+    const tp_target *target = tp_scorer_target(job->batch->scorer);
+    const tp_schema *schema = tp_scorer_schema(job->batch->scorer);
     const bool many = target->task == TP_TASK_MULTICLASS;
     for (uint32_t k = 0; k < (many ? target->class_count : 1); k++) {
         char prefix[256] = "why_";
@@ -121,19 +116,19 @@ static tapeout_status add_why_fields(predict_job *job)
 
 static tapeout_status make_fields(predict_job *job, tapeout_error *err)
 {
-    const tp_target *target = tp_scorer_target(job->scorer);
+    const tp_target *target = tp_scorer_target(job->batch->scorer);
     const size_t classes = target->class_count + 1;
-    const size_t most =
-        job->input->keep_count + 1 + classes + classes * tp_scorer_schema(job->scorer)->count;
+    const size_t most = job->batch->keep_count + 1 + classes +
+                        classes * tp_scorer_schema(job->batch->scorer)->count;
     job->fields = tp_arena_array(&job->arena, most, sizeof(*job->fields));
     if (job->fields == NULL) {
         return tp_fail_nomem(err);
     }
-    for (size_t i = 0; i < job->input->keep_count; i++) {
-        const tp_column *column = tp_table_find(job->table, job->input->keep[i]);
+    for (size_t i = 0; i < job->batch->keep_count; i++) {
+        const tp_column *column = tp_table_find(job->table, job->batch->keep[i]);
         if (column == NULL) {
             return tp_fail(err, TAPEOUT_E_INVALID, "%s: there is no column \"%.*s\" to keep",
-                           job->input->path, TP_STR_ARGS(job->input->keep[i]));
+                           job->batch->path, TP_STR_ARGS(job->batch->keep[i]));
         }
         job->fields[job->field_count++] = (tp_field){column->name, column->type};
     }
@@ -146,7 +141,7 @@ static tapeout_status make_fields(predict_job *job, tapeout_error *err)
             status = add_field(job, TAPEOUT_TYPE_FLOAT64, "p_", target->class_names[k]);
         }
     }
-    if (status == TAPEOUT_OK && job->explain) {
+    if (status == TAPEOUT_OK && job->batch->explain) {
         status = add_why_fields(job);
     }
     return status == TAPEOUT_OK ? TAPEOUT_OK : tp_fail_nomem(err);
@@ -180,7 +175,7 @@ static tapeout_status copy_value(predict_job *job, uint32_t field, const tp_colu
 
 static tapeout_status append_prediction(predict_job *job, uint32_t field, uint64_t row)
 {
-    const tp_target *target = tp_scorer_target(job->scorer);
+    const tp_target *target = tp_scorer_target(job->batch->scorer);
     const double value = job->scores.prediction[row];
     if (target->class_count == 0) {
         return tp_table_builder_f64(job->builder, field, value);
@@ -195,12 +190,12 @@ static tapeout_status append_prediction(predict_job *job, uint32_t field, uint64
 
 static tapeout_status append_row(predict_job *job, uint64_t row)
 {
-    const tp_target *target = tp_scorer_target(job->scorer);
+    const tp_target *target = tp_scorer_target(job->batch->scorer);
     const uint32_t wide = target->task == TP_TASK_BINARY ? 1 : target->class_count;
     const uint32_t whys = job->explanation.output_count * job->explanation.column_count;
     uint32_t field = 0;
-    for (; field < job->input->keep_count; field++) {
-        const tp_column *column = tp_table_find(job->table, job->input->keep[field]);
+    for (; field < job->batch->keep_count; field++) {
+        const tp_column *column = tp_table_find(job->table, job->batch->keep[field]);
         TP_TRY(copy_value(job, field, column, row));
     }
     TP_TRY(append_prediction(job, field++, row));
@@ -221,11 +216,11 @@ static tapeout_status build_result(predict_job *job, tp_session *session,
     const tp_rows all = {NULL, job->table->row_count};
     TP_TRY(make_fields(job, err));
     TP_TRY(tp_session_score(session, job->table, all, &job->scores, err));
-    if (job->explain) {
+    if (job->batch->explain) {
         TP_TRY(tp_session_explain(session, job->table, all, &job->explanation, err));
     }
     const tp_schema schema = {job->fields, job->field_count};
-    TP_TRY(tp_table_builder_new(job->env->alloc, &schema, &job->builder, err));
+    TP_TRY(tp_table_builder_new(job->batch->env->alloc, &schema, &job->builder, err));
     for (uint64_t row = 0; row < job->table->row_count; row++) {
         const tapeout_status status = append_row(job, row);
         if (status != TAPEOUT_OK) {
@@ -235,15 +230,13 @@ static tapeout_status build_result(predict_job *job, tp_session *session,
     return tp_table_builder_take(job->builder, ret_result, err);
 }
 
-tapeout_status tp_batch_predict(const tp_env *env, const tp_scorer *scorer,
-                                const tapeout_table *table, const tp_batch_input *input,
-                                bool explain, tapeout_table **ret_result, tapeout_error *err)
+tapeout_status tp_batch_predict(const tp_batch *batch, const tapeout_table *table,
+                                tapeout_table **ret_result, tapeout_error *err)
 {
-    predict_job job = {
-        .env = env, .scorer = scorer, .table = table, .input = input, .explain = explain};
+    predict_job job = {.batch = batch, .table = table};
     tp_session *session = NULL;
-    tp_arena_init(&job.arena, env->alloc, TP_MAX_BUNDLE_SCHEMA_BYTES);
-    tapeout_status status = tp_session_new(env, scorer, &session, err);
+    tp_arena_init(&job.arena, batch->env->alloc, TP_MAX_BUNDLE_SCHEMA_BYTES);
+    tapeout_status status = tp_session_new(batch->env, batch->scorer, &session, err);
     if (status == TAPEOUT_OK) {
         status = build_result(&job, session, ret_result, err);
     }
@@ -256,11 +249,11 @@ tapeout_status tp_batch_predict(const tp_env *env, const tp_scorer *scorer,
 // -- evaluating ----------------------------------------------------------------------------------
 
 // Rows that have a target, and the target's values in the model's terms.
-static tapeout_status target_rows(const tp_env *env, const tp_scorer *scorer,
-                                  const tapeout_table *table, pipeline_rows *ret_rows,
-                                  tapeout_error *err)
+static tapeout_status target_rows(const tp_batch *batch, const tapeout_table *table,
+                                  pipeline_rows *ret_rows, tapeout_error *err)
 {
-    pipeline_dataset dataset = {.alloc = env->alloc, .target = *tp_scorer_target(scorer)};
+    pipeline_dataset dataset = {.alloc = batch->env->alloc,
+                                .target = *tp_scorer_target(batch->scorer)};
     const tp_column *column = tp_table_find(table, dataset.target.name);
     if (column == NULL || column->null_count == column->row_count) {
         return tp_fail(err, TAPEOUT_E_DATA,
@@ -269,7 +262,7 @@ static tapeout_status target_rows(const tp_env *env, const tp_scorer *scorer,
     }
     const uint64_t count = column->row_count - column->null_count;
     *ret_rows = (pipeline_rows){.table = table};
-    ret_rows->index = tp_alloc_array(env->alloc, count, sizeof(*ret_rows->index));
+    ret_rows->index = tp_alloc_array(batch->env->alloc, count, sizeof(*ret_rows->index));
     if (ret_rows->index == NULL) {
         return tp_fail_nomem(err);
     }
@@ -281,19 +274,19 @@ static tapeout_status target_rows(const tp_env *env, const tp_scorer *scorer,
     return pipeline_target_values(&dataset, NULL, ret_rows, err);
 }
 
-static tapeout_status evaluate_rows(const tp_env *env, const tp_scorer *scorer,
-                                    const pipeline_rows *rows, tp_buffer *ret_json,
-                                    tapeout_error *err)
+static tapeout_status evaluate_rows(const tp_batch *batch, const pipeline_rows *rows,
+                                    tp_buffer *ret_json, tapeout_error *err)
 {
+    const pipeline_learned learned = {tp_scorer_program(batch->scorer),
+                                      tp_scorer_model(batch->scorer)};
     pipeline_scores scores = {0};
     tp_metric_values values;
-    TP_TRY(pipeline_score(env, tp_scorer_program(scorer), tp_scorer_model(scorer), rows,
-                          TP_FEATURE_SERVE, &scores, err));
-    const tp_metric_data data = pipeline_metric_data(tp_scorer_target(scorer),
-                                                     tp_scorer_model(scorer), rows, &scores, NULL);
+    TP_TRY(pipeline_score(batch->env, learned, rows, &scores, err));
+    const tp_metric_data data =
+        pipeline_metric_data(tp_scorer_target(batch->scorer), learned.model, rows, &scores, NULL);
     const tapeout_status status =
-        tp_metrics_compute(env, &data, EVALUATE_REPLICATES, EVALUATE_SEED, &values, err);
-    pipeline_scores_deinit(env->alloc, &scores);
+        tp_metrics_compute(batch->env, &data, EVALUATE_REPLICATES, EVALUATE_SEED, &values, err);
+    pipeline_scores_deinit(batch->env->alloc, &scores);
     TP_TRY(status);
     tp_buffer_append_text(ret_json, "{\"metrics\":");
     pipeline_metrics_append(ret_json, &values, false);
@@ -305,16 +298,15 @@ static tapeout_status evaluate_rows(const tp_env *env, const tp_scorer *scorer,
     return tp_buffer_check(ret_json, "evaluate", err);
 }
 
-tapeout_status tp_batch_evaluate(const tp_env *env, const tp_scorer *scorer,
-                                 const tapeout_table *table, tp_buffer *ret_json,
-                                 tapeout_error *err)
+tapeout_status tp_batch_evaluate(const tp_batch *batch, const tapeout_table *table,
+                                 tp_buffer *ret_json, tapeout_error *err)
 {
     pipeline_rows rows = {0};
-    tapeout_status status = target_rows(env, scorer, table, &rows, err);
+    tapeout_status status = target_rows(batch, table, &rows, err);
     if (status == TAPEOUT_OK) {
-        status = evaluate_rows(env, scorer, &rows, ret_json, err);
+        status = evaluate_rows(batch, &rows, ret_json, err);
     }
-    tp_free_array(env->alloc, rows.index, rows.count, sizeof(*rows.index));
-    tp_free_array(env->alloc, rows.target, rows.count, sizeof(*rows.target));
+    tp_free_array(batch->env->alloc, rows.index, rows.count, sizeof(*rows.index));
+    tp_free_array(batch->env->alloc, rows.target, rows.count, sizeof(*rows.target));
     return status;
 }

@@ -21,11 +21,10 @@ static void csv_options(const tp_spec *spec, tp_csv_options *options)
     options->type_count = spec->data.type_count;
 }
 
-static tapeout_status read_file(const tp_env *env, const tp_spec *spec, tp_str name,
-                                const tp_read_options *options, tapeout_table **ret_table,
-                                tapeout_error *err)
+static tapeout_status read_file(const tp_env *env, tp_str name, const tp_read_options *options,
+                                tapeout_table **ret_table, tapeout_error *err)
 {
-    char *path = tp_path_join(env->alloc, spec->directory, name.data);
+    char *path = tp_path_join(env->alloc, options->directory, name.data);
     if (path == NULL) {
         return tp_fail_nomem(err);
     }
@@ -51,7 +50,7 @@ static tapeout_status read_test(const tp_env *env, const tp_spec *spec, const ch
     csv_options(spec, &csv);
     csv.expect = &expect;
     const tp_read_options options = {duckdb_library, spec->directory, &csv};
-    return read_file(env, spec, spec->data.test, &options, &dataset->test_table, err);
+    return read_file(env, spec->data.test, &options, &dataset->test_table, err);
 }
 
 static tapeout_status read_tables(const tp_env *env, const tp_spec *spec,
@@ -64,7 +63,7 @@ static tapeout_status read_tables(const tp_env *env, const tp_spec *spec,
     if (spec->data.query.data != NULL) {
         TP_TRY(tp_sql_query(env, spec->data.query, &options, &dataset->table, err));
     } else {
-        TP_TRY(read_file(env, spec, spec->data.train, &options, &dataset->table, err));
+        TP_TRY(read_file(env, spec->data.train, &options, &dataset->table, err));
     }
     if (dataset->table->row_count > UINT32_MAX) {
         return tp_fail(err, TAPEOUT_E_LIMIT, "%s: more than 2^32-1 rows", spec->path);
@@ -180,13 +179,13 @@ static tapeout_status prepare_rows(const tp_env *env, const tp_spec *spec,
                     spec->path, TP_STR_ARGS(column->name), (unsigned long long)column->row_count);
     }
     if (status == TAPEOUT_OK) {
-        status = pipeline_target_infer(env, spec, dataset->table, rows, count, dataset, err);
+        status = pipeline_target_infer(spec, dataset, (tp_rows){rows, count}, err);
     }
     if (status == TAPEOUT_OK && dataset->test_table != NULL) {
         status = take_test_file(env, spec, dataset, err);
     }
     if (status == TAPEOUT_OK) {
-        status = pipeline_split(env, spec, dataset, rows, count, err);
+        status = pipeline_split(env, spec, dataset, (tp_rows){rows, count}, err);
     }
     tp_free_array(env->alloc, rows, column->row_count, sizeof(*rows));
     TP_TRY(status);

@@ -307,17 +307,20 @@ static tapeout_status evaluate_scores(evaluate_job *job, tapeout_error *err)
     return append_prediction_sketch(job, &result->prediction_json, err);
 }
 
-tapeout_status pipeline_evaluate(const tp_env *env, const tp_spec *spec,
-                                 const pipeline_dataset *dataset, const pipeline_fitted *fitted,
+tapeout_status pipeline_evaluate(const pipeline_subject *subject,
                                  pipeline_evaluation *ret_evaluation, tapeout_error *err)
 {
+    const tp_env *env = subject->env;
+    const pipeline_learned learned = {subject->fitted->program, subject->fitted->model};
     memset(ret_evaluation, 0, sizeof(*ret_evaluation));
     buffers_init(env->alloc, ret_evaluation);
-    evaluate_job job = {
-        .env = env, .spec = spec, .dataset = dataset, .fitted = fitted, .result = ret_evaluation};
+    evaluate_job job = {.env = env,
+                        .spec = subject->spec,
+                        .dataset = subject->dataset,
+                        .fitted = subject->fitted,
+                        .result = ret_evaluation};
     tp_env_progress(env, "evaluate", -1);
-    tapeout_status status = pipeline_score(env, fitted->program, fitted->model, &dataset->test,
-                                           TP_FEATURE_SERVE, &job.scores, err);
+    tapeout_status status = pipeline_score(env, learned, &job.dataset->test, &job.scores, err);
     if (status == TAPEOUT_OK) {
         status = evaluate_scores(&job, err);
     }

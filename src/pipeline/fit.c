@@ -347,6 +347,7 @@ static tapeout_status decide(fit_job *job, tapeout_error *err)
 {
     const pipeline_rows *rows = &job->dataset->hold_out;
     const tp_spec *spec = job->spec;
+    const pipeline_learned learned = {job->fitted->program, job->fitted->model};
     pipeline_scores scores = {0};
     if (job->parts.task != TP_TASK_BINARY) {
         return spec->calibration_method == 0 && !spec->has_threshold
@@ -357,8 +358,7 @@ static tapeout_status decide(fit_job *job, tapeout_error *err)
     }
     job->parts.threshold = spec->threshold.value;
     if (spec->calibration_method != 0) {
-        TP_TRY(pipeline_score(job->env, job->fitted->program, job->fitted->model, rows,
-                              TP_FEATURE_SERVE, &scores, err));
+        TP_TRY(pipeline_score(job->env, learned, rows, &scores, err));
         const tapeout_status status =
             tp_calibration_fit(job->env, spec->calibration_method, scores.margin, rows->target,
                                rows->weight, rows->count, &job->parts.calibration, err);
@@ -367,8 +367,7 @@ static tapeout_status decide(fit_job *job, tapeout_error *err)
         TP_TRY(tp_model_set_decision(job->fitted->model, &job->parts.calibration, 0.5, err));
     }
     if (spec->threshold.kind != TP_THRESHOLD_FIXED) {
-        TP_TRY(pipeline_score(job->env, job->fitted->program, job->fitted->model, rows,
-                              TP_FEATURE_SERVE, &scores, err));
+        TP_TRY(pipeline_score(job->env, learned, rows, &scores, err));
         const tp_metric_data data = pipeline_metric_data(&job->dataset->target, job->fitted->model,
                                                          rows, &scores, &spec->model.gbt);
         const tapeout_status status =

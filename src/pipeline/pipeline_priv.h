@@ -43,16 +43,14 @@ void pipeline_dataset_deinit(pipeline_dataset *dataset);
 // Splits the rows of `dataset->table` that have a target (`rows`, ascending) into train, hold_out
 // and test. The seed alone decides, and the values of the split's column.
 tapeout_status pipeline_split(const tp_env *env, const tp_spec *spec, pipeline_dataset *dataset,
-                              const uint32_t *rows, uint64_t row_count, tapeout_error *err);
+                              tp_rows rows, tapeout_error *err);
 
 // Target values of chosen rows: class indexes by `dataset->target`, or numbers.
 tapeout_status pipeline_target_values(const pipeline_dataset *dataset, const tp_spec *spec,
                                       pipeline_rows *rows, tapeout_error *err);
 
 // Finds out the task and the classes from the spec and the target column over `rows`.
-tapeout_status pipeline_target_infer(const tp_env *env, const tp_spec *spec,
-                                     const tapeout_table *table, const uint32_t *rows,
-                                     uint64_t row_count, pipeline_dataset *dataset,
+tapeout_status pipeline_target_infer(const tp_spec *spec, pipeline_dataset *dataset, tp_rows rows,
                                      tapeout_error *err);
 
 // -- fitting -------------------------------------------------------------------------------------
@@ -71,7 +69,12 @@ tapeout_status pipeline_fit(const tp_env *env, const tp_spec *spec, const pipeli
 void pipeline_fitted_deinit(pipeline_fitted *fitted);
 
 // -- evaluating ----------------------------------------------------------------------------------
-// Scores of chosen rows by a fitted program and model.
+typedef struct pipeline_learned {
+    const tp_feature_program *program;
+    const tp_model *model;
+} pipeline_learned;
+
+// Scores of chosen rows by a fitted program and model, as served.
 typedef struct pipeline_scores {
     double *prediction;  // [R]
     double *probability; // [R] or [K][R]; NULL for regression
@@ -81,9 +84,8 @@ typedef struct pipeline_scores {
     uint32_t class_stride; // probabilities a row: 0, 1 or K
 } pipeline_scores;
 
-tapeout_status pipeline_score(const tp_env *env, const tp_feature_program *program,
-                              const tp_model *model, const pipeline_rows *rows,
-                              tp_feature_mode mode, pipeline_scores *ret_scores,
+tapeout_status pipeline_score(const tp_env *env, pipeline_learned learned,
+                              const pipeline_rows *rows, pipeline_scores *ret_scores,
                               tapeout_error *err);
 void pipeline_scores_deinit(const tapeout_allocator *alloc, pipeline_scores *scores);
 
@@ -118,8 +120,15 @@ typedef struct pipeline_evaluation {
     tp_buffer cross_json;      // empty without cross-validation
 } pipeline_evaluation;
 
-tapeout_status pipeline_evaluate(const tp_env *env, const tp_spec *spec,
-                                 const pipeline_dataset *dataset, const pipeline_fitted *fitted,
+// What an evaluation looks at.
+typedef struct pipeline_subject {
+    const tp_env *env;
+    const tp_spec *spec;
+    const pipeline_dataset *dataset;
+    const pipeline_fitted *fitted;
+} pipeline_subject;
+
+tapeout_status pipeline_evaluate(const pipeline_subject *subject,
                                  pipeline_evaluation *ret_evaluation, tapeout_error *err);
 void pipeline_evaluation_deinit(pipeline_evaluation *evaluation);
 

@@ -133,25 +133,25 @@ void pipeline_scores_deinit(const tapeout_allocator *alloc, pipeline_scores *sco
     memset(scores, 0, sizeof(*scores));
 }
 
-tapeout_status pipeline_score(const tp_env *env, const tp_feature_program *program,
-                              const tp_model *model, const pipeline_rows *rows,
-                              tp_feature_mode mode, pipeline_scores *ret_scores, tapeout_error *err)
+tapeout_status pipeline_score(const tp_env *env, pipeline_learned learned,
+                              const pipeline_rows *rows, pipeline_scores *ret_scores,
+                              tapeout_error *err)
 {
     score_job job = {.env = env,
-                     .model = model,
-                     .feature_count = tp_feature_output_count(program),
+                     .model = learned.model,
+                     .feature_count = tp_feature_output_count(learned.program),
                      .worker_count = tp_pool_worker_count(env->pool),
                      .scores = ret_scores};
-    tapeout_status status = scores_init(env->alloc, model, rows->count, ret_scores, err);
+    tapeout_status status = scores_init(env->alloc, learned.model, rows->count, ret_scores, err);
     if (status == TAPEOUT_OK) {
         job.workers = tp_alloc_array_zero(env->alloc, job.worker_count, sizeof(*job.workers));
         status = job.workers == NULL
                      ? tp_fail_nomem(err)
-                     : tp_feature_run_new(env, program, job.worker_count, &job.run, err);
+                     : tp_feature_run_new(env, learned.program, job.worker_count, &job.run, err);
     }
     if (status == TAPEOUT_OK) {
         status = tp_feature_run_bind(job.run, rows->table, (tp_rows){rows->index, rows->count},
-                                     mode, err);
+                                     TP_FEATURE_SERVE, err);
     }
     if (status == TAPEOUT_OK) {
         status = score_all(&job, err);

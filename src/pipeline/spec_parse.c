@@ -25,6 +25,7 @@ static const tp_yaml_key split_keys[] = {
      .minimum = 1e-6,
      .maximum = 0.999999},
 };
+static const tp_yaml_table split_table = {split_keys, COUNT(split_keys)};
 
 static const tp_yaml_key data_keys[] = {
     {.name = "query", .kind = TP_YAML_STR, .offset = offsetof(tp_spec_data, query)},
@@ -33,14 +34,16 @@ static const tp_yaml_key data_keys[] = {
     {.name = "missing", .kind = TP_YAML_STR_LIST, .offset = offsetof(tp_spec_data, missing)},
     {.name = "delimiter", .kind = TP_YAML_STR, .offset = offsetof(tp_spec_data, delimiter)},
     {.name = "types", .kind = TP_YAML_NODE, .offset = offsetof(tp_spec_data, types_node)},
-    {.name = "split", .kind = TP_YAML_MAP, .keys = split_keys, .key_count = COUNT(split_keys)},
+    {.name = "split", .kind = TP_YAML_MAP, .table = &split_table},
 };
+static const tp_yaml_table data_table = {data_keys, COUNT(data_keys)};
 
 static const tp_yaml_key target_keys[] = {
     {.name = "column", .kind = TP_YAML_STR, .offset = offsetof(tp_spec_target, column)},
     {.name = "positive", .kind = TP_YAML_STR, .offset = offsetof(tp_spec_target, positive)},
     {.name = "task", .kind = TP_YAML_STR, .offset = offsetof(tp_spec_target, task)},
 };
+static const tp_yaml_table target_table = {target_keys, COUNT(target_keys)};
 
 #define GBT(field) offsetof(tp_spec_model, gbt.field)
 #define LINEAR(field) offsetof(tp_spec_model, linear.field)
@@ -219,10 +222,12 @@ static const tp_yaml_key model_keys[] = {
      .minimum = 0,
      .maximum = 1},
 };
+static const tp_yaml_table model_table = {model_keys, COUNT(model_keys)};
 
 static const tp_yaml_key calibration_keys[] = {
     {.name = "method", .kind = TP_YAML_STR, .offset = offsetof(tp_spec, calibration.method)},
 };
+static const tp_yaml_table calibration_table = {calibration_keys, COUNT(calibration_keys)};
 
 static const tp_yaml_key evaluate_keys[] = {
     {.name = "cohorts", .kind = TP_YAML_STR_LIST, .offset = offsetof(tp_spec, evaluate.cohorts)},
@@ -235,6 +240,7 @@ static const tp_yaml_key evaluate_keys[] = {
      .kind = TP_YAML_BOOL,
      .offset = offsetof(tp_spec, evaluate.permutation)},
 };
+static const tp_yaml_table evaluate_table = {evaluate_keys, COUNT(evaluate_keys)};
 
 static const tp_yaml_key cross_keys[] = {
     {.name = "folds",
@@ -243,43 +249,30 @@ static const tp_yaml_key cross_keys[] = {
      .minimum = 2,
      .maximum = 100},
 };
+static const tp_yaml_table cross_table = {cross_keys, COUNT(cross_keys)};
 
 // Nested tables bind to the spec itself where their offsets are the spec's.
 static const tp_yaml_key spec_keys[] = {
     {.name = "name", .kind = TP_YAML_STR, .offset = offsetof(tp_spec, name)},
-    {.name = "data",
-     .kind = TP_YAML_MAP,
-     .offset = offsetof(tp_spec, data),
-     .keys = data_keys,
-     .key_count = COUNT(data_keys)},
+    {.name = "data", .kind = TP_YAML_MAP, .offset = offsetof(tp_spec, data), .table = &data_table},
     {.name = "target",
      .kind = TP_YAML_MAP,
      .offset = offsetof(tp_spec, target),
-     .keys = target_keys,
-     .key_count = COUNT(target_keys)},
+     .table = &target_table},
     {.name = "task", .kind = TP_YAML_STR, .offset = offsetof(tp_spec, task)},
     {.name = "features", .kind = TP_YAML_NODE, .offset = offsetof(tp_spec, features_node)},
     {.name = "model",
      .kind = TP_YAML_MAP,
      .offset = offsetof(tp_spec, model),
-     .keys = model_keys,
-     .key_count = COUNT(model_keys)},
+     .table = &model_table},
     {.name = "threshold", .kind = TP_YAML_NODE, .offset = offsetof(tp_spec, threshold_node)},
-    {.name = "calibration",
-     .kind = TP_YAML_MAP,
-     .keys = calibration_keys,
-     .key_count = COUNT(calibration_keys)},
-    {.name = "evaluate",
-     .kind = TP_YAML_MAP,
-     .keys = evaluate_keys,
-     .key_count = COUNT(evaluate_keys)},
-    {.name = "cross_validation",
-     .kind = TP_YAML_MAP,
-     .keys = cross_keys,
-     .key_count = COUNT(cross_keys)},
+    {.name = "calibration", .kind = TP_YAML_MAP, .table = &calibration_table},
+    {.name = "evaluate", .kind = TP_YAML_MAP, .table = &evaluate_table},
+    {.name = "cross_validation", .kind = TP_YAML_MAP, .table = &cross_table},
     {.name = "gates", .kind = TP_YAML_NODE, .offset = offsetof(tp_spec, gates_node)},
     {.name = "seed", .kind = TP_YAML_U64, .offset = offsetof(tp_spec, seed)},
 };
+static const tp_yaml_table spec_table = {spec_keys, COUNT(spec_keys)};
 
 static bool is_word(tp_str text, const char *word)
 {
@@ -587,8 +580,7 @@ static tapeout_status read_all(tp_spec *spec, tapeout_error *err)
     if (tp_yaml_root(spec->yaml) == 0) {
         return tp_yaml_fail(spec->yaml, 0, err, "the spec is empty");
     }
-    TP_TRY(
-        tp_yaml_bind(spec->yaml, tp_yaml_root(spec->yaml), spec_keys, COUNT(spec_keys), spec, err));
+    TP_TRY(tp_yaml_bind(spec->yaml, tp_yaml_root(spec->yaml), &spec_table, spec, err));
     TP_TRY(check_required(spec, err));
     TP_TRY(read_data(spec, err));
     TP_TRY(read_features(spec, err));

@@ -28,6 +28,7 @@ typedef struct split_job {
     const tp_spec *spec;
     split_item *items; // [count]
     uint64_t count;
+    const tapeout_table *table;
     double share; // of the tail
     uint64_t stream;
 } split_job;
@@ -111,14 +112,13 @@ static tapeout_status find_column(const tp_spec *spec, const tapeout_table *tabl
     return TAPEOUT_OK;
 }
 
-static tapeout_status fill_keys(const split_job *job, const tapeout_table *table,
-                                const uint32_t *rows, tapeout_error *err)
+static tapeout_status fill_keys(const split_job *job, const uint32_t *rows, tapeout_error *err)
 {
     const tp_split_by by = job->spec->data.split_by;
     const uint64_t seed = job->spec->seed;
     const tp_column *column = NULL;
     if (by == TP_SPLIT_TIME || by == TP_SPLIT_GROUP) {
-        TP_TRY(find_column(job->spec, table, &column, err));
+        TP_TRY(find_column(job->spec, job->table, &column, err));
     }
     for (uint64_t i = 0; i < job->count; i++) {
         split_item *item = &job->items[i];
@@ -168,19 +168,19 @@ static tapeout_status take(const tapeout_allocator *alloc, const tapeout_table *
     return TAPEOUT_OK;
 }
 
-static tapeout_status cut(const tp_env *env, split_job *job, const tapeout_table *table,
-                          const uint32_t *rows, pipeline_rows *ret_parts, tapeout_error *err)
+static tapeout_status cut(const tp_env *env, split_job *job, const uint32_t *rows,
+                          pipeline_rows *ret_parts, tapeout_error *err)
 {
     job->items = tp_alloc_array(env->alloc, job->count, sizeof(*job->items));
     if (job->items == NULL) {
         return tp_fail_nomem(err);
     }
-    tapeout_status status = fill_keys(job, table, rows, err);
+    tapeout_status status = fill_keys(job, rows, err);
     if (status == TAPEOUT_OK) {
         qsort(job->items, job->count, sizeof(*job->items), compare_items);
         const uint64_t at = find_cut(job);
-        if (take(env->alloc, table, job->items, at, &ret_parts[0]) != TAPEOUT_OK ||
-            take(env->alloc, table, job->items + at, job->count - at, &ret_parts[1]) !=
+        if (take(env->alloc, job->table, job->items, at, &ret_parts[0]) != TAPEOUT_OK ||
+            take(env->alloc, job->table, job->items + at, job->count - at, &ret_parts[1]) !=
                 TAPEOUT_OK) {
             status = tp_fail_nomem(err);
         }
@@ -189,31 +189,34 @@ static tapeout_status cut(const tp_env *env, split_job *job, const tapeout_table
     return status;
 }
 
-static tapeout_status all_rows(const tp_env *env, const tapeout_table *table, const uint32_t *rows,
-                               uint64_t count, pipeline_rows *ret_rows)
+static tapeout_status all_rows(const tp_env *env, const tapeout_table *table, tp_rows rows,
+                               pipeline_rows *ret_rows)
 {
     ret_rows->table = table;
-    ret_rows->index = tp_alloc_array(env->alloc, count, sizeof(*ret_rows->index));
+    ret_rows->index = tp_alloc_array(env->alloc, rows.count, sizeof(*ret_rows->index));
     if (ret_rows->index == NULL) {
         return TAPEOUT_E_NOMEM;
     }
-    memcpy(ret_rows->index, rows, count * sizeof(*rows));
-    ret_rows->count = count;
+    memcpy(ret_rows->index, rows.index, rows.count * sizeof(*rows.index));
+    ret_rows->count = rows.count;
     return TAPEOUT_OK;
 }
 
 static tapeout_status split_test(const tp_env *env, const tp_spec *spec, pipeline_dataset *dataset,
-                                 const uint32_t *rows, uint64_t row_count, tapeout_error *err)
+                                 tp_rows rows, tapeout_error *err)
 {
     if (spec->data.split_by == TP_SPLIT_FILE) {
-        return all_rows(env, dataset->table, rows, row_count, &dataset->train) == TAPEOUT_OK
+        return all_rows(env, dataset->table, rows, &dataset->train) == TAPEOUT_OK
                    ? TAPEOUT_OK
                    : tp_fail_nomem(err);
     }
-    split_job job = {
-        .spec = spec, .count = row_count, .share = spec->data.split.test, .stream = STREAM_TEST};
+    split_job job = {.spec = spec,
+                     .table = dataset->table,
+                     .count = rows.count,
+                     .share = spec->data.split.test,
+                     .stream = STREAM_TEST};
     pipeline_rows parts[2] = {{0}, {0}};
-    const tapeout_status status = cut(env, &job, dataset->table, rows, parts, err);
+    const tapeout_status status = cut(env, &job, rows.index, parts, err);
     dataset->train = parts[0];
     dataset->test = parts[1];
     TP_TRY(status);
@@ -223,15 +226,15 @@ static tapeout_status split_test(const tp_env *env, const tp_spec *spec, pipelin
             "%s: the split leaves %llu training and %llu test rows of %llu; choose another "
             "share or another column",
             spec->path, (unsigned long long)parts[0].count, (unsigned long long)parts[1].count,
-            (unsigned long long)row_count);
+            (unsigned long long)rows.count);
     }
     return TAPEOUT_OK;
 }
 
 tapeout_status pipeline_split(const tp_env *env, const tp_spec *spec, pipeline_dataset *dataset,
-                              const uint32_t *rows, uint64_t row_count, tapeout_error *err)
+                              tp_rows rows, tapeout_error *err)
 {
-    TP_TRY(split_test(env, spec, dataset, rows, row_count, err));
+    TP_TRY(split_test(env, spec, dataset, rows, err));
     const bool is_gbt = tp_str_equal(spec->model.learner, TP_STR("gbt"));
     const bool needed = (is_gbt && spec->model.gbt.early_stopping > 0) ||
                         spec->calibration_method != 0 || spec->threshold.kind != TP_THRESHOLD_FIXED;
@@ -244,7 +247,7 @@ tapeout_status pipeline_split(const tp_env *env, const tp_spec *spec, pipeline_d
                      .share = spec->model.hold_out,
                      .stream = STREAM_HOLD_OUT};
     pipeline_rows parts[2] = {{0}, {0}};
-    const tapeout_status status = cut(env, &job, dataset->table, whole.index, parts, err);
+    const tapeout_status status = cut(env, &job, whole.index, parts, err);
     dataset->train = parts[0];
     dataset->hold_out = parts[1];
     tp_free_array(env->alloc, whole.index, whole.count, sizeof(*whole.index));

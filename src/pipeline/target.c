@@ -74,8 +74,8 @@ static tp_str class_text(const tp_column *column, double value, tp_arena *arena)
 }
 
 // Distinct values over `rows`, up to TP_MAX_CLASSES of them, ordered.
-static tapeout_status list_classes(const tp_column *column, const uint32_t *rows,
-                                   uint64_t row_count, tp_arena *arena, class_list *ret_list)
+static tapeout_status list_classes(const tp_column *column, tp_rows rows, tp_arena *arena,
+                                   class_list *ret_list)
 {
     target_class *items = tp_arena_array(arena, TP_MAX_CLASSES, sizeof(*items));
     if (items == NULL) {
@@ -83,8 +83,8 @@ static tapeout_status list_classes(const tp_column *column, const uint32_t *rows
     }
     *ret_list = (class_list){items, 0, false};
     uint32_t last = 0; // runs of one value are common
-    for (uint64_t i = 0; i < row_count; i++) {
-        const double value = number_at(column, rows[i]);
+    for (uint64_t i = 0; i < rows.count; i++) {
+        const double value = number_at(column, rows.index[i]);
         uint32_t k = last < ret_list->count && items[last].order == value ? last : 0;
         while (k < ret_list->count && items[k].order != value) {
             k++;
@@ -237,19 +237,16 @@ static tapeout_status weigh_classes(const tp_spec *spec, const class_list *class
     return TAPEOUT_OK;
 }
 
-tapeout_status pipeline_target_infer(const tp_env *env, const tp_spec *spec,
-                                     const tapeout_table *table, const uint32_t *rows,
-                                     uint64_t row_count, pipeline_dataset *dataset,
+tapeout_status pipeline_target_infer(const tp_spec *spec, pipeline_dataset *dataset, tp_rows rows,
                                      tapeout_error *err)
 {
-    (void)env;
-    const tp_column *column = tp_table_find(table, spec->target.column);
+    const tp_column *column = tp_table_find(dataset->table, spec->target.column);
     tp_target *target = &dataset->target;
     class_list classes;
     target->name = tp_arena_str(&dataset->arena, column->name);
     target->type = column->type;
     if (target->name.data == NULL ||
-        list_classes(column, rows, row_count, &dataset->arena, &classes) != TAPEOUT_OK) {
+        list_classes(column, rows, &dataset->arena, &classes) != TAPEOUT_OK) {
         return tp_fail_nomem(err);
     }
     TP_TRY(infer_task(spec, column, &classes, &target->task, err));
@@ -259,7 +256,7 @@ tapeout_status pipeline_target_infer(const tp_env *env, const tp_spec *spec,
             TP_TRY(order_binary(spec, &classes, err));
         }
         TP_TRY(keep_classes(column, &classes, dataset, err));
-        return weigh_classes(spec, &classes, row_count, dataset, err);
+        return weigh_classes(spec, &classes, rows.count, dataset, err);
     }
     if (column->type == TAPEOUT_TYPE_STRING || column->type == TAPEOUT_TYPE_BOOL) {
         return tp_fail(err, TAPEOUT_E_DATA, "%s: target \"%.*s\" is of type %s; a %s needs numbers",

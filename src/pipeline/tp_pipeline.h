@@ -11,7 +11,8 @@
 
 typedef struct tp_train_request {
     const char *spec_path;
-    const char *out_path;       // NULL: <name>.tapeout beside the working directory
+    const char *out_path; // NULL: <name>.tapeout in `out_directory`
+    const char *out_directory;
     const char *duckdb_library; // may be NULL
     const uint64_t *seed;       // NULL: the spec's
 } tp_train_request;

@@ -22,7 +22,7 @@ typedef enum tp_yaml_kind {
     TP_YAML_U64,      // uint64_t
     TP_YAML_F64,      // double
     TP_YAML_STR_LIST, // tp_yaml_strings; a scalar is a list of one
-    TP_YAML_MAP,      // nested: `keys` bound to the struct at `offset`
+    TP_YAML_MAP,      // nested: `table` bound to the struct at `offset`
     TP_YAML_NODE      // tp_yaml_node, for what a table cannot say
 } tp_yaml_kind;
 
@@ -37,9 +37,13 @@ typedef struct tp_yaml_key {
     size_t offset;  // in the struct bound to
     double minimum; // numbers; both zero: any
     double maximum;
-    const struct tp_yaml_key *keys; // TP_YAML_MAP
-    size_t key_count;
+    const struct tp_yaml_table *table; // TP_YAML_MAP
 } tp_yaml_key;
+
+typedef struct tp_yaml_table {
+    const tp_yaml_key *keys;
+    size_t key_count;
+} tp_yaml_table;
 
 // Parses `text`; `name` stands in messages ("spec.yaml:3:5: ..."). Strings live in `arena`.
 tapeout_status tp_yaml_parse(tp_arena *arena, tp_str text, const char *name, tp_yaml **ret_yaml,
@@ -50,8 +54,8 @@ tp_yaml_node tp_yaml_root(const tp_yaml *yaml); // 0 for an empty document
 
 // Binds a mapping. What is absent keeps its value. Two keys with one offset are two names for one
 // thing: giving both is an error, as is giving one twice.
-tapeout_status tp_yaml_bind(tp_yaml *yaml, tp_yaml_node mapping, const tp_yaml_key *keys,
-                            size_t key_count, void *object, tapeout_error *err);
+tapeout_status tp_yaml_bind(tp_yaml *yaml, tp_yaml_node mapping, const tp_yaml_table *table,
+                            void *object, tapeout_error *err);
 
 // Fails with E_INVALID and the node's place: "spec.yaml:3:5: <message>".
 tapeout_status tp_yaml_fail(const tp_yaml *yaml, tp_yaml_node node, tapeout_error *err,

@@ -9,6 +9,7 @@
 #include "base/tp_alloc.h"
 #include "base/tp_clock.h"
 #include "base/tp_error.h"
+#include "base/tp_file.h"
 #include "table/tp_json.h"
 
 #include <math.h>
@@ -135,7 +136,7 @@ static tapeout_status write_bundle(train_job *job, tapeout_error *err)
                                 .spec_text = job->spec->text,
                                 .missing = job->spec->data.missing.items,
                                 .missing_count = job->spec->data.missing.count};
-    return tp_tabular_write(job->env, job->request->out_path, &tabular, &job->result->hash, err);
+    return tp_tabular_write(job->env, job->result->bundle_path, &tabular, &job->result->hash, err);
 }
 
 // -- gates
@@ -156,7 +157,7 @@ static tapeout_status time_single_row(train_job *job, tapeout_error *err)
     tp_scorer *scorer = NULL;
     tp_session *session = NULL;
     double times[GATE_TIMING_RUNS];
-    TP_TRY(tp_scorer_open(&inline_env, job->request->out_path, &scorer, err));
+    TP_TRY(tp_scorer_open(&inline_env, job->result->bundle_path, &scorer, err));
     tapeout_status status = tp_session_new(&inline_env, scorer, &session, err);
     for (int i = -GATE_TIMING_WARMUP; i < GATE_TIMING_RUNS && status == TAPEOUT_OK; i++) {
         const tp_rows row = {&test->index[(uint64_t)(i + GATE_TIMING_WARMUP) % test->count], 1};
@@ -217,11 +218,30 @@ static tapeout_status check_gates(train_job *job, tapeout_error *err)
 // -- the run
 // ---------------------------------------------------------------------------------------
 
+static tapeout_status choose_out_path(train_job *job, tapeout_error *err)
+{
+    const tapeout_allocator *alloc = job->env->alloc;
+    const char *given = job->request->out_path;
+    if (given != NULL) {
+        job->result->bundle_path = tp_strndup(alloc, given, strlen(given));
+        return job->result->bundle_path == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
+    }
+    tp_buffer name;
+    tp_buffer_init(&name, alloc, TP_MAX_PATH_BYTES);
+    tp_buffer_append_str(&name, job->spec->name);
+    tp_buffer_append(&name, ".tapeout", sizeof(".tapeout")); // with its terminator
+    if (name.status == TAPEOUT_OK) {
+        job->result->bundle_path = tp_path_join(alloc, job->request->out_directory, name.data);
+    }
+    tp_buffer_deinit(&name);
+    return job->result->bundle_path == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
+}
+
 // Found out before an hour of training, not after.
 static tapeout_status check_out_path(const train_job *job, tapeout_error *err)
 {
     tp_writer *writer = NULL;
-    TP_TRY(tp_writer_open(job->env->alloc, job->request->out_path, &writer, err));
+    TP_TRY(tp_writer_open(job->env->alloc, job->result->bundle_path, &writer, err));
     tp_writer_abort(&writer);
     return TAPEOUT_OK;
 }
@@ -256,8 +276,8 @@ static tapeout_status run_steps(train_job *job, tapeout_error *err)
     job->result->seconds.read = seconds_since(start_ns);
     TP_TRY(pipeline_fit(job->env, job->spec, &job->dataset, &job->fitted, err));
     start_ns = tp_clock_monotonic_ns();
-    TP_TRY(
-        pipeline_evaluate(job->env, job->spec, &job->dataset, &job->fitted, &job->evaluation, err));
+    const pipeline_subject subject = {job->env, job->spec, &job->dataset, &job->fitted};
+    TP_TRY(pipeline_evaluate(&subject, &job->evaluation, err));
     job->result->seconds.evaluate = seconds_since(start_ns);
     start_ns = tp_clock_monotonic_ns();
     TP_TRY(tp_env_check(job->env, err));
@@ -274,12 +294,8 @@ static tapeout_status run(train_job *job, tapeout_error *err)
     if (job->request->seed != NULL) {
         job->spec->seed = *job->request->seed;
     }
+    TP_TRY(choose_out_path(job, err));
     TP_TRY(check_out_path(job, err));
-    job->result->bundle_path =
-        tp_strndup(job->env->alloc, job->request->out_path, strlen(job->request->out_path));
-    if (job->result->bundle_path == NULL) {
-        return tp_fail_nomem(err);
-    }
     return run_steps(job, err);
 }
 

@@ -239,7 +239,7 @@ static tapeout_status bind_value(tp_yaml *yaml, tp_yaml_node node, const tp_yaml
     case TP_YAML_STR_LIST:
         return bind_strings(yaml, node, key, place, err);
     case TP_YAML_MAP:
-        return tp_yaml_bind(yaml, node, key->keys, key->key_count, place, err);
+        return tp_yaml_bind(yaml, node, key->table, place, err);
     case TP_YAML_NODE:
         *(tp_yaml_node *)place = node;
         return TAPEOUT_OK;
@@ -247,26 +247,26 @@ static tapeout_status bind_value(tp_yaml *yaml, tp_yaml_node node, const tp_yaml
     return TAPEOUT_E_INTERNAL;
 }
 
-static tapeout_status unknown_key(const tp_yaml *yaml, tp_yaml_node node, const tp_yaml_key *keys,
-                                  size_t key_count, tapeout_error *err)
+static tapeout_status unknown_key(const tp_yaml *yaml, tp_yaml_node node,
+                                  const tp_yaml_table *table, tapeout_error *err)
 {
     const tp_str text = tp_yaml_text(yaml, node);
-    tp_str *names = tp_arena_array(yaml->arena, key_count, sizeof(*names));
+    tp_str *names = tp_arena_array(yaml->arena, table->key_count, sizeof(*names));
     if (names == NULL) {
         return tp_fail_nomem(err);
     }
-    for (size_t i = 0; i < key_count; i++) {
-        names[i] = tp_str_from(keys[i].name);
+    for (size_t i = 0; i < table->key_count; i++) {
+        names[i] = tp_str_from(table->keys[i].name);
     }
-    const int nearest = tp_str_nearest(text, names, key_count);
+    const int nearest = tp_str_nearest(text, names, table->key_count);
     if (nearest >= 0) {
         return tp_yaml_fail(yaml, node, err, "unknown key \"%.*s\"; did you mean \"%s\"?",
-                            TP_STR_ARGS(text), keys[nearest].name);
+                            TP_STR_ARGS(text), table->keys[nearest].name);
     }
     char known[256] = "";
-    for (size_t i = 0, used = 0; i < key_count && used < sizeof(known) - 40; i++) {
+    for (size_t i = 0, used = 0; i < table->key_count && used < sizeof(known) - 40; i++) {
         used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i > 0 ? ", " : "",
-                                 keys[i].name);
+                                 table->keys[i].name);
     }
     return tp_yaml_fail(yaml, node, err, "unknown key \"%.*s\"; known here: %s", TP_STR_ARGS(text),
                         known);
@@ -291,13 +291,13 @@ static tapeout_status check_repeated(const tp_yaml *yaml, tp_yaml_node node, con
     return TAPEOUT_OK;
 }
 
-tapeout_status tp_yaml_bind(tp_yaml *yaml, tp_yaml_node mapping, const tp_yaml_key *keys,
-                            size_t key_count, void *object, tapeout_error *err)
+tapeout_status tp_yaml_bind(tp_yaml *yaml, tp_yaml_node mapping, const tp_yaml_table *table,
+                            void *object, tapeout_error *err)
 {
     if (!tp_yaml_is_mapping(yaml, mapping)) {
         return tp_yaml_fail(yaml, mapping, err, "a mapping (key: value) is expected here");
     }
-    const tp_yaml_key **seen = tp_arena_array(yaml->arena, key_count + 1, sizeof(*seen));
+    const tp_yaml_key **seen = tp_arena_array(yaml->arena, table->key_count + 1, sizeof(*seen));
     if (seen == NULL) {
         return tp_fail_nomem(err);
     }
@@ -306,15 +306,15 @@ tapeout_status tp_yaml_bind(tp_yaml *yaml, tp_yaml_node mapping, const tp_yaml_k
         const tp_yaml_node name_node = tp_yaml_pair_key(yaml, mapping, i);
         const tp_str name = tp_yaml_text(yaml, name_node);
         size_t k = 0;
-        while (k < key_count && !tp_str_equal(name, tp_str_from(keys[k].name))) {
+        while (k < table->key_count && !tp_str_equal(name, tp_str_from(table->keys[k].name))) {
             k++;
         }
-        if (k == key_count) {
-            return unknown_key(yaml, name_node, keys, key_count, err);
+        if (k == table->key_count) {
+            return unknown_key(yaml, name_node, table, err);
         }
-        TP_TRY(check_repeated(yaml, name_node, &keys[k], seen, err));
-        TP_TRY(bind_value(yaml, tp_yaml_pair_value(yaml, mapping, i), &keys[k],
-                          (char *)object + keys[k].offset, err));
+        TP_TRY(check_repeated(yaml, name_node, &table->keys[k], seen, err));
+        TP_TRY(bind_value(yaml, tp_yaml_pair_value(yaml, mapping, i), &table->keys[k],
+                          (char *)object + table->keys[k].offset, err));
     }
     return TAPEOUT_OK;
 }

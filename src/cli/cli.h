@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the verbs share. Every verb is one row of a table: its name, its arguments, its flags and
+// the function that runs it; --help, shell completion and the man pages are printed from the same
+// rows, so they cannot say anything else than what is parsed.
+#ifndef CLI_H
+#define CLI_H
+
+#include <stdio.h>
+#include <tapeout/context.h>
+
+enum { CLI_MAX_FLAGS = 24, CLI_MAX_ARGUMENTS = 256, CLI_EXIT_FAILURE = 1, CLI_EXIT_USAGE = 2 };
+
+typedef struct cli_flag {
+    const char *name;  // long, without dashes
+    const char *value; // what stands for the value in --help; NULL: a switch
+    const char *help;
+    bool repeats; // may be given more than once
+} cli_flag;
+
+typedef struct cli cli;
+
+typedef struct cli_verb {
+    const char *name;
+    const char *arguments; // as in the usage line: "MODEL DATA"
+    const char *summary;   // one line
+    const char *text;      // paragraphs for --help and the man page
+    const cli_flag *flags;
+    size_t flag_count;
+    int min_arguments;
+    int max_arguments;
+    int (*run)(cli *self); // the exit status
+    bool is_hidden;
+} cli_verb;
+
+// A parsed command line and the context that runs it.
+struct cli {
+    const cli_verb *verb;
+    const char *arguments[CLI_MAX_ARGUMENTS];
+    int argument_count;
+    const char *values[CLI_MAX_FLAGS][CLI_MAX_ARGUMENTS]; // by index into the verb's flags
+    int value_counts[CLI_MAX_FLAGS];
+    bool is_json;
+    bool is_quiet;
+    tapeout_context_options options;
+    tapeout_context *context; // made before `run`
+    tapeout_error err;
+    int progress_width; // of the bar on the terminal; 0: none drawn
+};
+
+// All verbs, in the order of --help; `*ret_count` of them.
+const cli_verb *const *cli_verbs(size_t *ret_count);
+// Flags that every verb takes.
+const cli_flag *cli_common_flags(size_t *ret_count);
+
+// The last value of flag `name`, or NULL where it was not given.
+const char *cli_value(const cli *self, const char *name);
+bool cli_has(const cli *self, const char *name);
+// All values of a flag that repeats.
+const char *const *cli_values(const cli *self, const char *name, int *ret_count);
+// A whole number; false after a usage message when the text is none.
+bool cli_number(cli *self, const char *name, uint64_t *ret_value);
+
+// Prints "tapeout VERB: message" to stderr and returns CLI_EXIT_USAGE.
+int cli_usage(const cli *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// Prints self->err in one line to stderr and returns CLI_EXIT_FAILURE (130 when interrupted).
+int cli_failure(cli *self);
+// Prints a line of JSON to stdout; the exit status.
+int cli_print_json(cli *self, char *json);
+
+// The string under `key`, "" where there is none.
+struct yyjson_val;
+const char *cli_text(struct yyjson_val *object, const char *key);
+
+// Progress for the context: a bar with the time left on a terminal, nothing elsewhere.
+void cli_progress(void *user, const char *phase, double fraction);
+void cli_progress_end(cli *self);
+
+void cli_print_help(const cli_verb *verb, FILE *to); // NULL: of the program
+
+#endif

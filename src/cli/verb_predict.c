@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tapeout predict: scores a file.
+#include "cli/verbs.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <tapeout/model.h>
+
+static const cli_flag flags[] = {
+    {"out", "FILE", "write here instead of stdout; Parquet by its end", false},
+    {"keep", "COLUMNS", "columns to carry into the result, separated by commas", true},
+    {"explain", NULL, "a why_<column> each: what it adds to the margin (exact Shapley values)",
+     false},
+};
+
+enum { MAX_KEEP = 1024 };
+
+static tapeout_status write_stdout(void *user, const char *data, size_t size, tapeout_error *err)
+{
+    (void)user;
+    if (fwrite(data, 1, size, stdout) == size) {
+        return TAPEOUT_OK;
+    }
+    err->status = TAPEOUT_E_IO;
+    (void)snprintf(err->message, sizeof(err->message), "standard output cannot be written");
+    return TAPEOUT_E_IO;
+}
+
+// Cuts "a,b" into names inside `text`, whose commas become terminators.
+static size_t split_names(char *text, const char **names, size_t most)
+{
+    size_t count = 0;
+    for (char *name = text; name != NULL && *name != '\0' && count < most;) {
+        char *comma = strchr(name, ',');
+        if (comma != NULL) {
+            *comma++ = '\0';
+        }
+        names[count++] = name;
+        name = comma;
+    }
+    return count;
+}
+
+static int run(cli *self)
+{
+    static char text[1 << 16];
+    static const char *names[MAX_KEEP];
+    tapeout_model *model = NULL;
+    tapeout_predict_options options;
+    tapeout_predict_options_init(&options);
+    int count = 0;
+    const char *const *values = cli_values(self, "keep", &count);
+    size_t used = 0;
+    for (int i = 0; i < count; i++) {
+        const size_t size = strlen(values[i]);
+        if (used + size + 1 > sizeof(text)) {
+            return cli_usage(self, "--keep is too long");
+        }
+        memcpy(text + used, values[i], size + 1);
+        options.keep_count +=
+            split_names(text + used, names + options.keep_count, MAX_KEEP - options.keep_count);
+        used += size + 1;
+    }
+    options.keep = names;
+    options.out_path = cli_value(self, "out");
+    options.json = self->is_json;
+    options.explain = cli_has(self, "explain");
+    options.write = write_stdout;
+    if (tapeout_model_open(self->context, self->arguments[0], &model, &self->err) != TAPEOUT_OK) {
+        return cli_failure(self);
+    }
+    const tapeout_status status =
+        tapeout_model_predict(self->context, model, self->arguments[1], &options, &self->err);
+    tapeout_model_close(model);
+    return status == TAPEOUT_OK ? 0 : cli_failure(self);
+}
+
+const cli_verb cli_verb_predict = {
+    .name = "predict",
+    .arguments = "MODEL DATA",
+    .summary = "score a file: a line a row",
+    .text = "MODEL is a bundle's path or a registered name, name:version or name@alias; DATA is "
+            "CSV or\n"
+            "Parquet, - is standard input. Columns: those kept, prediction, and for a classifier\n"
+            "probability (of the positive class) or p_<class>.",
+    .flags = flags,
+    .flag_count = sizeof(flags) / sizeof(flags[0]),
+    .min_arguments = 2,
+    .max_arguments = 2,
+    .run = run,
+};

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One row a verb, each defined in its own file verb_<name>.c.
+#ifndef VERBS_H
+#define VERBS_H
+
+#include "cli/cli.h"
+
+extern const cli_verb cli_verb_evaluate;
+extern const cli_verb cli_verb_inspect;
+extern const cli_verb cli_verb_predict;
+extern const cli_verb cli_verb_profile;
+extern const cli_verb cli_verb_train;
+extern const cli_verb cli_verb_version;
+
+#endif
