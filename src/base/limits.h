@@ -53,4 +53,10 @@
 #define TP_MAX_GBT_HIST_BYTES (48u << 20)   // histograms of a growing tree
 #define TP_MAX_GBT_CATEGORY_WORDS (1u << 20) // of a split: 32 codes a word
 
+// -- registry ------------------------------------------------------------------------------------
+#define TP_MAX_REGISTRY_FACT_BYTES (1u << 20) // of gates, timings and facts each
+#define TP_MAX_REGISTRY_LIST_BYTES (1u << 30) // of the JSON that lists everything
+#define TP_MAX_REGISTRY_NEAREST 10000u        // names compared for "did you mean"
+#define TP_REGISTRY_BUSY_MS 30000             // how long a writer waits for another
+
 #endif

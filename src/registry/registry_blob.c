@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Bundles by the hash of their bytes: HOME/blobs/sha256/ab/cdef…, read-only. The same bytes stand
+// there once, however many versions have them. A blob is written beside its place, synced, renamed
+// and its directory synced before a row may speak of it; a blob without a row is harmless, a row
+// without a blob would be a lie.
+#include "base/tp_error.h"
+#include "base/tp_file.h"
+#include "registry/registry_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool is_hex(tp_str text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        const char c = text.data[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
+            return false;
+        }
+    }
+    return text.size == TP_SHA256_HEX_SIZE;
+}
+
+tapeout_status tp_blob_path(const char *home, tp_str hex, char ret_path[TP_MAX_PATH_BYTES],
+                            tapeout_error *err)
+{
+    if (!is_hex(hex)) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "registry: \"%.*s\" is no SHA-256: 64 digits of 0-9 and a-f",
+                       TP_STR_ARGS(hex));
+    }
+    const int size = snprintf(ret_path, TP_MAX_PATH_BYTES, "%s/blobs/sha256/%.2s/%.62s", home,
+                              hex.data, hex.data + 2);
+    if (size < 0 || (size_t)size >= TP_MAX_PATH_BYTES) {
+        return tp_fail(err, TAPEOUT_E_LIMIT,
+                       "registry: the path of the home directory is too long");
+    }
+    return TAPEOUT_OK;
+}
+
+// The folder of `path`, made durable with all that lead to it below `home`.
+static tapeout_status make_folder(const tp_registry *registry, const char *path, tapeout_error *err)
+{
+    char folder[TP_MAX_PATH_BYTES];
+    (void)snprintf(folder, sizeof(folder), "%s", path);
+    *strrchr(folder, '/') = '\0';
+    if (tp_path_exists(folder)) {
+        return TAPEOUT_OK;
+    }
+    TP_TRY(tp_directory_make(folder, err));
+    while (strlen(folder) > strlen(registry->home)) {
+        TP_TRY(tp_directory_sync(folder, err)); // the entry of `folder` in the one above
+        *strrchr(folder, '/') = '\0';
+    }
+    return TAPEOUT_OK;
+}
+
+static bool has_hash(const char *path, const tp_sha256 *hash)
+{
+    tp_sha256 found;
+    return tp_sha256_file(path, &found, NULL) == TAPEOUT_OK &&
+           memcmp(found.bytes, hash->bytes, sizeof(found.bytes)) == 0;
+}
+
+static tapeout_status write_blob(tp_registry *registry, const char *path, tp_str data,
+                                 tapeout_error *err)
+{
+    tp_writer *writer = NULL;
+    TP_TRY(tp_writer_open(registry->alloc, path, &writer, err));
+    tapeout_status status = tp_writer_write(writer, data.data, data.size, err);
+    if (status != TAPEOUT_OK) {
+        tp_writer_abort(&writer);
+        return status;
+    }
+    status = tp_writer_commit(&writer, err);
+    if (status == TAPEOUT_E_IO) {
+        // A failed sync may have dropped pages that a second one would call safe.
+        registry->is_stopped = true;
+    }
+    return status;
+}
+
+tapeout_status tp_blob_put(tp_registry *registry, tp_str data, const tp_sha256 *hash,
+                           bool *ret_is_new, tapeout_error *err)
+{
+    char hex[TP_SHA256_HEX_SIZE + 1];
+    char path[TP_MAX_PATH_BYTES];
+    tp_sha256_hex(hash, hex);
+    TP_TRY(tp_blob_path(registry->home, tp_str_from(hex), path, err));
+    *ret_is_new = !tp_path_exists(path);
+    if (!*ret_is_new && has_hash(path, hash)) {
+        return TAPEOUT_OK;
+    }
+    TP_TRY(make_folder(registry, path, err));
+    TP_TRY(write_blob(registry, path, data, err));
+    if (chmod(path, 0444) != 0) {
+        return tp_fail_errno(err, errno, "registry: %s: cannot be made read-only", path);
+    }
+    if (!has_hash(path, hash)) {
+        return tp_fail(err, TAPEOUT_E_IO,
+                       "registry: %s does not read back as it was written, or the bundle changed "
+                       "meanwhile; register it again",
+                       path);
+    }
+    return TAPEOUT_OK;
+}
+
+tapeout_status tp_blob_remove(tp_registry *registry, tp_str hex, tapeout_error *err)
+{
+    char path[TP_MAX_PATH_BYTES];
+    TP_TRY(tp_blob_path(registry->home, hex, path, err));
+    if (unlink(path) != 0 && errno != ENOENT) {
+        return tp_fail_errno(err, errno, "registry: %s: cannot be removed", path);
+    }
+    return TAPEOUT_OK;
+}

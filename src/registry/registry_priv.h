@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the files of the registry share: the open store and its errors, the blobs, and the parts of
+// a model's name.
+#ifndef REGISTRY_PRIV_H
+#define REGISTRY_PRIV_H
+
+#include "bundle/tp_bundle.h"
+#include "registry/tp_registry.h"
+
+#include <sqlite3.h>
+
+struct tp_registry {
+    const tapeout_allocator *alloc;
+    char *home; // [strlen + 1]
+    sqlite3 *db;
+    tp_registry_mode mode;
+    bool is_stopped; // a sync failed: nothing more is written through this handle
+};
+
+// -- store ---------------------------------------------------------------------------------------
+// "registry: WHAT: SQLite's words", with the status that fits; a failed sync stops the handle.
+tapeout_status tp_registry_fail(tp_registry *registry, const char *what, tapeout_error *err);
+tapeout_status tp_registry_run(tp_registry *registry, const char *sql, tapeout_error *err);
+// The statement is finalised by the caller.
+tapeout_status tp_registry_prepare(tp_registry *registry, const char *sql,
+                                   sqlite3_stmt **ret_statement, tapeout_error *err);
+
+// Takes the lock of all writers; E_IO once the handle is stopped. What is begun is ended by one of
+// the other two. A commit that fails leaves nothing of the transaction.
+tapeout_status tp_registry_begin(tp_registry *registry, tapeout_error *err);
+tapeout_status tp_registry_commit(tp_registry *registry, tapeout_error *err);
+void tp_registry_rollback(tp_registry *registry);
+
+// A view of a text column, valid until the next step; empty for NULL.
+tp_str tp_registry_text(sqlite3_stmt *statement, int column);
+
+// -- blobs ---------------------------------------------------------------------------------------
+// HOME/blobs/sha256/ab/cdef…; E_INVALID unless `hex` is 64 lower-case digits, E_LIMIT for a path
+// that is too long.
+tapeout_status tp_blob_path(const char *home, tp_str hex, char ret_path[TP_MAX_PATH_BYTES],
+                            tapeout_error *err);
+
+// Puts `data` in the store, synced, read-only. Where it is there already it is compared, and
+// written anew when it is damaged. Called under the writers' lock. `*ret_is_new` tells whether to
+// remove it when the transaction fails.
+tapeout_status tp_blob_put(tp_registry *registry, tp_str data, const tp_sha256 *hash,
+                           bool *ret_is_new, tapeout_error *err);
+tapeout_status tp_blob_remove(tp_registry *registry, tp_str hex, tapeout_error *err);
+
+// -- names ---------------------------------------------------------------------------------------
+typedef struct model_name {
+    tp_str name;
+    tp_str alias;    // empty: none
+    int64_t version; // 0: none
+} model_name;
+
+// "name", "name:version" or "name@alias"; views into `text`.
+tapeout_status tp_model_name_parse(tp_str text, model_name *ret_name, tapeout_error *err);
+
+// The version that a name leads to, its blob not looked at. E_NOT_FOUND, E_GATE.
+tapeout_status tp_registry_find(tp_registry *registry, const model_name *name,
+                                tapeout_model_ref *ret_ref, tapeout_error *err);
+
+#endif

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is registered: models, their numbered versions, and the bundles' bytes in a store by
+// content. An SQLite file and a folder of blobs below the home directory;
+// docs/internals/registry.md says what lies where and why an acknowledged version survives a crash.
+//
+// Numbers of a name are 1, 2, 3 … in the order of registration, without a gap, over threads and
+// processes alike; a number that was removed is not given again.
+//
+// @thread A handle is `confined`; any number of handles, in any number of processes, may be open.
+#ifndef TP_REGISTRY_H
+#define TP_REGISTRY_H
+
+#include "base/limits.h"
+#include "base/tp_buffer.h"
+
+#include <tapeout/registry.h>
+
+typedef struct tp_registry tp_registry;
+
+typedef enum tp_registry_mode {
+    TP_REGISTRY_READ, // E_NOT_FOUND where nothing was ever registered
+    TP_REGISTRY_WRITE // makes what is missing
+} tp_registry_mode;
+
+// E_CORRUPT for a damaged file, E_UNSUPPORTED for one that a later tapeout wrote, E_DENIED, E_FULL
+// and E_IO as the system says.
+tapeout_status tp_registry_open(const tapeout_allocator *alloc, const char *home,
+                                tp_registry_mode mode, tp_registry **ret_registry,
+                                tapeout_error *err);
+void tp_registry_close(tp_registry **registry); // accepts NULL inside; nulls it
+
+// Copies the bundle in and gives it the next number of its name. When it returns OK, bytes and row
+// are on disk. `*ret_ref` says where. After a sync that failed the handle only reads: E_IO.
+tapeout_status tp_registry_register(tp_registry *registry, const tapeout_registration *what,
+                                    tapeout_model_ref *ret_ref, tapeout_error *err);
+
+// "name" (the newest version that is not refused), "name:version" (also a refused one) or
+// "name@alias". E_NOT_FOUND with the nearest name; E_GATE where all versions of a name are refused;
+// E_CORRUPT where the blob is gone.
+tapeout_status tp_registry_resolve(tp_registry *registry, tp_str model, tapeout_model_ref *ret_ref,
+                                   tapeout_error *err);
+
+// Appends the JSON of tapeout_registry_list.
+tapeout_status tp_registry_list(tp_registry *registry, tp_buffer *json, tapeout_error *err);
+
+// Takes "name:version" out, and the blob with the last version that has it. E_BUSY while an alias
+// points to it.
+tapeout_status tp_registry_remove(tp_registry *registry, tp_str model, tapeout_error *err);
+
+// [A-Za-z0-9][A-Za-z0-9._-]*, at most TP_MAX_MODEL_NAME_BYTES.
+bool tp_model_name_is_valid(tp_str name);
+
+#endif

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Helpers of the registry's tests; see registry_cases.h.
+#include "registry_cases.h"
+
+#include "base/tp_alloc.h"
+#include "test.h"
+
+#include <string.h>
+
+const char *cases_file(const char *directory, const char *name, const char *text)
+{
+    static char paths[8][4200];
+    static unsigned next;
+    char *path = paths[next++ % 8];
+    (void)snprintf(path, sizeof(paths[0]), "%s/%s", directory, name);
+    FILE *file = fopen(path, "wb");
+    ASSERT(file != NULL);
+    ASSERT_EQ_UINT(fwrite(text, 1, strlen(text), file), strlen(text));
+    ASSERT_EQ_INT(fclose(file), 0);
+    return path;
+}
+
+tp_registry *cases_open(const char *home)
+{
+    tp_registry *registry = NULL;
+    ASSERT_OK(
+        tp_registry_open(tp_allocator_default(), home, TP_REGISTRY_WRITE, &registry, &test_err));
+    return registry;
+}
+
+tapeout_registration cases_registration(const char *name, const char *bundle)
+{
+    tapeout_registration what;
+    tapeout_registration_init(&what);
+    what.name = name;
+    what.bundle = bundle;
+    return what;
+}
+
+uint64_t cases_register(tp_registry *registry, const char *name, const char *bundle)
+{
+    const tapeout_registration what = cases_registration(name, bundle);
+    tapeout_model_ref ref;
+    ASSERT_OK(tp_registry_register(registry, &what, &ref, &test_err));
+    return ref.version;
+}
+
+void cases_assert_content(const char *path, const char *text)
+{
+    char content[4096];
+    FILE *file = fopen(path, "rb");
+    ASSERT(file != NULL);
+    const size_t size = fread(content, 1, sizeof(content), file);
+    ASSERT_EQ_INT(fclose(file), 0);
+    ASSERT_EQ_BYTES(content, size, text, strlen(text));
+}
+
+const char *cases_list(tp_registry *registry)
+{
+    static char text[65536];
+    tp_buffer json;
+    tp_buffer_init(&json, tp_allocator_default(), sizeof(text) - 1);
+    ASSERT_OK(tp_registry_list(registry, &json, &test_err));
+    ASSERT_OK(tp_buffer_check(&json, "list", &test_err));
+    memcpy(text, json.data, json.size);
+    text[json.size] = '\0';
+    tp_buffer_deinit(&json);
+    return text;
+}
+
+int64_t cases_number(tp_registry *registry, const char *sql)
+{
+    sqlite3_stmt *statement = NULL;
+    ASSERT_OK(tp_registry_prepare(registry, sql, &statement, &test_err));
+    ASSERT_EQ_INT(sqlite3_step(statement), SQLITE_ROW);
+    const int64_t number = sqlite3_column_int64(statement, 0);
+    ASSERT_EQ_INT(sqlite3_finalize(statement), SQLITE_OK);
+    return number;
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A disk that is full, read-only or failing, and a registry that is damaged: no false
+// acknowledgement, a sentence that says what to do, and work again where the cause is gone.
+#include "base/tp_alloc.h"
+#include "base/tp_file.h"
+#include "registry_cases.h"
+#include "test.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static tapeout_status try_register(tp_registry *registry, const char *bundle, tapeout_error *err)
+{
+    const tapeout_registration what = cases_registration("m", bundle);
+    tapeout_model_ref ref;
+    return tp_registry_register(registry, &what, &ref, err);
+}
+
+static const char *large_bundle(const char *directory, size_t size)
+{
+    static char path[4200];
+    (void)snprintf(path, sizeof(path), "%s/large", directory);
+    FILE *file = fopen(path, "wb");
+    ASSERT(file != NULL);
+    for (size_t i = 0; i < size; i++) {
+        ASSERT(fputc((int)(i * 31 % 251), file) != EOF);
+    }
+    ASSERT_EQ_INT(fclose(file), 0);
+    return path;
+}
+
+static void limit_files(rlim_t size)
+{
+    struct rlimit limit;
+    ASSERT_EQ_INT(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = size;
+    ASSERT_EQ_INT(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+// -- full ----------------------------------------------------------------------------------------
+// No file may grow beyond a limit, so that the write of the blob, then that of the log, fails.
+static void test_full(void)
+{
+    ASSERT(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    const char *home = test_temp_dir();
+    tp_registry *registry = cases_open(home);
+    const char *small = cases_file(home, "small", "small");
+    ASSERT_OK(try_register(registry, small, &test_err));
+    const char *large = large_bundle(home, 300000);
+    limit_files(200000);
+    tapeout_error err = {0};
+    tapeout_status status = try_register(registry, large, &err);
+    ASSERT(status == TAPEOUT_E_FULL || status == TAPEOUT_E_IO || status == TAPEOUT_E_LIMIT);
+    ASSERT(err.message[0] != '\0');
+    limit_files(4096); // too little for the log too
+    ASSERT(try_register(registry, small, &err) != TAPEOUT_OK);
+    limit_files(RLIM_INFINITY);
+    ASSERT_EQ_INT(cases_number(registry, "SELECT count(*) FROM versions"), 1);
+    ASSERT_EQ_INT(cases_number(registry, "SELECT last_version FROM models"), 1);
+    tp_registry_close(&registry);
+    registry = cases_open(home);
+    ASSERT_OK(try_register(registry, large, &test_err)); // goes on where there is room again
+    ASSERT_EQ_INT(cases_number(registry, "SELECT last_version FROM models"), 2);
+    tp_registry_close(&registry);
+}
+
+// -- read-only -----------------------------------------------------------------------------------
+static void set_modes(const char *home, mode_t folder, mode_t file)
+{
+    char path[4300];
+    (void)snprintf(path, sizeof(path), "%s/registry.sqlite", home);
+    ASSERT_EQ_INT(chmod(path, file), 0);
+    ASSERT_EQ_INT(chmod(home, folder), 0);
+}
+
+// As a user who may read and not write: reading works, writing says so.
+static void test_read_only(void)
+{
+    char home[4200];
+    (void)snprintf(home, sizeof(home), "%s", test_temp_dir());
+    tp_registry *registry = cases_open(home);
+    ASSERT_EQ_UINT(cases_register(registry, "m", cases_file(home, "b", "x")), 1);
+    char bundle[4300];
+    (void)snprintf(bundle, sizeof(bundle), "%s/b", home);
+    tp_registry_close(&registry);
+    set_modes(home, 0555, 0444);
+    const uid_t self = geteuid();
+    if (self == 0 && seteuid(65534) != 0) {
+        test_skip("cannot become an unprivileged user");
+    }
+    const tapeout_status opened =
+        tp_registry_open(tp_allocator_default(), home, TP_REGISTRY_READ, &registry, &test_err);
+    if (opened == TAPEOUT_E_NOT_FOUND && access(home, X_OK) != 0) {
+        ASSERT_EQ_INT(seteuid(self), 0);
+        set_modes(home, 0755, 0644);
+        test_skip("the temporary folder is closed to other users");
+    }
+    ASSERT_EQ_INT(opened, TAPEOUT_OK);
+    tapeout_model_ref ref;
+    ASSERT_OK(tp_registry_resolve(registry, TP_STR("m"), &ref, &test_err));
+    tp_registry_close(&registry);
+    tapeout_error err = {0};
+    tapeout_status status =
+        tp_registry_open(tp_allocator_default(), home, TP_REGISTRY_WRITE, &registry, &err);
+    if (status == TAPEOUT_OK) {
+        status = try_register(registry, bundle, &err);
+        tp_registry_close(&registry);
+    }
+    ASSERT(status == TAPEOUT_E_DENIED || status == TAPEOUT_E_IO);
+    ASSERT(strstr(err.message, home) != NULL);
+    ASSERT_EQ_INT(seteuid(self), 0);
+    set_modes(home, 0755, 0644);
+    registry = cases_open(home);
+    ASSERT_OK(try_register(registry, bundle, &test_err));
+    ASSERT_EQ_INT(cases_number(registry, "SELECT last_version FROM models"), 2);
+    tp_registry_close(&registry);
+}
+
+static void test_home_is_a_file(void)
+{
+    const char *directory = test_temp_dir();
+    tp_registry *registry = NULL;
+    ASSERT(tp_registry_open(tp_allocator_default(), cases_file(directory, "file", "x"),
+                            TP_REGISTRY_WRITE, &registry, &test_err) != TAPEOUT_OK);
+    ASSERT(registry == NULL);
+    ASSERT(strstr(test_err.message, "file") != NULL);
+}
+
+// -- damaged -------------------------------------------------------------------------------------
+static void overwrite(const char *path, long offset, const void *data, size_t size)
+{
+    FILE *file = fopen(path, "r+b");
+    ASSERT(file != NULL);
+    ASSERT_EQ_INT(fseek(file, offset, SEEK_SET), 0);
+    ASSERT_EQ_UINT(fwrite(data, 1, size, file), size);
+    ASSERT_EQ_INT(fclose(file), 0);
+}
+
+static void test_damaged(void)
+{
+    char home[4200];
+    char path[4300];
+    (void)snprintf(home, sizeof(home), "%s", test_temp_dir());
+    (void)snprintf(path, sizeof(path), "%s/registry.sqlite", home);
+    tp_registry *registry = cases_open(home);
+    ASSERT_EQ_UINT(cases_register(registry, "m", cases_file(home, "b", "x")), 1);
+    tp_registry_close(&registry);
+    char garbage[4096];
+    memset(garbage, 0xa5, sizeof(garbage));
+    overwrite(path, 100, garbage, sizeof(garbage) - 100); // the schema's page
+    ASSERT_FAILS(
+        tp_registry_open(tp_allocator_default(), home, TP_REGISTRY_WRITE, &registry, &test_err),
+        TAPEOUT_E_CORRUPT, "restore it from a backup");
+    overwrite(path, 0, garbage, 100); // and the header
+    ASSERT_FAILS(
+        tp_registry_open(tp_allocator_default(), home, TP_REGISTRY_READ, &registry, &test_err),
+        TAPEOUT_E_CORRUPT, "restore it from a backup");
+    ASSERT(registry == NULL);
+}
+
+static void test_later_schema(void)
+{
+    const char *home = test_temp_dir();
+    tp_registry *registry = cases_open(home);
+    ASSERT_OK(tp_registry_run(registry, "PRAGMA user_version = 99", &test_err));
+    tp_registry_close(&registry);
+    ASSERT_FAILS(
+        tp_registry_open(tp_allocator_default(), home, TP_REGISTRY_WRITE, &registry, &test_err),
+        TAPEOUT_E_UNSUPPORTED, "later tapeout");
+    ASSERT_FAILS(
+        tp_registry_open(tp_allocator_default(), home, TP_REGISTRY_READ, &registry, &test_err),
+        TAPEOUT_E_UNSUPPORTED, "later tapeout");
+}
+
+// A blob that was damaged is written anew when its bytes come again; one that is gone is said so.
+static void test_damaged_blob(void)
+{
+    const char *home = test_temp_dir();
+    tp_registry *registry = cases_open(home);
+    const char *bundle = cases_file(home, "b", "the bytes");
+    ASSERT_EQ_UINT(cases_register(registry, "m", bundle), 1);
+    tapeout_model_ref ref;
+    ASSERT_OK(tp_registry_resolve(registry, TP_STR("m"), &ref, &test_err));
+    ASSERT_EQ_INT(chmod(ref.path, 0644), 0);
+    overwrite(ref.path, 0, "THE", 3);
+    ASSERT_EQ_UINT(cases_register(registry, "m", bundle), 2);
+    cases_assert_content(ref.path, "the bytes");
+    ASSERT_EQ_INT(unlink(ref.path), 0);
+    ASSERT_FAILS(tp_registry_resolve(registry, TP_STR("m"), &ref, &test_err), TAPEOUT_E_CORRUPT,
+                 "is gone");
+    tp_registry_close(&registry);
+}
+
+// -- a sync that fails ---------------------------------------------------------------------------
+// A VFS over the default one whose files fail to sync while `sync_fails` is set. It adds nothing to
+// an open file but another table of methods; the main file, and those beside it, which are not
+// locked, have different ones.
+typedef struct method_pair {
+    sqlite3_io_methods failing;
+    const sqlite3_io_methods *real;
+} method_pair;
+
+static bool sync_fails;
+static method_pair main_methods;
+static method_pair other_methods;
+
+static int fail_main_sync(sqlite3_file *file, int flags)
+{
+    return sync_fails ? SQLITE_IOERR_FSYNC : main_methods.real->xSync(file, flags);
+}
+
+static int fail_other_sync(sqlite3_file *file, int flags)
+{
+    return sync_fails ? SQLITE_IOERR_FSYNC : other_methods.real->xSync(file, flags);
+}
+
+static int failing_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
+                        int *ret_flags)
+{
+    sqlite3_vfs *real = vfs->pAppData;
+    const int code = real->xOpen(real, name, file, flags, ret_flags);
+    if (code == SQLITE_OK && file->pMethods != NULL) {
+        const bool is_main = (flags & SQLITE_OPEN_MAIN_DB) != 0;
+        method_pair *pair = is_main ? &main_methods : &other_methods;
+        pair->real = file->pMethods;
+        pair->failing = *file->pMethods;
+        pair->failing.xSync = is_main ? fail_main_sync : fail_other_sync;
+        file->pMethods = &pair->failing;
+    }
+    return code;
+}
+
+static void install_failing_vfs(void)
+{
+    static sqlite3_vfs vfs;
+    sqlite3_vfs *real = sqlite3_vfs_find(NULL);
+    ASSERT(real != NULL);
+    vfs = *real;
+    vfs.zName = "failing";
+    vfs.pAppData = real;
+    vfs.xOpen = failing_open;
+    ASSERT_EQ_INT(sqlite3_vfs_register(&vfs, 1), SQLITE_OK);
+}
+
+// After a failed sync nothing is acknowledged, and nothing more is written through the handle, even
+// when syncs work again.
+static void test_failed_sync(void)
+{
+    install_failing_vfs();
+    const char *home = test_temp_dir();
+    tp_registry *registry = cases_open(home);
+    const char *bundle = cases_file(home, "b", "x");
+    ASSERT_OK(try_register(registry, bundle, &test_err));
+    sync_fails = true;
+    ASSERT_FAILS(try_register(registry, bundle, &test_err), TAPEOUT_E_IO, "registry");
+    sync_fails = false;
+    ASSERT_FAILS(try_register(registry, bundle, &test_err), TAPEOUT_E_IO, "a sync failed before");
+    ASSERT_FAILS(tp_registry_remove(registry, TP_STR("m:1"), &test_err), TAPEOUT_E_IO,
+                 "a sync failed before");
+    tapeout_model_ref ref;
+    ASSERT_OK(tp_registry_resolve(registry, TP_STR("m"), &ref, &test_err)); // reading goes on
+    ASSERT_EQ_UINT(ref.version, 1);
+    tp_registry_close(&registry);
+    registry = cases_open(home);
+    ASSERT_OK(try_register(registry, bundle, &test_err));
+    tp_registry_close(&registry);
+}
+
+TEST_MAIN(TEST(test_full), TEST(test_read_only), TEST(test_home_is_a_file), TEST(test_damaged),
+          TEST(test_later_schema), TEST(test_damaged_blob), TEST(test_failed_sync))
