@@ -164,12 +164,14 @@ def main():
            "static const metric_case metric_cases[] = {\n" + "".join(entries) + "};\n\n" +
            calibration_text(rng) + "// clang-format on\n\n#endif\n")
     (HERE / "metric_tables.h").write_text(out)
-    manifest = {"metric_tables.h": {
+    path = HERE / "manifest.json"
+    manifest = json.loads(path.read_text()) if path.exists() else {}
+    manifest["metric_tables.h"] = {
         "source": "drawn by make_metric_tables.py; expected values by scikit-learn "
                   + sklearn.__version__,
         "licence": "Apache-2.0",
-        "sha256": hashlib.sha256(out.encode()).hexdigest()}}
-    (HERE / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+        "sha256": hashlib.sha256(out.encode()).hexdigest()}
+    path.write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 if __name__ == "__main__":
