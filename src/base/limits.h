@@ -33,25 +33,47 @@
 #define TP_MAX_SQL_SCHEMA_BYTES (64u << 20) // of our CREATE TABLE: names and types of all columns
 // -- learn ---------------------------------------------------------------------------------------
 #define TP_MAX_CALIBRATION_POINTS 1048576u // steps of an isotonic calibration
-#define TP_MAX_LINEAR_COEFFICIENTS 2048u  // of all outputs: their second derivatives are 32 MiB
-#define TP_MAX_EXPLAIN_SHARED 12u // columns that features of one path share: 2^12 cases a path
+#define TP_MAX_LINEAR_COEFFICIENTS 2048u   // of all outputs: their second derivatives are 32 MiB
+#define TP_MAX_EXPLAIN_SHARED 12u   // columns that features of one path share: 2^12 cases a path
 #define TP_MAX_EXPLAIN_COLUMNS 512u // distinct columns on a path from root to leaf
 #define TP_MAX_BOOTSTRAP_REPLICATES 10000u
 #define TP_MAX_FOLDS 100u
-#define TP_MAX_CSV_COLUMNS 100000u   // beyond it a file is not a table but a matrix, or broken
+#define TP_MAX_CSV_COLUMNS 100000u // beyond it a file is not a table but a matrix, or broken
 #define TP_MAX_CSV_FIELD_BYTES (16u << 20)
 #define TP_MAX_CSV_NAME_BYTES 4096u
 #define TP_MAX_CSV_ROW_BYTES (1u << 30) // offsets within a row are 32 bits wide
 #define TP_MAX_CSV_STREAM_BYTES (UINT64_C(64) << 30)
 // -- learn/gbt -----------------------------------------------------------------------------------
-#define TP_MAX_GBT_ROWS 2147483648u         // a row's number has 32 bits in an entry
-#define TP_MAX_GBT_FEATURES 65535u          // features of a forest
-#define TP_MAX_GBT_TREES 1000000u           // trees of a forest
-#define TP_MAX_GBT_LEAVES 65536u            // leaves of a tree
-#define TP_MAX_GBT_CLASSES 10000u           // outputs of a forest
-#define TP_MAX_GBT_INTERACTIONS 64u         // groups, a bit each
-#define TP_MAX_GBT_HIST_BYTES (48u << 20)   // histograms of a growing tree
+#define TP_MAX_GBT_ROWS 2147483648u          // a row's number has 32 bits in an entry
+#define TP_MAX_GBT_FEATURES 65535u           // features of a forest
+#define TP_MAX_GBT_TREES 1000000u            // trees of a forest
+#define TP_MAX_GBT_LEAVES 65536u             // leaves of a tree
+#define TP_MAX_GBT_CLASSES 10000u            // outputs of a forest
+#define TP_MAX_GBT_INTERACTIONS 64u          // groups, a bit each
+#define TP_MAX_GBT_HIST_BYTES (48u << 20)    // histograms of a growing tree
 #define TP_MAX_GBT_CATEGORY_WORDS (1u << 20) // of a split: 32 codes a word
+// -- feature -------------------------------------------------------------------------------------
+#define TP_MAX_FEATURE_TEXT_BYTES (1u << 20)  // a program
+#define TP_MAX_FEATURE_LINES 16384u           // features and intermediates
+#define TP_MAX_FEATURE_DEPTH 100u             // parentheses within parentheses
+#define TP_MAX_FEATURE_HEIGHT 1000u           // of an expression's tree: a + b + c + ...
+#define TP_MAX_FEATURE_ARGUMENTS 64u          // of one call
+#define TP_MAX_FEATURE_INSTRUCTIONS 65536u    // after sharing
+#define TP_MAX_FEATURE_REGISTERS 4096u        // values alive at once: 8 KiB each and worker
+#define TP_MAX_FEATURE_OUTPUTS 16384u         // after onehot
+#define TP_MAX_FEATURE_STEPS (1u << 22)       // over the lists of all outputs
+#define TP_MAX_FEATURE_ONEHOT 1024u           // columns of one onehot
+#define TP_MAX_FEATURE_BINS 65535u            // of bin()
+#define TP_MAX_FEATURE_BUCKETS (1u << 24)     // of hash()
+#define TP_MAX_FEATURE_LEVELS (1u << 24)      // distinct texts that one fitted function remembers
+#define TP_MAX_FEATURE_RARE_LEVELS 65536u     // levels below min_count that category remembers
+#define TP_MAX_FEATURE_TEXT_VALUE (1u << 20)  // bytes of one computed text
+#define TP_MAX_FEATURE_MEMO (1u << 16)        // texts that one instruction keeps between blocks
+#define TP_MAX_FEATURE_ARENA (256u << 20)     // bytes of a program in memory, states aside
+#define TP_MAX_FEATURE_STATE_BYTES (1u << 30) // a fitted state
+#define TP_MAX_FEATURE_ZONES 64u              // time zones of one program
+#define TP_MAX_FEATURE_TRANSITIONS 4096u      // of one time zone
+#define TP_MAX_FEATURE_ZONE_BYTES (1u << 20)  // a TZif file
 
 // -- registry ------------------------------------------------------------------------------------
 #define TP_MAX_REGISTRY_FACT_BYTES (1u << 20) // of gates, timings and facts each
