@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-const char bundle_magic[8] = {'T', 'A', 'P', 'E', 'O', 'U', 'T', '\n'};
+const char tp_bundle_magic[8] = {'T', 'A', 'P', 'E', 'O', 'U', 'T', '\n'};
 
 static void append_entry(tp_buffer *text, const bundle_entry *entry)
 {
@@ -38,7 +38,7 @@ static void append_entry(tp_buffer *text, const bundle_entry *entry)
     tp_buffer_append_char(text, '}');
 }
 
-void bundle_manifest_write(const bundle_layout *layout, tp_buffer *ret_text)
+void tp_bundle_manifest_write(const bundle_layout *layout, tp_buffer *ret_text)
 {
     tp_buffer_append_char(ret_text, '{');
     tp_json_append_key(ret_text, "chunk_size");
@@ -70,12 +70,12 @@ static void put_le(uint8_t *to, uint64_t value, size_t size)
     }
 }
 
-void bundle_header_write(tp_str manifest, uint64_t manifest_offset,
-                         uint8_t ret_header[BUNDLE_HEADER_SIZE])
+void tp_bundle_header_write(tp_str manifest, uint64_t manifest_offset,
+                            uint8_t ret_header[BUNDLE_HEADER_SIZE])
 {
     const tp_sha256 hash = tp_sha256_of(manifest.data, manifest.size);
     memset(ret_header, 0, BUNDLE_HEADER_SIZE);
-    memcpy(ret_header, bundle_magic, sizeof(bundle_magic));
+    memcpy(ret_header, tp_bundle_magic, sizeof(tp_bundle_magic));
     put_le(ret_header + 8, BUNDLE_VERSION, 4);
     put_le(ret_header + 12, BUNDLE_HEADER_SIZE, 4);
     put_le(ret_header + 16, manifest_offset, 8);
@@ -89,7 +89,7 @@ static bool is_lower_or_digit(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-bool bundle_section_name_ok(tp_str name)
+bool tp_bundle_section_name_ok(tp_str name)
 {
     bool ok = name.size > 0 && name.size <= 255;
     for (size_t i = 0; ok && i < name.size; i++) {
@@ -99,7 +99,7 @@ bool bundle_section_name_ok(tp_str name)
     return ok;
 }
 
-bool bundle_model_name_ok(tp_str name)
+bool tp_bundle_model_name_ok(tp_str name)
 {
     bool ok = name.size > 0 && name.size <= TP_MAX_MODEL_NAME_BYTES;
     for (size_t i = 0; ok && i < name.size; i++) {

@@ -14,7 +14,7 @@ enum {
     BUNDLE_MAX_ALIGN = 65536
 };
 
-extern const char bundle_magic[8];
+extern const char tp_bundle_magic[8];
 
 typedef struct bundle_entry {
     tp_str name;
@@ -46,14 +46,14 @@ static inline uint64_t bundle_chunk_count(uint64_t extent)
 
 // The manifest of a layout as canonical JSON (RFC 8785: keys sorted, no white space; it holds
 // strings without escapes and integers alone). The reader writes it again and compares.
-void bundle_manifest_write(const bundle_layout *layout, tp_buffer *ret_text);
+void tp_bundle_manifest_write(const bundle_layout *layout, tp_buffer *ret_text);
 
 // The header of a file whose manifest is `manifest` at `manifest_offset`.
-void bundle_header_write(tp_str manifest, uint64_t manifest_offset,
-                         uint8_t ret_header[BUNDLE_HEADER_SIZE]);
+void tp_bundle_header_write(tp_str manifest, uint64_t manifest_offset,
+                            uint8_t ret_header[BUNDLE_HEADER_SIZE]);
 
 // Section names are [a-z0-9_.-]+, kinds too; model names [A-Za-z0-9][A-Za-z0-9._-]*.
-bool bundle_section_name_ok(tp_str name);
-bool bundle_model_name_ok(tp_str name);
+bool tp_bundle_section_name_ok(tp_str name);
+bool tp_bundle_model_name_ok(tp_str name);
 
 #endif

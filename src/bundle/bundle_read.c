@@ -33,13 +33,13 @@ static tapeout_status read_header(tp_bundle *bundle, tapeout_error *err)
 {
     tp_cursor cursor;
     tp_cursor_init(&cursor, bundle->map.data, bundle->map.size);
-    const tp_str magic = tp_cursor_bytes(&cursor, sizeof(bundle_magic));
+    const tp_str magic = tp_cursor_bytes(&cursor, sizeof(tp_bundle_magic));
     const uint32_t version = tp_cursor_u32(&cursor);
     const uint32_t header_size = tp_cursor_u32(&cursor);
     const uint64_t manifest_offset = tp_cursor_u64(&cursor);
     const uint64_t manifest_size = tp_cursor_u64(&cursor);
     if (cursor.failed || bundle->map.size < BUNDLE_HEADER_SIZE ||
-        memcmp(magic.data, bundle_magic, sizeof(bundle_magic)) != 0) {
+        memcmp(magic.data, tp_bundle_magic, sizeof(tp_bundle_magic)) != 0) {
         return damaged(err, "it does not begin as a bundle does");
     }
     if (version != BUNDLE_VERSION || header_size != BUNDLE_HEADER_SIZE) {
@@ -56,7 +56,7 @@ static tapeout_status read_header(tp_bundle *bundle, tapeout_error *err)
     }
     // Rendering the header again covers every byte of it, the manifest's hash included.
     uint8_t header[BUNDLE_HEADER_SIZE];
-    bundle_header_write(manifest, manifest_offset, header);
+    tp_bundle_header_write(manifest, manifest_offset, header);
     if (memcmp(header, bundle->map.data, sizeof(header)) != 0) {
         return damaged(err, "header and manifest disagree");
     }
@@ -114,7 +114,7 @@ static tapeout_status check_tiling(tp_bundle *bundle, tapeout_error *err)
         const uint32_t align = entry->align;
         const bool last = i + 1 == layout->entry_count;
         const uint64_t next = last ? layout->manifest_offset : layout->entries[i + 1].offset;
-        if (!bundle_section_name_ok(entry->name) || align < BUNDLE_MIN_ALIGN ||
+        if (!tp_bundle_section_name_ok(entry->name) || align < BUNDLE_MIN_ALIGN ||
             align > BUNDLE_MAX_ALIGN || (align & (align - 1)) != 0 ||
             entry->offset != bundle_align_up(end, align) || next < entry->offset ||
             next > layout->manifest_offset || entry->size > next - entry->offset) {
@@ -146,7 +146,7 @@ static tapeout_status read_layout(tp_bundle *bundle, yyjson_val *root, tapeout_e
     if (layout->kind.data == NULL || layout->name.data == NULL || layout->entries == NULL) {
         return tp_fail_nomem(err);
     }
-    if (!bundle_section_name_ok(layout->kind) || !bundle_model_name_ok(layout->name)) {
+    if (!tp_bundle_section_name_ok(layout->kind) || !tp_bundle_model_name_ok(layout->name)) {
         return damaged(err, "kind or name has characters that are not allowed");
     }
     yyjson_arr_iter iter = yyjson_arr_iter_with(sections);
@@ -165,7 +165,7 @@ static tapeout_status check_canonical(tp_bundle *bundle, tapeout_error *err)
 {
     tp_buffer again;
     tp_buffer_init(&again, bundle->alloc, TP_MAX_BUNDLE_MANIFEST_BYTES);
-    bundle_manifest_write(&bundle->layout, &again);
+    tp_bundle_manifest_write(&bundle->layout, &again);
     tapeout_status status = tp_buffer_check(&again, "bundle manifest", err);
     if (status == TAPEOUT_OK && !tp_str_equal(tp_buffer_view(&again), bundle->manifest)) {
         status = damaged(err, "the manifest is not in canonical form");
@@ -312,8 +312,8 @@ bool tp_bundle_probe(const char *path)
     if (tp_map_open(path, &map, NULL) != TAPEOUT_OK) {
         return false;
     }
-    const bool is_bundle =
-        map.size >= BUNDLE_HEADER_SIZE && memcmp(map.data, bundle_magic, sizeof(bundle_magic)) == 0;
+    const bool is_bundle = map.size >= BUNDLE_HEADER_SIZE &&
+                           memcmp(map.data, tp_bundle_magic, sizeof(tp_bundle_magic)) == 0;
     tp_map_close(&map);
     return is_bundle;
 }

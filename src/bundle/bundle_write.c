@@ -15,14 +15,14 @@
 
 static tapeout_status check_content(const tp_bundle_content *content, tapeout_error *err)
 {
-    if (!bundle_model_name_ok(content->name)) {
+    if (!tp_bundle_model_name_ok(content->name)) {
         return tp_fail(
             err, TAPEOUT_E_INVALID,
             "bundle: name \"%.*s\" must match [A-Za-z0-9][A-Za-z0-9._-]* and have at most "
             "%u bytes",
             TP_STR_ARGS(content->name), TP_MAX_MODEL_NAME_BYTES);
     }
-    if (!bundle_section_name_ok(content->kind) || content->section_count == 0 ||
+    if (!tp_bundle_section_name_ok(content->kind) || content->section_count == 0 ||
         content->section_count > TP_MAX_BUNDLE_SECTIONS) {
         return tp_fail(err, TAPEOUT_E_INVALID, "bundle: 1 to %u sections and a kind are needed",
                        TP_MAX_BUNDLE_SECTIONS);
@@ -30,7 +30,7 @@ static tapeout_status check_content(const tp_bundle_content *content, tapeout_er
     for (size_t i = 0; i < content->section_count; i++) {
         const tp_bundle_section *section = &content->sections[i];
         const uint32_t align = section->align;
-        if (!bundle_section_name_ok(section->name) || align < BUNDLE_MIN_ALIGN ||
+        if (!tp_bundle_section_name_ok(section->name) || align < BUNDLE_MIN_ALIGN ||
             align > BUNDLE_MAX_ALIGN || (align & (align - 1)) != 0) {
             return tp_fail(err, TAPEOUT_E_INVALID,
                            "bundle: section %zu has a bad name or alignment", i);
@@ -119,10 +119,10 @@ static tapeout_status write_file(write_job *job, tp_buffer *manifest, tapeout_er
     uint8_t header[BUNDLE_HEADER_SIZE] = {0};
     TP_TRY(tp_writer_write(job->writer, header, sizeof(header), err));
     TP_TRY(write_sections(job, err));
-    bundle_manifest_write(&job->layout, manifest);
+    tp_bundle_manifest_write(&job->layout, manifest);
     TP_TRY(tp_buffer_check(manifest, "bundle manifest", err));
     TP_TRY(tp_writer_write(job->writer, manifest->data, manifest->size, err));
-    bundle_header_write(tp_buffer_view(manifest), job->layout.manifest_offset, header);
+    tp_bundle_header_write(tp_buffer_view(manifest), job->layout.manifest_offset, header);
     TP_TRY(tp_writer_patch(job->writer, 0, header, sizeof(header), err));
     return tp_writer_commit(&job->writer, err);
 }

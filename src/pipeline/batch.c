@@ -271,7 +271,7 @@ static tapeout_status target_rows(const tp_batch *batch, const tapeout_table *ta
             ret_rows->index[ret_rows->count++] = (uint32_t)row;
         }
     }
-    return pipeline_target_values(&dataset, NULL, ret_rows, err);
+    return tp_pipeline_target_values(&dataset, NULL, ret_rows, err);
 }
 
 static tapeout_status evaluate_rows(const tp_batch *batch, const pipeline_rows *rows,
@@ -281,17 +281,17 @@ static tapeout_status evaluate_rows(const tp_batch *batch, const pipeline_rows *
                                       tp_scorer_model(batch->scorer)};
     pipeline_scores scores = {0};
     tp_metric_values values;
-    TP_TRY(pipeline_score(batch->env, learned, rows, &scores, err));
-    const tp_metric_data data =
-        pipeline_metric_data(tp_scorer_target(batch->scorer), learned.model, rows, &scores, NULL);
+    TP_TRY(tp_pipeline_score(batch->env, learned, rows, &scores, err));
+    const tp_metric_data data = tp_pipeline_metric_data(tp_scorer_target(batch->scorer),
+                                                        learned.model, rows, &scores, NULL);
     const tapeout_status status =
         tp_metrics_compute(batch->env, &data, EVALUATE_REPLICATES, EVALUATE_SEED, &values, err);
-    pipeline_scores_deinit(batch->env->alloc, &scores);
+    tp_pipeline_scores_deinit(batch->env->alloc, &scores);
     TP_TRY(status);
     tp_buffer_append_text(ret_json, "{\"metrics\":");
-    pipeline_metrics_append(ret_json, &values, false);
+    tp_pipeline_metrics_append(ret_json, &values, false);
     tp_buffer_append_text(ret_json, ",\"intervals\":");
-    pipeline_metrics_append(ret_json, &values, true);
+    tp_pipeline_metrics_append(ret_json, &values, true);
     tp_buffer_append_text(ret_json, ",\"rows\":");
     tp_json_append_u64(ret_json, rows->count);
     tp_buffer_append_char(ret_json, '}');

@@ -155,9 +155,9 @@ static tapeout_status take_test_file(const tp_env *env, const tp_spec *spec,
 static tapeout_status look_up_targets(const tp_spec *spec, pipeline_dataset *dataset,
                                       tapeout_error *err)
 {
-    TP_TRY(pipeline_target_values(dataset, spec, &dataset->train, err));
-    TP_TRY(pipeline_target_values(dataset, spec, &dataset->hold_out, err));
-    return pipeline_target_values(dataset, NULL, &dataset->test, err);
+    TP_TRY(tp_pipeline_target_values(dataset, spec, &dataset->train, err));
+    TP_TRY(tp_pipeline_target_values(dataset, spec, &dataset->hold_out, err));
+    return tp_pipeline_target_values(dataset, NULL, &dataset->test, err);
 }
 
 static tapeout_status prepare_rows(const tp_env *env, const tp_spec *spec,
@@ -179,22 +179,22 @@ static tapeout_status prepare_rows(const tp_env *env, const tp_spec *spec,
                     spec->path, TP_STR_ARGS(column->name), (unsigned long long)column->row_count);
     }
     if (status == TAPEOUT_OK) {
-        status = pipeline_target_infer(spec, dataset, (tp_rows){rows, count}, err);
+        status = tp_pipeline_target_infer(spec, dataset, (tp_rows){rows, count}, err);
     }
     if (status == TAPEOUT_OK && dataset->test_table != NULL) {
         status = take_test_file(env, spec, dataset, err);
     }
     if (status == TAPEOUT_OK) {
-        status = pipeline_split(env, spec, dataset, (tp_rows){rows, count}, err);
+        status = tp_pipeline_split(env, spec, dataset, (tp_rows){rows, count}, err);
     }
     tp_free_array(env->alloc, rows, column->row_count, sizeof(*rows));
     TP_TRY(status);
     return look_up_targets(spec, dataset, err);
 }
 
-tapeout_status pipeline_dataset_read(const tp_env *env, const tp_spec *spec,
-                                     const char *duckdb_library, pipeline_dataset *ret_dataset,
-                                     tapeout_error *err)
+tapeout_status tp_pipeline_dataset_read(const tp_env *env, const tp_spec *spec,
+                                        const char *duckdb_library, pipeline_dataset *ret_dataset,
+                                        tapeout_error *err)
 {
     memset(ret_dataset, 0, sizeof(*ret_dataset));
     ret_dataset->alloc = env->alloc;
@@ -204,7 +204,7 @@ tapeout_status pipeline_dataset_read(const tp_env *env, const tp_spec *spec,
         status = prepare_rows(env, spec, ret_dataset, err);
     }
     if (status != TAPEOUT_OK) {
-        pipeline_dataset_deinit(ret_dataset);
+        tp_pipeline_dataset_deinit(ret_dataset);
     }
     return status;
 }
@@ -216,7 +216,7 @@ static void rows_deinit(const tapeout_allocator *alloc, pipeline_rows *rows)
     tp_free_array(alloc, rows->weight, rows->count, sizeof(*rows->weight));
 }
 
-void pipeline_dataset_deinit(pipeline_dataset *dataset)
+void tp_pipeline_dataset_deinit(pipeline_dataset *dataset)
 {
     rows_deinit(dataset->alloc, &dataset->train);
     rows_deinit(dataset->alloc, &dataset->hold_out);

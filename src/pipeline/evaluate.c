@@ -27,7 +27,7 @@ typedef struct evaluate_job {
     pipeline_evaluation *result;
 } evaluate_job;
 
-void pipeline_metrics_append(tp_buffer *json, const tp_metric_values *values, bool intervals)
+void tp_pipeline_metrics_append(tp_buffer *json, const tp_metric_values *values, bool intervals)
 {
     tp_buffer_append_char(json, '{');
     for (int m = 0; m < TP_METRIC_COUNT; m++) {
@@ -132,7 +132,7 @@ static tapeout_status cohort_metrics(const evaluate_job *job, const tp_column *c
     const pipeline_rows chosen = {.count = count, .target = target};
     const pipeline_scores scores = {.prediction = prediction,
                                     .probability = stride > 0 ? probability : NULL};
-    const tp_metric_data metric_data = pipeline_metric_data(
+    const tp_metric_data metric_data = tp_pipeline_metric_data(
         &job->dataset->target, job->fitted->model, &chosen, &scores, &job->spec->model.gbt);
     tp_metric_values values;
     const tapeout_status status = tp_metrics_compute(
@@ -141,9 +141,9 @@ static tapeout_status cohort_metrics(const evaluate_job *job, const tp_column *c
         tp_buffer_append_text(json, "{\"rows\":");
         tp_json_append_u64(json, count);
         tp_buffer_append_text(json, ",\"metrics\":");
-        pipeline_metrics_append(json, &values, false);
+        tp_pipeline_metrics_append(json, &values, false);
         tp_buffer_append_text(json, ",\"intervals\":");
-        pipeline_metrics_append(json, &values, true);
+        tp_pipeline_metrics_append(json, &values, true);
         tp_buffer_append_char(json, '}');
     }
     tp_free_array(job->env->alloc, data, count * (2 + stride), sizeof(*data));
@@ -272,7 +272,7 @@ static tapeout_status append_prediction_sketch(const evaluate_job *job, tp_buffe
     const tapeout_status status = tp_sketch_column(
         job->env, &column, (tp_rows){NULL, scores->row_count}, &arena, &sketch, err);
     if (status == TAPEOUT_OK) {
-        pipeline_sketch_append(json, &sketch);
+        tp_pipeline_sketch_append(json, &sketch);
     }
     tp_arena_deinit(&arena);
     return status;
@@ -293,12 +293,12 @@ static tapeout_status evaluate_scores(evaluate_job *job, tapeout_error *err)
 {
     pipeline_evaluation *result = job->result;
     const tp_metric_data data =
-        pipeline_metric_data(&job->dataset->target, job->fitted->model, &job->dataset->test,
-                             &job->scores, &job->spec->model.gbt);
+        tp_pipeline_metric_data(&job->dataset->target, job->fitted->model, &job->dataset->test,
+                                &job->scores, &job->spec->model.gbt);
     TP_TRY(tp_metrics_compute(job->env, &data, job->spec->evaluate.bootstrap, job->spec->seed,
                               &result->metrics, err));
-    pipeline_metrics_append(&result->metrics_json, &result->metrics, false);
-    pipeline_metrics_append(&result->intervals_json, &result->metrics, true);
+    tp_pipeline_metrics_append(&result->metrics_json, &result->metrics, false);
+    tp_pipeline_metrics_append(&result->intervals_json, &result->metrics, true);
     if (data.class_count > 0) {
         TP_TRY(append_confusion(job, &data, &result->confusion_json, err));
     }
@@ -307,8 +307,8 @@ static tapeout_status evaluate_scores(evaluate_job *job, tapeout_error *err)
     return append_prediction_sketch(job, &result->prediction_json, err);
 }
 
-tapeout_status pipeline_evaluate(const pipeline_subject *subject,
-                                 pipeline_evaluation *ret_evaluation, tapeout_error *err)
+tapeout_status tp_pipeline_evaluate(const pipeline_subject *subject,
+                                    pipeline_evaluation *ret_evaluation, tapeout_error *err)
 {
     const tp_env *env = subject->env;
     const pipeline_learned learned = {subject->fitted->program, subject->fitted->model};
@@ -320,18 +320,18 @@ tapeout_status pipeline_evaluate(const pipeline_subject *subject,
                         .fitted = subject->fitted,
                         .result = ret_evaluation};
     tp_env_progress(env, "evaluate", -1);
-    tapeout_status status = pipeline_score(env, learned, &job.dataset->test, &job.scores, err);
+    tapeout_status status = tp_pipeline_score(env, learned, &job.dataset->test, &job.scores, err);
     if (status == TAPEOUT_OK) {
         status = evaluate_scores(&job, err);
     }
-    pipeline_scores_deinit(env->alloc, &job.scores);
+    tp_pipeline_scores_deinit(env->alloc, &job.scores);
     if (status != TAPEOUT_OK) {
-        pipeline_evaluation_deinit(ret_evaluation);
+        tp_pipeline_evaluation_deinit(ret_evaluation);
     }
     return status;
 }
 
-void pipeline_evaluation_deinit(pipeline_evaluation *evaluation)
+void tp_pipeline_evaluation_deinit(pipeline_evaluation *evaluation)
 {
     tp_buffer_deinit(&evaluation->metrics_json);
     tp_buffer_deinit(&evaluation->intervals_json);

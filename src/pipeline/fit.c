@@ -358,28 +358,29 @@ static tapeout_status decide(fit_job *job, tapeout_error *err)
     }
     job->parts.threshold = spec->threshold.value;
     if (spec->calibration_method != 0) {
-        TP_TRY(pipeline_score(job->env, learned, rows, &scores, err));
+        TP_TRY(tp_pipeline_score(job->env, learned, rows, &scores, err));
         const tapeout_status status =
             tp_calibration_fit(job->env, spec->calibration_method, scores.margin, rows->target,
                                rows->weight, rows->count, &job->parts.calibration, err);
-        pipeline_scores_deinit(job->env->alloc, &scores);
+        tp_pipeline_scores_deinit(job->env->alloc, &scores);
         TP_TRY(status);
         TP_TRY(tp_model_set_decision(job->fitted->model, &job->parts.calibration, 0.5, err));
     }
     if (spec->threshold.kind != TP_THRESHOLD_FIXED) {
-        TP_TRY(pipeline_score(job->env, learned, rows, &scores, err));
-        const tp_metric_data data = pipeline_metric_data(&job->dataset->target, job->fitted->model,
-                                                         rows, &scores, &spec->model.gbt);
+        TP_TRY(tp_pipeline_score(job->env, learned, rows, &scores, err));
+        const tp_metric_data data = tp_pipeline_metric_data(
+            &job->dataset->target, job->fitted->model, rows, &scores, &spec->model.gbt);
         const tapeout_status status =
             tp_threshold_choose(job->env, &data, &spec->threshold, &job->parts.threshold, err);
-        pipeline_scores_deinit(job->env->alloc, &scores);
+        tp_pipeline_scores_deinit(job->env->alloc, &scores);
         TP_TRY(status);
     }
     return tp_model_set_decision(job->fitted->model, NULL, job->parts.threshold, err);
 }
 
-tapeout_status pipeline_fit(const tp_env *env, const tp_spec *spec, const pipeline_dataset *dataset,
-                            pipeline_fitted *ret_fitted, tapeout_error *err)
+tapeout_status tp_pipeline_fit(const tp_env *env, const tp_spec *spec,
+                               const pipeline_dataset *dataset, pipeline_fitted *ret_fitted,
+                               tapeout_error *err)
 {
     memset(ret_fitted, 0, sizeof(*ret_fitted));
     tp_buffer_init(&ret_fitted->notes, env->alloc, TP_MAX_SPEC_BYTES);
@@ -402,12 +403,12 @@ tapeout_status pipeline_fit(const tp_env *env, const tp_spec *spec, const pipeli
     ret_fitted->seconds_train = seconds_since(train_ns);
     tp_arena_deinit(&job.arena);
     if (status != TAPEOUT_OK) {
-        pipeline_fitted_deinit(ret_fitted);
+        tp_pipeline_fitted_deinit(ret_fitted);
     }
     return status;
 }
 
-void pipeline_fitted_deinit(pipeline_fitted *fitted)
+void tp_pipeline_fitted_deinit(pipeline_fitted *fitted)
 {
     tp_model_free(fitted->model);
     tp_feature_program_free(fitted->program);

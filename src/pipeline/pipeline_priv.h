@@ -35,23 +35,23 @@ typedef struct pipeline_dataset {
     uint64_t dropped_count; // rows without a target
 } pipeline_dataset;
 
-tapeout_status pipeline_dataset_read(const tp_env *env, const tp_spec *spec,
-                                     const char *duckdb_library, pipeline_dataset *ret_dataset,
-                                     tapeout_error *err);
-void pipeline_dataset_deinit(pipeline_dataset *dataset);
+tapeout_status tp_pipeline_dataset_read(const tp_env *env, const tp_spec *spec,
+                                        const char *duckdb_library, pipeline_dataset *ret_dataset,
+                                        tapeout_error *err);
+void tp_pipeline_dataset_deinit(pipeline_dataset *dataset);
 
 // Splits the rows of `dataset->table` that have a target (`rows`, ascending) into train, hold_out
 // and test. The seed alone decides, and the values of the split's column.
-tapeout_status pipeline_split(const tp_env *env, const tp_spec *spec, pipeline_dataset *dataset,
-                              tp_rows rows, tapeout_error *err);
+tapeout_status tp_pipeline_split(const tp_env *env, const tp_spec *spec, pipeline_dataset *dataset,
+                                 tp_rows rows, tapeout_error *err);
 
 // Target values of chosen rows: class indexes by `dataset->target`, or numbers.
-tapeout_status pipeline_target_values(const pipeline_dataset *dataset, const tp_spec *spec,
-                                      pipeline_rows *rows, tapeout_error *err);
+tapeout_status tp_pipeline_target_values(const pipeline_dataset *dataset, const tp_spec *spec,
+                                         pipeline_rows *rows, tapeout_error *err);
 
 // Finds out the task and the classes from the spec and the target column over `rows`.
-tapeout_status pipeline_target_infer(const tp_spec *spec, pipeline_dataset *dataset, tp_rows rows,
-                                     tapeout_error *err);
+tapeout_status tp_pipeline_target_infer(const tp_spec *spec, pipeline_dataset *dataset,
+                                        tp_rows rows, tapeout_error *err);
 
 // -- fitting -------------------------------------------------------------------------------------
 typedef struct pipeline_fitted {
@@ -64,9 +64,10 @@ typedef struct pipeline_fitted {
     double seconds_train;
 } pipeline_fitted;
 
-tapeout_status pipeline_fit(const tp_env *env, const tp_spec *spec, const pipeline_dataset *dataset,
-                            pipeline_fitted *ret_fitted, tapeout_error *err);
-void pipeline_fitted_deinit(pipeline_fitted *fitted);
+tapeout_status tp_pipeline_fit(const tp_env *env, const tp_spec *spec,
+                               const pipeline_dataset *dataset, pipeline_fitted *ret_fitted,
+                               tapeout_error *err);
+void tp_pipeline_fitted_deinit(pipeline_fitted *fitted);
 
 // -- evaluating ----------------------------------------------------------------------------------
 typedef struct pipeline_learned {
@@ -84,30 +85,30 @@ typedef struct pipeline_scores {
     uint32_t class_stride; // probabilities a row: 0, 1 or K
 } pipeline_scores;
 
-tapeout_status pipeline_score(const tp_env *env, pipeline_learned learned,
-                              const pipeline_rows *rows, pipeline_scores *ret_scores,
-                              tapeout_error *err);
-void pipeline_scores_deinit(const tapeout_allocator *alloc, pipeline_scores *scores);
+tapeout_status tp_pipeline_score(const tp_env *env, pipeline_learned learned,
+                                 const pipeline_rows *rows, pipeline_scores *ret_scores,
+                                 tapeout_error *err);
+void tp_pipeline_scores_deinit(const tapeout_allocator *alloc, pipeline_scores *scores);
 
 // The metric input for scored rows; `options` NULL: quantile 0.5, Tweedie power 1.5.
-tp_metric_data pipeline_metric_data(const tp_target *target, const tp_model *model,
-                                    const pipeline_rows *rows, const pipeline_scores *scores,
-                                    const tp_gbt_options *options);
+tp_metric_data tp_pipeline_metric_data(const tp_target *target, const tp_model *model,
+                                       const pipeline_rows *rows, const pipeline_scores *scores,
+                                       const tp_gbt_options *options);
 
 // `{"auc":0.73,...}` of the figures that are numbers; `which` 0 value, 1 both ends of the interval.
-void pipeline_metrics_append(tp_buffer *json, const tp_metric_values *values, bool intervals);
+void tp_pipeline_metrics_append(tp_buffer *json, const tp_metric_values *values, bool intervals);
 
 // One column's sketch as a JSON object: the drift baseline.
-void pipeline_sketch_append(tp_buffer *json, const tp_sketch *sketch);
+void tp_pipeline_sketch_append(tp_buffer *json, const tp_sketch *sketch);
 
 // The sketches of the schema's columns over the training rows, as a JSON list.
-tapeout_status pipeline_sketch_columns(const tp_env *env, const tp_schema *schema,
-                                       const pipeline_rows *rows, tp_buffer *ret_json,
-                                       tapeout_error *err);
+tapeout_status tp_pipeline_sketch_columns(const tp_env *env, const tp_schema *schema,
+                                          const pipeline_rows *rows, tp_buffer *ret_json,
+                                          tapeout_error *err);
 
 // The identity of a table's content.
-tapeout_status pipeline_table_hash(const tp_env *env, const tapeout_table *table,
-                                   tp_sha256 *ret_hash, tapeout_error *err);
+tapeout_status tp_pipeline_table_hash(const tp_env *env, const tapeout_table *table,
+                                      tp_sha256 *ret_hash, tapeout_error *err);
 
 typedef struct pipeline_evaluation {
     tp_metric_values metrics;
@@ -128,8 +129,8 @@ typedef struct pipeline_subject {
     const pipeline_fitted *fitted;
 } pipeline_subject;
 
-tapeout_status pipeline_evaluate(const pipeline_subject *subject,
-                                 pipeline_evaluation *ret_evaluation, tapeout_error *err);
-void pipeline_evaluation_deinit(pipeline_evaluation *evaluation);
+tapeout_status tp_pipeline_evaluate(const pipeline_subject *subject,
+                                    pipeline_evaluation *ret_evaluation, tapeout_error *err);
+void tp_pipeline_evaluation_deinit(pipeline_evaluation *evaluation);
 
 #endif

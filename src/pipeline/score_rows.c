@@ -124,7 +124,7 @@ static tapeout_status scores_init(const tapeout_allocator *alloc, const tp_model
     return complete || row_count == 0 ? TAPEOUT_OK : tp_fail_nomem(err);
 }
 
-void pipeline_scores_deinit(const tapeout_allocator *alloc, pipeline_scores *scores)
+void tp_pipeline_scores_deinit(const tapeout_allocator *alloc, pipeline_scores *scores)
 {
     const size_t wide = (size_t)scores->row_count * scores->output_count;
     tp_free_array(alloc, scores->prediction, (size_t)scores->row_count, sizeof(double));
@@ -133,9 +133,9 @@ void pipeline_scores_deinit(const tapeout_allocator *alloc, pipeline_scores *sco
     memset(scores, 0, sizeof(*scores));
 }
 
-tapeout_status pipeline_score(const tp_env *env, pipeline_learned learned,
-                              const pipeline_rows *rows, pipeline_scores *ret_scores,
-                              tapeout_error *err)
+tapeout_status tp_pipeline_score(const tp_env *env, pipeline_learned learned,
+                                 const pipeline_rows *rows, pipeline_scores *ret_scores,
+                                 tapeout_error *err)
 {
     score_job job = {.env = env,
                      .model = learned.model,
@@ -162,14 +162,14 @@ tapeout_status pipeline_score(const tp_env *env, pipeline_learned learned,
     tp_free_array(env->alloc, job.workers, job.worker_count, sizeof(*job.workers));
     tp_feature_run_free(job.run);
     if (status != TAPEOUT_OK) {
-        pipeline_scores_deinit(env->alloc, ret_scores);
+        tp_pipeline_scores_deinit(env->alloc, ret_scores);
     }
     return status;
 }
 
-tp_metric_data pipeline_metric_data(const tp_target *target, const tp_model *model,
-                                    const pipeline_rows *rows, const pipeline_scores *scores,
-                                    const tp_gbt_options *options)
+tp_metric_data tp_pipeline_metric_data(const tp_target *target, const tp_model *model,
+                                       const pipeline_rows *rows, const pipeline_scores *scores,
+                                       const tp_gbt_options *options)
 {
     const tp_model_parts *parts = tp_model_view(model);
     return (tp_metric_data){.task = parts->task,

@@ -25,7 +25,7 @@ static void append_numbers(tp_buffer *json, const tp_sketch *sketch)
     tp_buffer_append_char(json, ']');
 }
 
-void pipeline_sketch_append(tp_buffer *json, const tp_sketch *sketch)
+void tp_pipeline_sketch_append(tp_buffer *json, const tp_sketch *sketch)
 {
     tp_buffer_append_char(json, '{');
     tp_json_append_key(json, "name");
@@ -56,9 +56,9 @@ void pipeline_sketch_append(tp_buffer *json, const tp_sketch *sketch)
     tp_buffer_append_char(json, '}');
 }
 
-tapeout_status pipeline_sketch_columns(const tp_env *env, const tp_schema *schema,
-                                       const pipeline_rows *rows, tp_buffer *ret_json,
-                                       tapeout_error *err)
+tapeout_status tp_pipeline_sketch_columns(const tp_env *env, const tp_schema *schema,
+                                          const pipeline_rows *rows, tp_buffer *ret_json,
+                                          tapeout_error *err)
 {
     tp_buffer_append_char(ret_json, '[');
     for (uint32_t c = 0; c < schema->count; c++) {
@@ -72,7 +72,7 @@ tapeout_status pipeline_sketch_columns(const tp_env *env, const tp_schema *schem
             if (c > 0) {
                 tp_buffer_append_char(ret_json, ',');
             }
-            pipeline_sketch_append(ret_json, &sketch);
+            tp_pipeline_sketch_append(ret_json, &sketch);
         }
         tp_arena_deinit(&arena);
         TP_TRY(status);

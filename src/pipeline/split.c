@@ -231,8 +231,8 @@ static tapeout_status split_test(const tp_env *env, const tp_spec *spec, pipelin
     return TAPEOUT_OK;
 }
 
-tapeout_status pipeline_split(const tp_env *env, const tp_spec *spec, pipeline_dataset *dataset,
-                              tp_rows rows, tapeout_error *err)
+tapeout_status tp_pipeline_split(const tp_env *env, const tp_spec *spec, pipeline_dataset *dataset,
+                                 tp_rows rows, tapeout_error *err)
 {
     TP_TRY(split_test(env, spec, dataset, rows, err));
     const bool is_gbt = tp_str_equal(spec->model.learner, TP_STR("gbt"));

@@ -73,8 +73,8 @@ static tapeout_status hash_column(void *user, size_t index, size_t worker, tapeo
     return tp_env_check(job->env, err);
 }
 
-tapeout_status pipeline_table_hash(const tp_env *env, const tapeout_table *table,
-                                   tp_sha256 *ret_hash, tapeout_error *err)
+tapeout_status tp_pipeline_table_hash(const tp_env *env, const tapeout_table *table,
+                                      tp_sha256 *ret_hash, tapeout_error *err)
 {
     hash_job job = {.env = env, .table = table};
     job.hashes = tp_alloc_array(env->alloc, table->column_count, sizeof(*job.hashes));

@@ -237,8 +237,8 @@ static tapeout_status weigh_classes(const tp_spec *spec, const class_list *class
     return TAPEOUT_OK;
 }
 
-tapeout_status pipeline_target_infer(const tp_spec *spec, pipeline_dataset *dataset, tp_rows rows,
-                                     tapeout_error *err)
+tapeout_status tp_pipeline_target_infer(const tp_spec *spec, pipeline_dataset *dataset,
+                                        tp_rows rows, tapeout_error *err)
 {
     const tp_column *column = tp_table_find(dataset->table, spec->target.column);
     tp_target *target = &dataset->target;
@@ -355,8 +355,8 @@ static tapeout_status fill_weights(const pipeline_dataset *dataset, const tp_spe
     return TAPEOUT_OK;
 }
 
-tapeout_status pipeline_target_values(const pipeline_dataset *dataset, const tp_spec *spec,
-                                      pipeline_rows *rows, tapeout_error *err)
+tapeout_status tp_pipeline_target_values(const pipeline_dataset *dataset, const tp_spec *spec,
+                                         pipeline_rows *rows, tapeout_error *err)
 {
     const tp_column *column = tp_table_find(rows->table, dataset->target.name);
     rows->target = tp_alloc_array(dataset->alloc, rows->count, sizeof(*rows->target));

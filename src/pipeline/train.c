@@ -85,8 +85,8 @@ static tapeout_status write_sketch(train_job *job, tapeout_error *err)
 {
     tp_buffer *json = &job->sketch_json;
     tp_buffer_append_text(json, "{\"columns\":");
-    TP_TRY(pipeline_sketch_columns(job->env, tp_feature_schema(job->fitted.program),
-                                   &job->dataset.train, json, err));
+    TP_TRY(tp_pipeline_sketch_columns(job->env, tp_feature_schema(job->fitted.program),
+                                      &job->dataset.train, json, err));
     append_text(json, "prediction", tp_buffer_view(&job->evaluation.prediction_json));
     tp_buffer_append_char(json, '}');
     return tp_buffer_check(json, "bundle sketch", err);
@@ -106,10 +106,10 @@ static tapeout_status write_lineage(train_job *job, tapeout_error *err)
     const tp_sha256 spec_hash = tp_sha256_of(job->spec->text.data, job->spec->text.size);
     tp_sha256 data_hash;
     tp_buffer_append_char(json, '{');
-    TP_TRY(pipeline_table_hash(job->env, job->dataset.table, &data_hash, err));
+    TP_TRY(tp_pipeline_table_hash(job->env, job->dataset.table, &data_hash, err));
     append_hash(json, "data_sha256", &data_hash);
     if (job->dataset.test_table != NULL) {
-        TP_TRY(pipeline_table_hash(job->env, job->dataset.test_table, &data_hash, err));
+        TP_TRY(tp_pipeline_table_hash(job->env, job->dataset.test_table, &data_hash, err));
         append_hash(json, "test_data_sha256", &data_hash);
     }
     append_hash(json, "spec_sha256", &spec_hash);
@@ -271,13 +271,13 @@ static tapeout_status run_steps(train_job *job, tapeout_error *err)
 {
     uint64_t start_ns = tp_clock_monotonic_ns();
     tp_env_progress(job->env, "read", -1);
-    TP_TRY(pipeline_dataset_read(job->env, job->spec, job->request->duckdb_library, &job->dataset,
-                                 err));
+    TP_TRY(tp_pipeline_dataset_read(job->env, job->spec, job->request->duckdb_library,
+                                    &job->dataset, err));
     job->result->seconds.read = seconds_since(start_ns);
-    TP_TRY(pipeline_fit(job->env, job->spec, &job->dataset, &job->fitted, err));
+    TP_TRY(tp_pipeline_fit(job->env, job->spec, &job->dataset, &job->fitted, err));
     start_ns = tp_clock_monotonic_ns();
     const pipeline_subject subject = {job->env, job->spec, &job->dataset, &job->fitted};
-    TP_TRY(pipeline_evaluate(&subject, &job->evaluation, err));
+    TP_TRY(tp_pipeline_evaluate(&subject, &job->evaluation, err));
     job->result->seconds.evaluate = seconds_since(start_ns);
     start_ns = tp_clock_monotonic_ns();
     TP_TRY(tp_env_check(job->env, err));
@@ -313,9 +313,9 @@ tapeout_status tp_train(const tp_env *env, const tp_train_request *request,
     }
     job.dataset.alloc = env->alloc;
     const tapeout_status status = run(&job, err);
-    pipeline_evaluation_deinit(&job.evaluation);
-    pipeline_fitted_deinit(&job.fitted);
-    pipeline_dataset_deinit(&job.dataset);
+    tp_pipeline_evaluation_deinit(&job.evaluation);
+    tp_pipeline_fitted_deinit(&job.fitted);
+    tp_pipeline_dataset_deinit(&job.dataset);
     tp_buffer_deinit(&job.report_json);
     tp_buffer_deinit(&job.sketch_json);
     tp_buffer_deinit(&job.lineage_json);

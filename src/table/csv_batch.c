@@ -16,7 +16,7 @@
 
 enum { SCAN_BYTES_MAX = 64 << 10 };
 
-tapeout_status csv_reader_init(csv_reader *reader, const csv_job *job, tapeout_error *err)
+tapeout_status tp_csv_reader_init(csv_reader *reader, const csv_job *job, tapeout_error *err)
 {
     *reader = (csv_reader){.job = job};
     reader->capacity = 2 + job->column_count + (size_t)SCAN_BYTES_MAX + TP_CSV_INDEX_SLACK;
@@ -25,7 +25,7 @@ tapeout_status csv_reader_init(csv_reader *reader, const csv_job *job, tapeout_e
     return reader->positions == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
 }
 
-void csv_reader_deinit(csv_reader *reader)
+void tp_csv_reader_deinit(csv_reader *reader)
 {
     if (reader->job != NULL) {
         tp_free_array(reader->job->env->alloc, reader->positions, reader->capacity,
@@ -35,7 +35,7 @@ void csv_reader_deinit(csv_reader *reader)
     *reader = (csv_reader){0};
 }
 
-void csv_reader_start(csv_reader *reader, const csv_segment *segment, size_t scan_bytes)
+void tp_csv_reader_start(csv_reader *reader, const csv_segment *segment, size_t scan_bytes)
 {
     reader->segment = segment;
     reader->state = (tp_csv_index_state){.delimiter = reader->job->delimiter};
@@ -79,14 +79,15 @@ static tapeout_status fail_ragged(const csv_reader *reader, size_t row_begin, ta
         }
     }
     if (fields > job->column_count) {
-        return csv_fail(job, err, at, csv_no_column,
-                        "the row has more fields than the header, which has %u; put quotes around "
-                        "fields that contain the delimiter '%c'",
-                        job->column_count, job->delimiter == '\t' ? ' ' : job->delimiter);
+        return tp_csv_fail(
+            job, err, at, csv_no_column,
+            "the row has more fields than the header, which has %u; put quotes around "
+            "fields that contain the delimiter '%c'",
+            job->column_count, job->delimiter == '\t' ? ' ' : job->delimiter);
     }
-    return csv_fail(job, err, at, (uint32_t)fields,
-                    "the row ends after %zu of %u fields, before this one", fields,
-                    job->column_count);
+    return tp_csv_fail(job, err, at, (uint32_t)fields,
+                       "the row ends after %zu of %u fields, before this one", fields,
+                       job->column_count);
 }
 
 // Rows from the cursor on: each ends with a line feed, and no other field does.
@@ -118,8 +119,8 @@ static tapeout_status check_quoted(const csv_job *job, tp_str field, uint32_t co
         }
     }
     if (!is_good) {
-        return csv_fail(job, err, field.data, column,
-                        "text after the closing quote; double the quotes inside a quoted field");
+        return tp_csv_fail(job, err, field.data, column,
+                           "text after the closing quote; double the quotes inside a quoted field");
     }
     return TAPEOUT_OK;
 }
@@ -128,9 +129,9 @@ static tapeout_status check_field(const csv_job *job, tp_str field, uint32_t col
                                   tapeout_error *err)
 {
     if (field.size > TP_MAX_CSV_FIELD_BYTES) {
-        return csv_limit(err,
-                         csv_fail(job, err, field.data, column, "a field of %zu bytes, at most %u",
-                                  field.size, TP_MAX_CSV_FIELD_BYTES));
+        return csv_limit(err, tp_csv_fail(job, err, field.data, column,
+                                          "a field of %zu bytes, at most %u", field.size,
+                                          TP_MAX_CSV_FIELD_BYTES));
     }
     if (field.size == 0) {
         return TAPEOUT_OK;
@@ -140,14 +141,15 @@ static tapeout_status check_field(const csv_job *job, tp_str field, uint32_t col
     }
     const char *quote = memchr(field.data, '"', field.size);
     if (quote != NULL) {
-        return csv_fail(job, err, quote, column,
-                        "a double quote inside a field that is not quoted; put the whole field in "
-                        "quotes and double those inside");
+        return tp_csv_fail(
+            job, err, quote, column,
+            "a double quote inside a field that is not quoted; put the whole field in "
+            "quotes and double those inside");
     }
     const char *carriage = memchr(field.data, '\r', field.size);
     if (carriage != NULL) {
-        return csv_fail(job, err, carriage, column,
-                        "a carriage return without line feed; end lines with LF or CRLF");
+        return tp_csv_fail(job, err, carriage, column,
+                           "a carriage return without line feed; end lines with LF or CRLF");
     }
     return TAPEOUT_OK;
 }
@@ -229,7 +231,7 @@ static size_t count_rows(csv_reader *reader)
     return rows;
 }
 
-tapeout_status csv_reader_next(csv_reader *reader, csv_batch *ret_batch, tapeout_error *err)
+tapeout_status tp_csv_reader_next(csv_reader *reader, csv_batch *ret_batch, tapeout_error *err)
 {
     const csv_segment *segment = reader->segment;
     const size_t size = segment->end - segment->begin;
@@ -258,7 +260,8 @@ tapeout_status csv_reader_next(csv_reader *reader, csv_batch *ret_batch, tapeout
     return TAPEOUT_OK;
 }
 
-tapeout_status csv_unescape(csv_reader *reader, tp_str field, tp_str *ret_text, tapeout_error *err)
+tapeout_status tp_csv_unescape(csv_reader *reader, tp_str field, tp_str *ret_text,
+                               tapeout_error *err)
 {
     tp_str inner = csv_unquote(field);
     const char *quote =

@@ -65,16 +65,16 @@ static void note_missing(const parse *p, uint32_t row)
 static tapeout_status fail_value(const parse *p, tp_str field, tapeout_error *err)
 {
     const tp_str text = csv_unquote(field);
-    return csv_fail(p->reader->job, err, field.data, p->index, "\"%.*s\" is not %s: expected %s",
-                    (int)(text.size > 60 ? 60 : text.size), text.data,
-                    tapeout_type_name(p->column->type), table_type_example(p->column->type));
+    return tp_csv_fail(p->reader->job, err, field.data, p->index, "\"%.*s\" is not %s: expected %s",
+                       (int)(text.size > 60 ? 60 : text.size), text.data,
+                       tapeout_type_name(p->column->type), tp_table_type_example(p->column->type));
 }
 
 // What the field is to a column that is not text; its bare text in `*ret_text`.
 static bool is_missing(const csv_job *job, tp_str field, tp_str *ret_text)
 {
-    *ret_text = table_text_trim(csv_unquote(field));
-    return ret_text->size == 0 || csv_is_marker(&job->markers, *ret_text);
+    *ret_text = tp_table_text_trim(csv_unquote(field));
+    return ret_text->size == 0 || tp_csv_is_marker(&job->markers, *ret_text);
 }
 
 static tapeout_status slow_value(const parse *p, tp_str field, outcome *ret_outcome,
@@ -88,16 +88,16 @@ static tapeout_status slow_value(const parse *p, tp_str field, outcome *ret_outc
     }
     const csv_column *column = p->column;
     if (!column->is_fixed) {
-        const csv_kind joined = csv_kind_join(column->kind, csv_kind_of(text));
+        const csv_kind joined = tp_csv_kind_join(column->kind, tp_csv_kind_of(text));
         if (joined != column->kind) {
-            p->cell->kind = csv_kind_join(p->cell->kind, joined);
+            p->cell->kind = tp_csv_kind_join(p->cell->kind, joined);
             p->cell->is_conflict = true;
             *ret_outcome = CONFLICT;
             return TAPEOUT_OK;
         }
     }
     bool is_nan;
-    if (!table_text_parse(column->type, text, ret_word, &is_nan)) {
+    if (!tp_table_text_parse(column->type, text, ret_word, &is_nan)) {
         return fail_value(p, field, err);
     }
     *ret_outcome = is_nan ? MISSING : VALUE;
@@ -120,9 +120,9 @@ static void classify_rows(const parse *p, uint32_t row)
         const tp_str field = field_of(p, row);
         tp_str text;
         if (is_plain_digit(field) && !markers->is_special[(uint8_t)field.data[0]]) {
-            kind = csv_kind_join(kind, CSV_INT);
+            kind = tp_csv_kind_join(kind, CSV_INT);
         } else if (!is_missing(p->reader->job, field, &text)) {
-            kind = csv_kind_join(kind, csv_kind_of(text));
+            kind = tp_csv_kind_join(kind, tp_csv_kind_of(text));
         }
     }
     p->cell->kind = kind;
@@ -284,10 +284,10 @@ static tapeout_status check_text(const parse *p, tp_str field, tp_str text, tape
 {
     size_t bad;
     if (!tp_utf8_check(text, &bad)) {
-        return csv_fail(p->reader->job, err, field.data, p->index,
-                        "byte 0x%02x is not UTF-8; convert the file, for example with "
-                        "iconv -f LATIN1 -t UTF-8",
-                        (unsigned)(uint8_t)text.data[bad]);
+        return tp_csv_fail(p->reader->job, err, field.data, p->index,
+                           "byte 0x%02x is not UTF-8; convert the file, for example with "
+                           "iconv -f LATIN1 -t UTF-8",
+                           (unsigned)(uint8_t)text.data[bad]);
     }
     return TAPEOUT_OK;
 }
@@ -295,7 +295,7 @@ static tapeout_status check_text(const parse *p, tp_str field, tp_str text, tape
 static tapeout_status add_text(const parse *p, tp_str field, int32_t *ret_code, tapeout_error *err)
 {
     tp_str text;
-    TP_TRY(csv_unescape(p->reader, field, &text, err));
+    TP_TRY(tp_csv_unescape(p->reader, field, &text, err));
     tp_dict *dict = p->cell->dict;
     const uint32_t before = dict->count;
     uint32_t code;
@@ -303,9 +303,10 @@ static tapeout_status add_text(const parse *p, tp_str field, int32_t *ret_code, 
     if (status != TAPEOUT_OK) {
         return status == TAPEOUT_E_NOMEM
                    ? tp_fail_nomem(err)
-                   : csv_limit(err, csv_fail(p->reader->job, err, field.data, p->index,
-                                             "more than 2 GiB of different texts in one column, or "
-                                             "texts made to collide"));
+                   : csv_limit(err,
+                               tp_csv_fail(p->reader->job, err, field.data, p->index,
+                                           "more than 2 GiB of different texts in one column, or "
+                                           "texts made to collide"));
     }
     *ret_code = (int32_t)code;
     return dict->count == before ? TAPEOUT_OK : check_text(p, field, text, err);
@@ -318,7 +319,7 @@ static tapeout_status parse_strings(const parse *p, tapeout_error *err)
     for (uint32_t row = 0; row < p->batch->row_count; row++) {
         const tp_str field = field_of(p, row);
         if (field.size == 0 ||
-            (markers->is_special[(uint8_t)field.data[0]] && csv_is_marker(markers, field))) {
+            (markers->is_special[(uint8_t)field.data[0]] && tp_csv_is_marker(markers, field))) {
             codes[row] = 0;
             note_missing(p, row);
             continue;
@@ -341,7 +342,7 @@ static tapeout_status make_dict(const csv_job *job, csv_cell *cell, tapeout_erro
     return TAPEOUT_OK;
 }
 
-void csv_dict_drop(const csv_job *job, csv_cell *cell)
+void tp_csv_dict_drop(const csv_job *job, csv_cell *cell)
 {
     if (cell->dict != NULL) {
         tp_dict_deinit(cell->dict);
@@ -352,8 +353,8 @@ void csv_dict_drop(const csv_job *job, csv_cell *cell)
 
 // -- which loop ----------------------------------------------------------------------------------
 
-tapeout_status csv_column_parse(csv_reader *reader, const csv_batch *batch, uint32_t column,
-                                csv_cell *cell, tapeout_error *err)
+tapeout_status tp_csv_column_parse(csv_reader *reader, const csv_batch *batch, uint32_t column,
+                                   csv_cell *cell, tapeout_error *err)
 {
     const csv_job *job = reader->job;
     const csv_segment *segment = reader->segment;

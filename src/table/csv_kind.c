@@ -15,7 +15,7 @@ static bool is_digit(char c)
     return (unsigned)(c - '0') < 10u;
 }
 
-bool csv_is_marker(const csv_markers *markers, tp_str text)
+bool tp_csv_is_marker(const csv_markers *markers, tp_str text)
 {
     for (size_t i = 0; i < markers->count; i++) {
         if (tp_str_equal(markers->texts[i], text)) {
@@ -44,7 +44,7 @@ static csv_kind number_kind(tp_str text)
     return tp_parse_f64(text, &number) ? CSV_FLOAT : CSV_STRING;
 }
 
-csv_kind csv_kind_of(tp_str text)
+csv_kind tp_csv_kind_of(tp_str text)
 {
     const char first = text.data[0];
     const char letter = (char)(first | 0x20);
@@ -70,7 +70,7 @@ csv_kind csv_kind_of(tp_str text)
     return number_kind(text);
 }
 
-csv_kind csv_kind_join(csv_kind a, csv_kind b)
+csv_kind tp_csv_kind_join(csv_kind a, csv_kind b)
 {
     if (a == b || b == CSV_NONE) {
         return a;
@@ -85,7 +85,7 @@ csv_kind csv_kind_join(csv_kind a, csv_kind b)
     return is_widened ? high : CSV_STRING;
 }
 
-tapeout_type csv_kind_type(csv_kind kind)
+tapeout_type tp_csv_kind_type(csv_kind kind)
 {
     switch (kind) {
     case CSV_BOOL:

@@ -49,7 +49,7 @@ static tapeout_status merge_dict(const csv_job *job, uint32_t index, size_t segm
         renumber(column, &job->segments[segment], map, cell->null_count != 0);
     }
     tp_free_array(job->env->alloc, map, count, sizeof *map);
-    csv_dict_drop(job, cell);
+    tp_csv_dict_drop(job, cell);
     if (status == TAPEOUT_E_LIMIT) {
         return tp_fail(err, status,
                        "csv: %s: column %u (%.*s): more than 2 GiB of different texts in one "
@@ -68,7 +68,7 @@ static void adopt_dict(const csv_job *job, uint32_t index)
         const tp_dict spare = store->dict;
         store->dict = *cell->dict;
         *cell->dict = spare;
-        csv_dict_drop(job, cell);
+        tp_csv_dict_drop(job, cell);
     }
 }
 
@@ -96,7 +96,7 @@ static tapeout_status merge_task(void *user, size_t task, size_t worker, tapeout
     return TAPEOUT_OK;
 }
 
-tapeout_status csv_merge(csv_job *job, tapeout_error *err)
+tapeout_status tp_csv_merge(csv_job *job, tapeout_error *err)
 {
     merge m = {.job = job};
     m.null_counts = tp_alloc_array_zero(job->env->alloc, job->column_count, sizeof *m.null_counts);
@@ -108,7 +108,7 @@ tapeout_status csv_merge(csv_job *job, tapeout_error *err)
     for (uint32_t i = 0; status == TAPEOUT_OK && i < job->column_count; i++) {
         const csv_column *column = &job->columns[i];
         if (column->is_wanted) {
-            table_column_set(job->table, column->target, column->type, m.null_counts[i]);
+            tp_table_column_set(job->table, column->target, column->type, m.null_counts[i]);
         }
     }
     tp_free_array(job->env->alloc, m.null_counts, job->column_count, sizeof *m.null_counts);

@@ -3,11 +3,11 @@
 // How a CSV file becomes a table, in the order of its steps:
 //
 //   csv_header.c   the delimiter, the names, and what is wanted of each column
-//   csv_split.c    the text in segments of whole rows, and how many rows each has
+//   tp_csv_split.c    the text in segments of whole rows, and how many rows each has
 //   csv_batch.c    a segment in batches of rows: where each field ends, and that rows are in shape
 //   csv_kind.c     what type a value looks like, and what two of them have in common
 //   csv_column.c   the fields of one column of a batch, parsed to its type
-//   csv_merge.c    what the segments found, put together: types, dictionaries, null counts
+//   tp_csv_merge.c    what the segments found, put together: types, dictionaries, null counts
 //   csv_read.c     the whole of it
 //
 // Segments are cut by the size of the text and put together in their order, so the table does not
@@ -34,9 +34,9 @@ typedef enum csv_kind {
     CSV_STRING,
 } csv_kind;
 
-csv_kind csv_kind_of(tp_str text); // trimmed, not empty, no marker
-csv_kind csv_kind_join(csv_kind a, csv_kind b);
-tapeout_type csv_kind_type(csv_kind kind); // string for CSV_NONE
+csv_kind tp_csv_kind_of(tp_str text); // trimmed, not empty, no marker
+csv_kind tp_csv_kind_join(csv_kind a, csv_kind b);
+tapeout_type tp_csv_kind_type(csv_kind kind); // string for CSV_NONE
 
 // The missing markers, and the characters at which a field needs a second look.
 typedef struct csv_markers {
@@ -45,7 +45,7 @@ typedef struct csv_markers {
     bool is_special[256]; // begins a marker, or is a quote, a space or a tab
 } csv_markers;
 
-bool csv_is_marker(const csv_markers *markers, tp_str text);
+bool tp_csv_is_marker(const csv_markers *markers, tp_str text);
 
 // One column of the file.
 typedef struct csv_column {
@@ -106,8 +106,8 @@ static inline csv_cell *csv_cell_at(const csv_job *job, size_t segment, uint32_t
 // -- messages ------------------------------------------------------------------------------------
 // "csv: name:line: column c (header): ..."; `at` points into the text; `column` below the column
 // count, else it is left out. O(at) for the line.
-tapeout_status csv_fail(const csv_job *job, tapeout_error *err, const void *at, uint32_t column,
-                        const char *format, ...) __attribute__((format(printf, 5, 6)));
+tapeout_status tp_csv_fail(const csv_job *job, tapeout_error *err, const void *at, uint32_t column,
+                           const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 static const uint32_t csv_no_column = UINT32_MAX;
 
@@ -122,11 +122,11 @@ static inline tapeout_status csv_limit(tapeout_error *err, tapeout_status failed
 }
 
 // -- header --------------------------------------------------------------------------------------
-tapeout_status csv_header_read(csv_job *job, const tp_csv_options *options, tapeout_error *err);
-tapeout_status csv_header_plan(csv_job *job, const tp_csv_options *options, tapeout_error *err);
+tapeout_status tp_csv_header_read(csv_job *job, const tp_csv_options *options, tapeout_error *err);
+tapeout_status tp_csv_header_plan(csv_job *job, const tp_csv_options *options, tapeout_error *err);
 
 // -- segments ------------------------------------------------------------------------------------
-tapeout_status csv_split(csv_job *job, tapeout_error *err);
+tapeout_status tp_csv_split(csv_job *job, tapeout_error *err);
 
 // -- batches -------------------------------------------------------------------------------------
 typedef struct csv_batch {
@@ -156,11 +156,11 @@ typedef struct csv_reader {
     tp_buffer scratch;
 } csv_reader;
 
-tapeout_status csv_reader_init(csv_reader *reader, const csv_job *job, tapeout_error *err);
-void csv_reader_deinit(csv_reader *reader);
-void csv_reader_start(csv_reader *reader, const csv_segment *segment, size_t scan_bytes);
+tapeout_status tp_csv_reader_init(csv_reader *reader, const csv_job *job, tapeout_error *err);
+void tp_csv_reader_deinit(csv_reader *reader);
+void tp_csv_reader_start(csv_reader *reader, const csv_segment *segment, size_t scan_bytes);
 // `ret_batch->row_count` is zero at the end. Rows are in shape and fields well-formed.
-tapeout_status csv_reader_next(csv_reader *reader, csv_batch *ret_batch, tapeout_error *err);
+tapeout_status tp_csv_reader_next(csv_reader *reader, csv_batch *ret_batch, tapeout_error *err);
 
 // Field k of a batch as it stands in the text; `is_last` of the columns, where a CR is dropped.
 static inline tp_str csv_field(const csv_batch *batch, size_t k, bool is_last)
@@ -184,16 +184,17 @@ static inline tp_str csv_unquote(tp_str field)
 }
 
 // The text of a field: without quotes, doubled ones made single (in the reader's scratch then).
-tapeout_status csv_unescape(csv_reader *reader, tp_str field, tp_str *ret_text, tapeout_error *err);
+tapeout_status tp_csv_unescape(csv_reader *reader, tp_str field, tp_str *ret_text,
+                               tapeout_error *err);
 
 // -- columns -------------------------------------------------------------------------------------
 // Parses column `column` of the batch, or only looks for its kind where there is no place for
 // values.
-tapeout_status csv_column_parse(csv_reader *reader, const csv_batch *batch, uint32_t column,
-                                csv_cell *cell, tapeout_error *err);
+tapeout_status tp_csv_column_parse(csv_reader *reader, const csv_batch *batch, uint32_t column,
+                                   csv_cell *cell, tapeout_error *err);
 
 // -- together ------------------------------------------------------------------------------------
-void csv_dict_drop(const csv_job *job, csv_cell *cell);
-tapeout_status csv_merge(csv_job *job, tapeout_error *err);
+void tp_csv_dict_drop(const csv_job *job, csv_cell *cell);
+tapeout_status tp_csv_merge(csv_job *job, tapeout_error *err);
 
 #endif

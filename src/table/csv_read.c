@@ -2,7 +2,7 @@
 //
 // A CSV text to a table.
 //
-// The text is passed over twice: once for its structure (csv_split.c), once for its values, each
+// The text is passed over twice: once for its structure (tp_csv_split.c), once for its values, each
 // segment on its own into the columns' final place. Types are guessed from a few stretches of the
 // text, so the second pass can parse right away; where a value later on does not fit, the segment
 // goes on with finding out what the column is, and when all are done the columns whose guess was
@@ -21,8 +21,8 @@
 
 enum { GUESS_SEGMENTS = 8, GUESS_BYTES = 8 << 10, SCAN_BYTES = 64 << 10 };
 
-tapeout_status csv_fail(const csv_job *job, tapeout_error *err, const void *at, uint32_t column,
-                        const char *format, ...)
+tapeout_status tp_csv_fail(const csv_job *job, tapeout_error *err, const void *at, uint32_t column,
+                           const char *format, ...)
 {
     uint64_t line = 1;
     const uint8_t *end = at;
@@ -60,17 +60,17 @@ static tapeout_status parse_segment(const parse_round *round, csv_reader *reader
                                     tapeout_error *err)
 {
     csv_job *job = round->job;
-    csv_reader_start(reader, &job->segments[segment], SCAN_BYTES);
+    tp_csv_reader_start(reader, &job->segments[segment], SCAN_BYTES);
     for (;;) {
         csv_batch batch;
-        TP_TRY(csv_reader_next(reader, &batch, err));
+        TP_TRY(tp_csv_reader_next(reader, &batch, err));
         if (batch.row_count == 0) {
             return TAPEOUT_OK;
         }
         for (uint32_t i = 0; i < round->active_count; i++) {
             const uint32_t column = round->active[i];
-            TP_TRY(
-                csv_column_parse(reader, &batch, column, csv_cell_at(job, segment, column), err));
+            TP_TRY(tp_csv_column_parse(reader, &batch, column, csv_cell_at(job, segment, column),
+                                       err));
         }
     }
 }
@@ -82,7 +82,7 @@ static tapeout_status round_task(void *user, size_t task, size_t worker, tapeout
     TP_TRY(tp_env_check(job->env, err));
     csv_reader *reader = &round->readers[worker];
     if (reader->job == NULL) {
-        TP_TRY(csv_reader_init(reader, job, err));
+        TP_TRY(tp_csv_reader_init(reader, job, err));
     }
     TP_TRY(parse_segment(round, reader, task, err));
     const csv_segment *segment = &job->segments[task];
@@ -116,7 +116,7 @@ static tapeout_status run_round(csv_job *job, const tp_map *map, tapeout_error *
         status = tp_pool_for(job->env->pool, job->segment_count, round_task, &round, err);
     }
     for (size_t i = 0; round.readers != NULL && i < workers; i++) {
-        csv_reader_deinit(&round.readers[i]);
+        tp_csv_reader_deinit(&round.readers[i]);
     }
     tp_free_array(alloc, round.readers, workers, sizeof *round.readers);
     tp_free_array(alloc, active, job->column_count, sizeof *active);
@@ -130,12 +130,12 @@ static tapeout_status run_round(csv_job *job, const tp_map *map, tapeout_error *
 static tapeout_status guess_kinds(csv_job *job, tapeout_error *err)
 {
     csv_reader reader;
-    tapeout_status status = csv_reader_init(&reader, job, err);
+    tapeout_status status = tp_csv_reader_init(&reader, job, err);
     const size_t step = job->segment_count / GUESS_SEGMENTS + 1;
     for (size_t i = 0; status == TAPEOUT_OK && i < job->segment_count; i += step) {
-        csv_reader_start(&reader, &job->segments[i], GUESS_BYTES);
+        tp_csv_reader_start(&reader, &job->segments[i], GUESS_BYTES);
         csv_batch batch;
-        if (csv_reader_next(&reader, &batch, NULL) != TAPEOUT_OK) {
+        if (tp_csv_reader_next(&reader, &batch, NULL) != TAPEOUT_OK) {
             break;
         }
         for (uint32_t c = 0; status == TAPEOUT_OK && batch.row_count > 0 && c < job->column_count;
@@ -143,12 +143,12 @@ static tapeout_status guess_kinds(csv_job *job, tapeout_error *err)
             csv_column *column = &job->columns[c];
             if (column->is_wanted && !column->is_fixed) {
                 csv_cell cell = {.kind = column->kind};
-                status = csv_column_parse(&reader, &batch, c, &cell, err);
+                status = tp_csv_column_parse(&reader, &batch, c, &cell, err);
                 column->kind = cell.kind;
             }
         }
     }
-    csv_reader_deinit(&reader);
+    tp_csv_reader_deinit(&reader);
     return status;
 }
 
@@ -156,7 +156,7 @@ static tapeout_status guess_kinds(csv_job *job, tapeout_error *err)
 static void settle_type(csv_column *column)
 {
     if (!column->is_fixed && column->kind != CSV_NONE) {
-        column->type = csv_kind_type(column->kind);
+        column->type = tp_csv_kind_type(column->kind);
         column->is_fixed = column->kind == CSV_STRING;
     }
 }
@@ -167,7 +167,7 @@ static tapeout_status make_room(csv_job *job, csv_column *column, tapeout_error 
     table_store *store = &table_stores(job->table)[column->target];
     const tapeout_allocator *alloc = job->env->alloc;
     tp_free_aligned(alloc, store->values, store->values_size);
-    store->values_size = table_values_size(column->type, job->row_count);
+    store->values_size = tp_table_values_size(column->type, job->row_count);
     store->values = tp_alloc_aligned(alloc, store->values_size);
     if (store->validity == NULL) {
         store->validity_size = table_bitmap_size(job->row_count);
@@ -212,19 +212,19 @@ static tapeout_status widen(csv_job *job, bool *ret_again, tapeout_error *err)
         }
         csv_kind kind = column->kind;
         for (size_t s = 0; s < job->segment_count; s++) {
-            kind = csv_kind_join(kind, csv_cell_at(job, s, i)->kind);
+            kind = tp_csv_kind_join(kind, csv_cell_at(job, s, i)->kind);
         }
         if (__atomic_load_n(&column->is_string_now, __ATOMIC_RELAXED)) {
             kind = CSV_STRING;
         }
-        column->type = csv_kind_type(kind);
+        column->type = tp_csv_kind_type(kind);
         column->is_fixed = true;
         if (kind == column->kind && kind != CSV_NONE) {
             continue;
         }
         for (size_t s = 0; s < job->segment_count; s++) {
             csv_cell *cell = csv_cell_at(job, s, i);
-            csv_dict_drop(job, cell);
+            tp_csv_dict_drop(job, cell);
             *cell = (csv_cell){0};
         }
         column->kind = kind;
@@ -240,12 +240,12 @@ static tapeout_status widen(csv_job *job, bool *ret_again, tapeout_error *err)
 static tapeout_status start_table(csv_job *job, const tp_schema *expect, tapeout_error *err)
 {
     const uint32_t count = expect == NULL ? job->column_count : expect->count;
-    TP_TRY(table_new(job->env->alloc, count, &job->table, err));
+    TP_TRY(tp_table_new(job->env->alloc, count, &job->table, err));
     job->table->row_count = job->row_count;
     for (uint32_t i = 0; i < count; i++) {
         const tp_str name = expect == NULL ? job->columns[i].name : expect->fields[i].name;
-        TP_TRY(table_store_init(&table_stores(job->table)[i], job->env->alloc, name,
-                                TAPEOUT_TYPE_STRING, err));
+        TP_TRY(tp_table_store_init(&table_stores(job->table)[i], job->env->alloc, name,
+                                   TAPEOUT_TYPE_STRING, err));
     }
     for (uint32_t i = 0; i < job->column_count; i++) {
         csv_column *column = &job->columns[i];
@@ -261,11 +261,11 @@ static tapeout_status start_table(csv_job *job, const tp_schema *expect, tapeout
 static tapeout_status finish_table(csv_job *job, const tp_schema *expect, tapeout_error *err)
 {
     tapeout_table *table = job->table;
-    TP_TRY(csv_merge(job, err));
+    TP_TRY(tp_csv_merge(job, err));
     for (uint32_t i = 0; i < table->column_count; i++) {
         if (expect != NULL && table->columns[i].name.data == NULL) {
             TP_TRY(make_missing(job, i, expect->fields[i].type, err));
-            table_column_set(table, i, expect->fields[i].type, job->row_count);
+            tp_table_column_set(table, i, expect->fields[i].type, job->row_count);
         }
         table_store *store = &table_stores(table)[i];
         tp_column *column = &table->columns[i];
@@ -286,9 +286,9 @@ static tapeout_status finish_table(csv_job *job, const tp_schema *expect, tapeou
 static tapeout_status run(csv_job *job, const tp_csv_options *options, const tp_map *map,
                           tapeout_error *err)
 {
-    TP_TRY(csv_header_read(job, options, err));
-    TP_TRY(csv_header_plan(job, options, err));
-    TP_TRY(csv_split(job, err));
+    TP_TRY(tp_csv_header_read(job, options, err));
+    TP_TRY(tp_csv_header_plan(job, options, err));
+    TP_TRY(tp_csv_split(job, err));
     job->cells = tp_alloc_array_zero(job->env->alloc, job->segment_count * job->column_count,
                                      sizeof *job->cells);
     if (job->cells == NULL && job->segment_count != 0) {
@@ -324,7 +324,7 @@ static void job_deinit(csv_job *job)
     const tapeout_allocator *alloc = job->env->alloc;
     const size_t cell_count = job->segment_count * job->column_count;
     for (size_t i = 0; job->cells != NULL && i < cell_count; i++) {
-        csv_dict_drop(job, &job->cells[i]);
+        tp_csv_dict_drop(job, &job->cells[i]);
     }
     tp_free_array(alloc, job->cells, cell_count, sizeof *job->cells);
     tp_free_array(alloc, job->segments, job->segment_count, sizeof *job->segments);

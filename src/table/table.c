@@ -38,7 +38,7 @@ bool tp_type_from_name(tp_str name, tapeout_type *ret_type)
     return false;
 }
 
-size_t table_values_size(tapeout_type type, uint64_t row_count)
+size_t tp_table_values_size(tapeout_type type, uint64_t row_count)
 {
     switch (type) {
     case TAPEOUT_TYPE_BOOL:
@@ -58,8 +58,8 @@ size_t table_values_size(tapeout_type type, uint64_t row_count)
 
 // -- life ----------------------------------------------------------------------------------------
 
-tapeout_status table_store_init(table_store *store, const tapeout_allocator *alloc, tp_str name,
-                                tapeout_type type, tapeout_error *err)
+tapeout_status tp_table_store_init(table_store *store, const tapeout_allocator *alloc, tp_str name,
+                                   tapeout_type type, tapeout_error *err)
 {
     store->name = tp_strndup(alloc, name.data, name.size);
     if (store->name == NULL) {
@@ -73,7 +73,7 @@ tapeout_status table_store_init(table_store *store, const tapeout_allocator *all
     return TAPEOUT_OK;
 }
 
-void table_store_deinit(table_store *store, const tapeout_allocator *alloc)
+void tp_table_store_deinit(table_store *store, const tapeout_allocator *alloc)
 {
     tp_free(alloc, store->name, store->name_size + 1);
     tp_free_aligned(alloc, store->values, store->values_size);
@@ -84,8 +84,8 @@ void table_store_deinit(table_store *store, const tapeout_allocator *alloc)
     *store = (table_store){0};
 }
 
-tapeout_status table_new(const tapeout_allocator *alloc, uint32_t column_count,
-                         tapeout_table **ret_table, tapeout_error *err)
+tapeout_status tp_table_new(const tapeout_allocator *alloc, uint32_t column_count,
+                            tapeout_table **ret_table, tapeout_error *err)
 {
     tapeout_table *table = tp_alloc_zero(alloc, sizeof *table);
     if (table == NULL) {
@@ -104,7 +104,8 @@ tapeout_status table_new(const tapeout_allocator *alloc, uint32_t column_count,
     return TAPEOUT_OK;
 }
 
-void table_column_set(tapeout_table *table, uint32_t index, tapeout_type type, uint64_t null_count)
+void tp_table_column_set(tapeout_table *table, uint32_t index, tapeout_type type,
+                         uint64_t null_count)
 {
     const table_store *store = &table_stores(table)[index];
     table->columns[index] = (tp_column){
@@ -131,7 +132,7 @@ void tp_table_unref(tapeout_table *table)
     }
     table_store *stores = table_stores(table);
     for (uint32_t i = 0; stores != NULL && i < table->column_count; i++) {
-        table_store_deinit(&stores[i], table->alloc);
+        tp_table_store_deinit(&stores[i], table->alloc);
     }
     tp_free_array(table->alloc, stores, table->column_count, sizeof *stores);
     tp_free_array(table->alloc, table->columns, table->column_count, sizeof *table->columns);

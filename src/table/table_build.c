@@ -48,12 +48,12 @@ tapeout_status tp_table_builder_new(const tapeout_allocator *alloc, const tp_sch
     tapeout_status status =
         builder->columns == NULL && schema->count != 0 ? tp_fail_nomem(err) : TAPEOUT_OK;
     if (status == TAPEOUT_OK) {
-        status = table_new(alloc, schema->count, &builder->table, err);
+        status = tp_table_new(alloc, schema->count, &builder->table, err);
     }
     for (uint32_t i = 0; status == TAPEOUT_OK && i < schema->count; i++) {
         builder->columns[i].type = schema->fields[i].type;
-        status = table_store_init(&table_stores(builder->table)[i], alloc, schema->fields[i].name,
-                                  schema->fields[i].type, err);
+        status = tp_table_store_init(&table_stores(builder->table)[i], alloc,
+                                     schema->fields[i].name, schema->fields[i].type, err);
     }
     if (status != TAPEOUT_OK) {
         tp_table_builder_free(builder);
@@ -112,7 +112,7 @@ static tapeout_status make_room(tp_table_builder *builder, uint32_t index)
         return TAPEOUT_E_LIMIT;
     }
     const uint64_t capacity = column->capacity == 0 ? FIRST_CAPACITY : column->capacity * 2;
-    const size_t values_size = table_values_size(column->type, capacity);
+    const size_t values_size = tp_table_values_size(column->type, capacity);
     void *validity = store->validity;
     TP_TRY(regrow(builder->alloc, &store->values, &store->values_size, values_size));
     TP_TRY(regrow(builder->alloc, &validity, &store->validity_size, table_bitmap_size(capacity)));
@@ -226,11 +226,11 @@ tapeout_status tp_table_builder_text(tp_table_builder *builder, uint32_t column,
     } else {
         int64_t word;
         bool is_missing;
-        if (!table_text_parse(type, value, &word, &is_missing)) {
+        if (!tp_table_text_parse(type, value, &word, &is_missing)) {
             const table_store *store = &table_stores(builder->table)[column];
             return tp_fail(err, TAPEOUT_E_DATA, "column %.*s: \"%.*s\" is not %s: expected %s",
                            (int)store->name_size, store->name, TP_STR_ARGS(value),
-                           tapeout_type_name(type), table_type_example(type));
+                           tapeout_type_name(type), tp_table_type_example(type));
         }
         status = append(builder, column, word, !is_missing);
     }
@@ -263,7 +263,7 @@ tapeout_status tp_table_builder_view(tp_table_builder *builder, const tapeout_ta
     tapeout_table *table = builder->table;
     table->row_count = builder->column_count == 0 ? 0 : builder->columns[0].row_count;
     for (uint32_t i = 0; i < builder->column_count; i++) {
-        table_column_set(table, i, builder->columns[i].type, builder->columns[i].null_count);
+        tp_table_column_set(table, i, builder->columns[i].type, builder->columns[i].null_count);
     }
     *ret_table = table;
     return TAPEOUT_OK;
@@ -274,12 +274,12 @@ static tapeout_status make_successor(const tp_table_builder *builder, tapeout_ta
                                      tapeout_error *err)
 {
     tapeout_table *table;
-    TP_TRY(table_new(builder->alloc, builder->column_count, &table, err));
+    TP_TRY(tp_table_new(builder->alloc, builder->column_count, &table, err));
     for (uint32_t i = 0; i < builder->column_count; i++) {
         const table_store *store = &table_stores(builder->table)[i];
-        const tapeout_status status = table_store_init(&table_stores(table)[i], builder->alloc,
-                                                       (tp_str){store->name, store->name_size},
-                                                       builder->columns[i].type, err);
+        const tapeout_status status = tp_table_store_init(&table_stores(table)[i], builder->alloc,
+                                                          (tp_str){store->name, store->name_size},
+                                                          builder->columns[i].type, err);
         if (status != TAPEOUT_OK) {
             tp_table_unref(table);
             return status;

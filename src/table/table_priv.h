@@ -25,17 +25,17 @@ static inline size_t table_bitmap_size(uint64_t row_count)
     return (size_t)((row_count + 7) / 8);
 }
 
-size_t table_values_size(tapeout_type type, uint64_t row_count);
+size_t tp_table_values_size(tapeout_type type, uint64_t row_count);
 
 // Copies `name` and makes the dictionary of a string column. On failure `store` can be deinited.
-tapeout_status table_store_init(table_store *store, const tapeout_allocator *alloc, tp_str name,
-                                tapeout_type type, tapeout_error *err);
-void table_store_deinit(table_store *store, const tapeout_allocator *alloc);
+tapeout_status tp_table_store_init(table_store *store, const tapeout_allocator *alloc, tp_str name,
+                                   tapeout_type type, tapeout_error *err);
+void tp_table_store_deinit(table_store *store, const tapeout_allocator *alloc);
 
 // A table of `column_count` zeroed stores, with one reference. The caller fills stores and columns;
 // tp_table_unref frees whatever of it is there.
-tapeout_status table_new(const tapeout_allocator *alloc, uint32_t column_count,
-                         tapeout_table **ret_table, tapeout_error *err);
+tapeout_status tp_table_new(const tapeout_allocator *alloc, uint32_t column_count,
+                            tapeout_table **ret_table, tapeout_error *err);
 
 static inline table_store *table_stores(const tapeout_table *table)
 {
@@ -43,15 +43,16 @@ static inline table_store *table_stores(const tapeout_table *table)
 }
 
 // Points column `index` at its store.
-void table_column_set(tapeout_table *table, uint32_t index, tapeout_type type, uint64_t null_count);
+void tp_table_column_set(tapeout_table *table, uint32_t index, tapeout_type type,
+                         uint64_t null_count);
 
 // -- text of a type (table_text.c) ---------------------------------------------------------------
 // One value of `type` in a word of 64 bits: int64 and microseconds as they are, float64 by its
 // bits, days and bools widened. Spaces around it do not matter. Not for strings. A NaN is
 // `*ret_missing`.
-bool table_text_parse(tapeout_type type, tp_str text, int64_t *ret_word, bool *ret_missing);
-tp_str table_text_trim(tp_str text); // spaces and tabs
+bool tp_table_text_parse(tapeout_type type, tp_str text, int64_t *ret_word, bool *ret_missing);
+tp_str tp_table_text_trim(tp_str text); // spaces and tabs
 // "a whole number", "a date such as 2013-01-31", ...
-const char *table_type_example(tapeout_type type);
+const char *tp_table_type_example(tapeout_type type);
 
 #endif

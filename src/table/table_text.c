@@ -14,7 +14,7 @@
 
 static const double whole_bound = 9007199254740992.0; // 2^53: whole numbers below are exact
 
-tp_str table_text_trim(tp_str text)
+tp_str tp_table_text_trim(tp_str text)
 {
     while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
         text.data++;
@@ -51,9 +51,9 @@ static bool parse_time(tapeout_type type, tp_str text, int64_t *ret_us)
            has_zone == (type == TAPEOUT_TYPE_TIMESTAMP_TZ);
 }
 
-bool table_text_parse(tapeout_type type, tp_str text, int64_t *ret_word, bool *ret_missing)
+bool tp_table_text_parse(tapeout_type type, tp_str text, int64_t *ret_word, bool *ret_missing)
 {
-    text = table_text_trim(text);
+    text = tp_table_text_trim(text);
     *ret_missing = false;
     switch (type) {
     case TAPEOUT_TYPE_BOOL: {
@@ -90,7 +90,7 @@ bool table_text_parse(tapeout_type type, tp_str text, int64_t *ret_word, bool *r
     return false;
 }
 
-const char *table_type_example(tapeout_type type)
+const char *tp_table_type_example(tapeout_type type)
 {
     switch (type) {
     case TAPEOUT_TYPE_BOOL:

@@ -89,7 +89,7 @@ static tapeout_status describe_feature(void *user, size_t f, size_t worker, tape
     return TAPEOUT_OK;
 }
 
-tapeout_status linear_describe(linear_fit *fit, tapeout_error *err)
+tapeout_status tp_linear_describe(linear_fit *fit, tapeout_error *err)
 {
     const tp_learn_data *data = fit->data;
     fit->total_weight = 0.0;
@@ -398,7 +398,7 @@ static void finish_hessian_block(const linear_fit *fit, uint32_t k, uint32_t l)
     }
 }
 
-tapeout_status linear_derive(linear_fit *fit, tapeout_error *err)
+tapeout_status tp_linear_derive(linear_fit *fit, tapeout_error *err)
 {
     const size_t n = fit->unknown_count;
     for (size_t i = 0; i < n * n; i++) {
@@ -461,7 +461,7 @@ static tapeout_status direct_block(void *user, size_t task, size_t worker, tapeo
     return TAPEOUT_OK;
 }
 
-tapeout_status linear_direct(linear_fit *fit, tapeout_error *err)
+tapeout_status tp_linear_direct(linear_fit *fit, tapeout_error *err)
 {
     for (uint32_t c = 0; c < fit->chunk_count; c++) {
         chunk part = chunk_at(fit, c);
@@ -516,7 +516,7 @@ static tapeout_status loss_of_chunk(void *user, size_t task, size_t worker, tape
     return TAPEOUT_OK;
 }
 
-tapeout_status linear_loss(linear_fit *fit, double length, double *ret_loss, tapeout_error *err)
+tapeout_status tp_linear_loss(linear_fit *fit, double length, double *ret_loss, tapeout_error *err)
 {
     chunk all = {.fit = fit, .length = length};
     TP_TRY(tp_pool_for(fit->env->pool, fit->chunk_count, loss_of_chunk, &all, err));

@@ -36,22 +36,22 @@ typedef struct linear_fit {
 } linear_fit;
 
 // Fills mean, inverse_scale and the weights of codes; E_DATA without rows or weight.
-tapeout_status linear_describe(linear_fit *fit, tapeout_error *err);
+tapeout_status tp_linear_describe(linear_fit *fit, tapeout_error *err);
 
 // Gradient and Hessian of the mean loss at beta.
-tapeout_status linear_derive(linear_fit *fit, tapeout_error *err);
+tapeout_status tp_linear_derive(linear_fit *fit, tapeout_error *err);
 
 // direction = design × (next - beta).
-tapeout_status linear_direct(linear_fit *fit, tapeout_error *err);
+tapeout_status tp_linear_direct(linear_fit *fit, tapeout_error *err);
 
 // Mean loss at margin + length × direction.
-tapeout_status linear_loss(linear_fit *fit, double length, double *ret_loss, tapeout_error *err);
+tapeout_status tp_linear_loss(linear_fit *fit, double length, double *ret_loss, tapeout_error *err);
 
 // Minimises gradient · d + ½ d · hessian · d + penalty(beta + d) into `next` by coordinate descent.
-void linear_solve(linear_fit *fit);
+void tp_linear_solve(linear_fit *fit);
 
 // The penalty of given unknowns.
-double linear_penalty(const linear_fit *fit, const double *unknowns);
+double tp_linear_penalty(const linear_fit *fit, const double *unknowns);
 
 // Where the unknowns of design column t begin within an output's D.
 static inline uint32_t linear_column_begin(const linear_fit *fit, uint32_t t)

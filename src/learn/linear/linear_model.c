@@ -46,8 +46,8 @@ static void lay_terms(const tp_learn_feature *features, tp_linear *linear)
     }
 }
 
-tapeout_status linear_new(const tapeout_allocator *alloc, const linear_shape *shape,
-                          tp_linear **ret_linear, tapeout_error *err)
+tapeout_status tp_linear_new(const tapeout_allocator *alloc, const linear_shape *shape,
+                             tp_linear **ret_linear, tapeout_error *err)
 {
     uint32_t width = 0;
     const uint32_t feature_count = shape->feature_count;
@@ -244,7 +244,7 @@ tapeout_status tp_linear_read(const tp_env *env, tp_str bytes, const tp_learn_fe
     }
     tp_linear *linear = NULL;
     const linear_shape shape = {features, feature_count, output_count};
-    TP_TRY(linear_new(env->alloc, &shape, &linear, err));
+    TP_TRY(tp_linear_new(env->alloc, &shape, &linear, err));
     tapeout_status status = TAPEOUT_OK;
     if (width != linear->coefficient_count) {
         status = tp_fail(err, TAPEOUT_E_CORRUPT, "linear: %u coefficients; the features have %u",

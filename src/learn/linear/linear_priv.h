@@ -34,8 +34,8 @@ typedef struct linear_shape {
 } linear_shape;
 
 // A model with the features laid out and every number zero.
-tapeout_status linear_new(const tapeout_allocator *alloc, const linear_shape *shape,
-                          tp_linear **ret_linear, tapeout_error *err);
+tapeout_status tp_linear_new(const tapeout_allocator *alloc, const linear_shape *shape,
+                             tp_linear **ret_linear, tapeout_error *err);
 
 static inline uint32_t linear_term_width(const linear_term *term)
 {

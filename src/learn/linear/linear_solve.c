@@ -15,7 +15,7 @@ static double soft_threshold(double value, double amount)
     return value < -amount ? value + amount : 0.0;
 }
 
-double linear_penalty(const linear_fit *fit, const double *unknowns)
+double tp_linear_penalty(const linear_fit *fit, const double *unknowns)
 {
     const double l1 = fit->options->alpha * fit->options->l1_ratio;
     const double l2 = fit->options->alpha * (1.0 - fit->options->l1_ratio);
@@ -50,7 +50,7 @@ static double move_coordinate(linear_fit *fit, size_t i)
     return change;
 }
 
-void linear_solve(linear_fit *fit)
+void tp_linear_solve(linear_fit *fit)
 {
     double largest = 1.0;
     for (size_t i = 0; i < fit->unknown_count; i++) {

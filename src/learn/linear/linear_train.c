@@ -171,7 +171,7 @@ static void lay_chunks(linear_fit *fit)
 // How much less the objective is promised to be after the whole step: the line search's yardstick.
 static double promised_change(const linear_fit *fit)
 {
-    double change = linear_penalty(fit, fit->next) - linear_penalty(fit, fit->beta);
+    double change = tp_linear_penalty(fit, fit->next) - tp_linear_penalty(fit, fit->beta);
     for (size_t i = 0; i < fit->unknown_count; i++) {
         change += fit->gradient[i] * (fit->next[i] - fit->beta[i]);
     }
@@ -184,18 +184,18 @@ static double stepped_penalty(linear_fit *fit, double length)
     for (size_t i = 0; i < fit->unknown_count; i++) {
         fit->slope[i] = fit->beta[i] + length * (fit->next[i] - fit->beta[i]);
     }
-    return linear_penalty(fit, fit->slope);
+    return tp_linear_penalty(fit, fit->slope);
 }
 
 static tapeout_status search_length(linear_fit *fit, double *ret_length, tapeout_error *err)
 {
     const double promise = promised_change(fit);
     double loss;
-    TP_TRY(linear_loss(fit, 0.0, &loss, err));
-    const double before = loss + linear_penalty(fit, fit->beta);
+    TP_TRY(tp_linear_loss(fit, 0.0, &loss, err));
+    const double before = loss + tp_linear_penalty(fit, fit->beta);
     double length = 1.0;
     for (uint32_t i = 0; i < MAX_HALVINGS; i++) {
-        TP_TRY(linear_loss(fit, length, &loss, err));
+        TP_TRY(tp_linear_loss(fit, length, &loss, err));
         if (loss + stepped_penalty(fit, length) <= before + 1e-4 * length * promise) {
             *ret_length = length;
             return TAPEOUT_OK;
@@ -250,15 +250,15 @@ static tapeout_status descend(linear_fit *fit, tapeout_error *err)
     start(fit);
     for (uint32_t step = 0; step < MAX_STEPS; step++) {
         tp_env_progress(fit->env, "train", -1.0);
-        TP_TRY(linear_derive(fit, err));
-        linear_solve(fit);
+        TP_TRY(tp_linear_derive(fit, err));
+        tp_linear_solve(fit);
         const bool is_last = fit->options->objective == TP_OBJECTIVE_SQUARED || is_small_step(fit);
         if (is_last) {
             take_step(fit, 1.0);
             return TAPEOUT_OK;
         }
         double length = 0.0;
-        TP_TRY(linear_direct(fit, err));
+        TP_TRY(tp_linear_direct(fit, err));
         TP_TRY(search_length(fit, &length, err));
         take_step(fit, length);
         if (length == 0.0) {
@@ -319,7 +319,7 @@ static tapeout_status keep(linear_fit *fit, tapeout_error *err)
 static tapeout_status fit_all(linear_fit *fit, tapeout_error *err)
 {
     TP_TRY(fit_alloc(fit, err));
-    TP_TRY(linear_describe(fit, err));
+    TP_TRY(tp_linear_describe(fit, err));
     TP_TRY(descend(fit, err));
     return keep(fit, err);
 }
@@ -337,7 +337,7 @@ tapeout_status tp_linear_train(const tp_env *env, const tp_learn_data *train,
     const linear_shape shape = {train->features, train->feature_count,
                                 is_multiclass ? options->class_count : 1};
     linear_fit fit = {.env = env, .data = train, .options = options};
-    TP_TRY(linear_new(env->alloc, &shape, &fit.linear, err));
+    TP_TRY(tp_linear_new(env->alloc, &shape, &fit.linear, err));
     lay_chunks(&fit);
     const tapeout_status status = fit_all(&fit, err);
     fit_deinit(&fit);
