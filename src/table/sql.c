@@ -267,6 +267,15 @@ static tapeout_status check_query(tp_str query, tapeout_error *err)
     if (memchr(query.data, '\0', query.size) != NULL || !tp_utf8_check(query, &offset)) {
         return tp_fail(err, TAPEOUT_E_INVALID, "sql: the query is not UTF-8 text");
     }
+    const char *forbidden = tp_sql_forbidden_call(query);
+    if (forbidden != NULL) {
+        return tp_fail(
+            err, TAPEOUT_E_DENIED,
+            "sql: a query may not call %s(); give a column or table of that name another "
+            "one with AS",
+            forbidden);
+    }
+    offset = 0;
     sql_token token;
     bool found = false;
     do {

@@ -37,6 +37,9 @@ void tp_sql_token_value(const sql_token *token, tp_buffer *text);
 // Appends `value` between quotes of the kind `quote`, those inside doubled.
 void tp_sql_append_quoted(tp_buffer *text, char quote, tp_str value);
 
+// The name of a function that a query may not call and this one might, or NULL.
+const char *tp_sql_forbidden_call(tp_str query);
+
 // -- session -------------------------------------------------------------------------------------
 // One database in memory with one connection. Confined to the
 // calling thread, and DuckDB makes no other.

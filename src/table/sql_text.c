@@ -3,7 +3,8 @@
 // The words of a query: just enough of SQL's lexical rules (PostgreSQL's, which DuckDB follows) to
 // tell a quoted file name from a comment. Nothing is decided here about what the query means: a
 // name found too many costs a look at a file, and one that is overlooked is a file that DuckDB may
-// not open.
+// not open. Forbidden calls are looked for in the bytes, without these rules, so that no trick of
+// quoting or commenting can hide one.
 #include "table/sql_priv.h"
 
 #include <string.h>
@@ -24,12 +25,88 @@ static bool starts_with(tp_str query, size_t offset, const char *two)
     return query.size - offset >= 2 && memcmp(query.data + offset, two, 2) == 0;
 }
 
+// Functions that a SELECT can call and that reach beyond it: they print, write logs, take pointers,
+// wait, or run text as SQL, in which all the others could hide.
+static const char *const forbidden_calls[] = {
+    "arrow_scan",
+    "arrow_scan_dumb",
+    "checkpoint",
+    "disable_logging",
+    "disable_peg_parser",
+    "disable_profiling",
+    "enable_logging",
+    "enable_peg_parser",
+    "enable_profiling",
+    "force_checkpoint",
+    "json_execute_serialized_sql",
+    "query",
+    "sleep_ms",
+    "truncate_duckdb_logs",
+    "write_log",
+};
+
+static bool is_ascii_word_byte(char c)
+{
+    return is_word_byte(c) && (unsigned char)c < 0x80;
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool has_word_at(tp_str query, size_t offset, tp_str word)
+{
+    if (query.size - offset < word.size ||
+        (offset > 0 && is_ascii_word_byte(query.data[offset - 1]))) {
+        return false;
+    }
+    for (size_t i = 0; i < word.size; i++) {
+        if (lower(query.data[offset + i]) != word.data[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Whether what stands behind a name can make it a call: a parenthesis, or a comment that may hide
+// one. Quotes, spaces and whatever is not ASCII (spaces of Unicode among it) are passed over.
+static bool may_be_called(tp_str query, size_t offset)
+{
+    while (offset < query.size) {
+        const char c = query.data[offset];
+        if (c == '(' || c == '/' || c == '-') {
+            return true;
+        }
+        if (c != '"' && c != ' ' && (unsigned char)c > 0x20 && (unsigned char)c < 0x7f) {
+            return false;
+        }
+        offset++;
+    }
+    return false;
+}
+
+const char *tp_sql_forbidden_call(tp_str query)
+{
+    for (size_t i = 0; i < sizeof(forbidden_calls) / sizeof(forbidden_calls[0]); i++) {
+        const tp_str word = tp_str_from(forbidden_calls[i]);
+        for (size_t offset = 0; offset < query.size; offset++) {
+            if (has_word_at(query, offset, word) && may_be_called(query, offset + word.size)) {
+                return forbidden_calls[i];
+            }
+        }
+    }
+    return NULL;
+}
+
 // Past `-- to the end of the line` and `/* nested /* comments */ */`; where there is none, nowhere.
 static size_t skip_comment(tp_str query, size_t offset)
 {
     if (starts_with(query, offset, "--")) {
-        const char *end = memchr(query.data + offset, '\n', query.size - offset);
-        return end == NULL ? query.size : (size_t)(end - query.data);
+        while (offset < query.size && query.data[offset] != '\n' && query.data[offset] != '\r') {
+            offset++;
+        }
+        return offset;
     }
     if (!starts_with(query, offset, "/*")) {
         return offset;
