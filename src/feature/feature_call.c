@@ -3,7 +3,7 @@
 // What each function of the language means: its arguments are put in the order of its parameters,
 // checked, and become instructions. Arguments that steer a fitted function (a strategy, a count, a
 // zone) are literals, since they are part of what is fitted and not of a row.
-#include "feature/feature_priv.h"
+#include "feature/feature_check.h"
 
 typedef struct call {
     tp_feature_checker *checker;

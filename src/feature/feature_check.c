@@ -7,7 +7,7 @@
 //
 // Truth values count as numbers wherever numbers are wanted; nothing else converts silently but a
 // date to a timestamp, and a text literal beside a date or timestamp.
-#include "feature/feature_priv.h"
+#include "feature/feature_check.h"
 
 #include "table/tp_value.h"
 

@@ -5,7 +5,7 @@
 // partial result, and partial results are joined in the order of rows, so the state has the same
 // bits for any number of threads. One instruction is fitted at a time, which bounds the memory that
 // fitting needs: at most 24 bytes a row, for exact quantiles.
-#include "feature/feature_priv.h"
+#include "feature/feature_fit.h"
 
 #include "base/tp_random.h"
 
@@ -42,7 +42,7 @@ static tapeout_status run_task(void *user, size_t task, size_t worker_index, tap
         worker->row_count =
             left < TP_FEATURE_BLOCK_ROWS ? (uint32_t)left : (uint32_t)TP_FEATURE_BLOCK_ROWS;
         tp_feature_memos_trim(worker);
-        TP_TRY(tp_feature_run_steps(worker, fitting->steps, fitting->step_count, err));
+        TP_TRY(tp_feature_run_steps(worker, fitting->steps, err));
         TP_TRY(p->fn(p->user, task, worker, err));
     }
     return TAPEOUT_OK;
@@ -125,8 +125,7 @@ static tapeout_status fit_instr(tp_feature_fitting *fitting, tp_arena *arena)
     }
     tp_feature_fitted *fitted = &program->fitted[instr->fitted];
     tp_arena_clear(arena);
-    TP_TRY(tp_feature_steps_before(program, fitting->instr, arena, &fitting->steps,
-                                   &fitting->step_count, fitting->err));
+    TP_TRY(tp_feature_steps_before(program, fitting->instr, arena, &fitting->steps, fitting->err));
     switch (instr->code.op) {
     case TP_OP_IMPUTE:
     case TP_OP_SCALE:

@@ -5,7 +5,7 @@
 // bytes, so codes depend on neither threads nor the order of rows. target_mean adds the target up
 // in the order of rows, five folds apart: a training row gets the mean of the four folds that it is
 // not in, which has never seen its own target.
-#include "feature/feature_priv.h"
+#include "feature/feature_fit.h"
 
 // -- counting ------------------------------------------------------------------------------------
 typedef struct counter {

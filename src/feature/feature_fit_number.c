@@ -5,7 +5,7 @@
 // deviation is joined from block means (Chan, Golub, LeVeque 1979), so a large common offset costs
 // no digits. Quantiles are exact: values become keys in the order of numbers, a histogram of their
 // upper bits finds the buckets that hold the wanted ranks, and those alone are sorted.
-#include "feature/feature_priv.h"
+#include "feature/feature_fit.h"
 
 enum { LANES = 8, BUCKET_BITS = 16, BUCKETS = 1 << BUCKET_BITS };
 

@@ -2,11 +2,11 @@
 //
 // The table of functions: their names and parameters, and how a misspelt name finds its neighbour.
 // What a function means stands in feature_call.c.
-#include "feature/feature_priv.h"
+#include "feature/feature_code.h"
 
 static const tp_feature_signature signatures[] = {
 #define TP_FEATURE_FUNCTION(id, name, required, ...) {name, required, {__VA_ARGS__}},
-#include "feature/feature_functions.h"
+#include "feature/feature_function_list.h"
 #undef TP_FEATURE_FUNCTION
 };
 

@@ -4,7 +4,7 @@
 // rows of the same group, by `order` and then by position. It looks only inside the rows that are
 // bound: a table is its own history, and a single record has none, so its lag is missing. Worked
 // out once a bind, on one thread, since every row may need any other.
-#include "feature/feature_priv.h"
+#include "feature/feature_exec.h"
 
 typedef struct place {
     uint32_t group;
@@ -61,11 +61,9 @@ static tapeout_status take_rows(tp_feature_run *run, uint32_t instr, lag_scratch
     const tp_feature_program *program = run->program;
     tp_feature_worker *worker = &run->workers[0];
     tp_arena arena;
-    uint32_t *steps = NULL;
-    uint32_t step_count = 0;
+    tp_feature_steps steps = {NULL, 0};
     tp_arena_init(&arena, run->env.alloc, TP_MAX_FEATURE_ARENA);
-    tapeout_status status =
-        tp_feature_steps_before(program, instr, &arena, &steps, &step_count, err);
+    tapeout_status status = tp_feature_steps_before(program, instr, &arena, &steps, err);
     for (uint64_t at = 0; at < run->rows.count && status == TAPEOUT_OK;
          at += TP_FEATURE_BLOCK_ROWS) {
         const uint64_t left = run->rows.count - at;
@@ -73,7 +71,7 @@ static tapeout_status take_rows(tp_feature_run *run, uint32_t instr, lag_scratch
         worker->row_count =
             left < TP_FEATURE_BLOCK_ROWS ? (uint32_t)left : (uint32_t)TP_FEATURE_BLOCK_ROWS;
         tp_feature_memos_trim(worker);
-        status = tp_feature_run_steps(worker, steps, step_count, err);
+        status = tp_feature_run_steps(worker, steps, err);
         if (status == TAPEOUT_OK) {
             status = take_block(worker, &program->instrs[instr].code, scratch, err);
         }

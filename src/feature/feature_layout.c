@@ -7,16 +7,21 @@
 // last use. Every list of steps is in the same order, so any subset of the program can run with the
 // same registers: a subset only shortens lives. An instruction's result never takes the register of
 // its operands. What a caller asks for is copied out when it is computed, so outputs hold none.
-#include "feature/feature_priv.h"
+#include "feature/feature_code.h"
 
 #include <inttypes.h>
 
+// Scratch of a walk over what an instruction needs; each array has a place an instruction.
+typedef struct walk {
+    uint32_t *stack;
+    uint32_t *found;
+    uint32_t *stamps;
+    uint32_t stamp;
+} walk;
+
 typedef struct layout {
     tp_feature_program *program;
-    uint32_t *stack;  // [instr_count]
-    uint32_t *found;  // [instr_count]
-    uint32_t *stamps; // [instr_count]
-    uint32_t stamp;
+    walk walk;
     uint64_t step_total;
     tapeout_error *err;
 } layout;
@@ -28,43 +33,48 @@ static int compare_u32(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-// Everything that `instr` needs, itself included, in order. `found` and `stack` hold instr_count.
-static uint32_t collect(const tp_feature_program *program, uint32_t instr, uint32_t *stack,
-                        uint32_t *found, uint32_t *stamps, uint32_t stamp)
+static tapeout_status walk_init(walk *w, const tp_feature_program *program, tp_arena *arena,
+                                tapeout_error *err)
+{
+    *w = (walk){.stack = tp_arena_array(arena, program->instr_count, sizeof(uint32_t)),
+                .found = tp_arena_array(arena, program->instr_count, sizeof(uint32_t)),
+                .stamps = tp_arena_array(arena, program->instr_count, sizeof(uint32_t))};
+    return w->stack == NULL || w->found == NULL || w->stamps == NULL ? tp_fail_nomem(err)
+                                                                     : TAPEOUT_OK;
+}
+
+// Everything that `instr` needs, itself included, in order, in `found`. Returns how many.
+static uint32_t collect(const tp_feature_program *program, uint32_t instr, walk *w)
 {
     uint32_t depth = 0;
     uint32_t count = 0;
-    stack[depth++] = instr;
-    stamps[instr] = stamp;
+    w->stamp++;
+    w->stack[depth++] = instr;
+    w->stamps[instr] = w->stamp;
     while (depth > 0) {
-        const uint32_t at = stack[--depth];
-        found[count++] = at;
+        const uint32_t at = w->stack[--depth];
+        w->found[count++] = at;
         const tp_feature_code *code = &program->instrs[at].code;
         const uint32_t operands[3] = {code->a, code->b, code->c};
         for (int i = 0; i < 3; i++) {
-            if (operands[i] != TP_FEATURE_NONE && stamps[operands[i]] != stamp) {
-                stamps[operands[i]] = stamp;
-                stack[depth++] = operands[i];
+            if (operands[i] != TP_FEATURE_NONE && w->stamps[operands[i]] != w->stamp) {
+                w->stamps[operands[i]] = w->stamp;
+                w->stack[depth++] = operands[i];
             }
         }
     }
-    qsort(found, count, sizeof(uint32_t), compare_u32);
+    qsort(w->found, count, sizeof(uint32_t), compare_u32);
     return count;
 }
 
 tapeout_status tp_feature_steps_before(const tp_feature_program *program, uint32_t instr,
-                                       tp_arena *arena, uint32_t **ret_steps, uint32_t *ret_count,
+                                       tp_arena *arena, tp_feature_steps *ret_steps,
                                        tapeout_error *err)
 {
-    const uint32_t count = program->instr_count;
-    uint32_t *stack = tp_arena_array(arena, count, sizeof(uint32_t));
-    uint32_t *found = tp_arena_array(arena, count, sizeof(uint32_t));
-    uint32_t *stamps = tp_arena_array(arena, count, sizeof(uint32_t));
-    if (stack == NULL || found == NULL || stamps == NULL) {
-        return tp_fail_nomem(err);
-    }
-    *ret_steps = found;
-    *ret_count = collect(program, instr, stack, found, stamps, 1) - 1; // the last is `instr`
+    walk w;
+    TP_TRY(walk_init(&w, program, arena, err));
+    ret_steps->count = collect(program, instr, &w) - 1; // the last is `instr`
+    ret_steps->items = w.found;
     return TAPEOUT_OK;
 }
 
@@ -149,8 +159,8 @@ static tapeout_status fill_columns(layout *l, const tp_feature_source *source,
 {
     const tp_feature_program *program = l->program;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < source->step_count; i++) {
-        count += program->instrs[source->steps[i]].code.op == TP_OP_COLUMN;
+    for (uint32_t i = 0; i < source->steps.count; i++) {
+        count += program->instrs[source->steps.items[i]].code.op == TP_OP_COLUMN;
     }
     uint32_t *columns = tp_arena_array(&l->program->layout, count + 1, sizeof(uint32_t));
     if (columns == NULL) {
@@ -158,8 +168,8 @@ static tapeout_status fill_columns(layout *l, const tp_feature_source *source,
     }
     output->columns = columns;
     output->column_count = count;
-    for (uint32_t i = 0; i < source->step_count; i++) {
-        const tp_feature_code *code = &program->instrs[source->steps[i]].code;
+    for (uint32_t i = 0; i < source->steps.count; i++) {
+        const tp_feature_code *code = &program->instrs[source->steps.items[i]].code;
         if (code->op == TP_OP_COLUMN) {
             *columns++ = code->index;
             l->program->column_used[code->index] = true;
@@ -207,7 +217,7 @@ static tapeout_status add_outputs(layout *l, const tp_feature_name *name, uint32
     const bool is_onehot =
         program->is_fitted && program->instrs[name->instr].code.op == TP_OP_ONEHOT;
     tp_feature_source source = {.instr = name->instr, .level = TP_FEATURE_NONE};
-    const uint32_t found = collect(program, name->instr, l->stack, l->found, l->stamps, ++l->stamp);
+    const uint32_t found = collect(program, name->instr, &l->walk);
     l->step_total += found;
     if (l->step_total > TP_MAX_FEATURE_STEPS) {
         return tp_feature_fail(l->err, name->place,
@@ -215,12 +225,12 @@ static tapeout_status add_outputs(layout *l, const tp_feature_name *name, uint32
                                "takes more than %u steps",
                                TP_MAX_FEATURE_STEPS);
     }
-    source.steps = tp_arena_array(&program->layout, found, sizeof(uint32_t));
-    if (source.steps == NULL) {
+    source.steps.items = tp_arena_array(&program->layout, found, sizeof(uint32_t));
+    if (source.steps.items == NULL) {
         return tp_fail_nomem(l->err);
     }
-    source.step_count = found;
-    memcpy(source.steps, l->found, found * sizeof(uint32_t));
+    source.steps.count = found;
+    memcpy(source.steps.items, l->walk.found, found * sizeof(uint32_t));
     for (uint32_t i = 0; i < count; i++) {
         tp_feature_output *output = &program->outputs[*next];
         output->name = name->name;
@@ -272,22 +282,23 @@ static tapeout_status count_outputs(layout *l)
 static tapeout_status join_steps(layout *l)
 {
     tp_feature_program *program = l->program;
-    program->all_steps = tp_arena_array(&program->layout, program->instr_count, sizeof(uint32_t));
-    if (program->all_steps == NULL) {
+    program->all_steps.items =
+        tp_arena_array(&program->layout, program->instr_count, sizeof(uint32_t));
+    if (program->all_steps.items == NULL) {
         return tp_fail_nomem(l->err);
     }
-    l->stamp++;
+    l->walk.stamp++;
     for (uint32_t i = 0; i < program->output_count; i++) {
         const tp_feature_source *source = &program->sources[i];
         const bool is_repeat = source->level != TP_FEATURE_NONE && source->level != 0;
-        for (uint32_t k = 0; !is_repeat && k < source->step_count; k++) {
-            l->stamps[source->steps[k]] = l->stamp;
+        for (uint32_t k = 0; !is_repeat && k < source->steps.count; k++) {
+            l->walk.stamps[source->steps.items[k]] = l->walk.stamp;
         }
     }
-    program->all_step_count = 0;
+    program->all_steps.count = 0;
     for (uint32_t i = 0; i < program->instr_count; i++) {
-        if (l->stamps[i] == l->stamp) {
-            program->all_steps[program->all_step_count++] = i;
+        if (l->walk.stamps[i] == l->walk.stamp) {
+            program->all_steps.items[program->all_steps.count++] = i;
         }
     }
     return TAPEOUT_OK;
@@ -320,13 +331,7 @@ tapeout_status tp_feature_layout(tp_feature_program *program, tapeout_error *err
     tp_arena_init(&program->layout, program->alloc, TP_MAX_FEATURE_ARENA);
     program->output_count = 0;
     layout l = {.program = program, .err = err};
-    const size_t count = program->instr_count;
-    l.stack = tp_arena_array(&program->layout, count, sizeof(uint32_t));
-    l.found = tp_arena_array(&program->layout, count, sizeof(uint32_t));
-    l.stamps = tp_arena_array(&program->layout, count, sizeof(uint32_t));
-    if (l.stack == NULL || l.found == NULL || l.stamps == NULL) {
-        return tp_fail_nomem(err);
-    }
+    TP_TRY(walk_init(&l.walk, program, &program->layout, err));
     TP_TRY(give_registers(&l));
     find_marks(program);
     TP_TRY(count_outputs(&l));

@@ -5,10 +5,11 @@
 // `back quotes`; texts stand in double quotes with the escapes \" \\ \n \t \r and \uXXXX. What it
 // refuses: control characters, text that never ends, numbers that are none. The program's bytes
 // have been checked to be UTF-8 before.
-#include "feature/feature_priv.h"
+#include "feature/feature_ast.h"
 
 #include "table/tp_value.h"
 
+#include <math.h>
 #include <stdarg.h>
 
 static tapeout_status fail_at(tapeout_error *err, tapeout_status status, tp_feature_place place,

@@ -6,7 +6,7 @@
 // starts anew with every bind; one whose keys are codes that the program itself gave out, and the
 // texts behind them, live on, so a server that meets the same values again finds them at once.
 // What grows too large is forgotten between two blocks, all of it, since codes build on each other.
-#include "feature/feature_priv.h"
+#include "feature/feature_exec.h"
 
 void tp_feature_memo_deinit(const tapeout_allocator *alloc, tp_feature_memo *memo)
 {

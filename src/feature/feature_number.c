@@ -5,7 +5,7 @@
 // missing and passes through everything but is_missing, coalesce, impute and the logic of and/or,
 // where false and missing is false, true or missing is true. What has no finite result becomes
 // missing and marks its row.
-#include "feature/feature_priv.h"
+#include "feature/feature_fit.h"
 
 #include "kernels/tp_math.h"
 

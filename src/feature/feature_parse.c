@@ -6,7 +6,7 @@
 //
 // Comparisons do not chain. How deep parentheses nest and how high a tree grows have limits, since
 // everything behind the parser walks trees by recursion.
-#include "feature/feature_priv.h"
+#include "feature/feature_ast.h"
 
 typedef struct parser {
     tp_feature_lexer lexer;

@@ -3,7 +3,7 @@
 // A program as an object: made from text and schema, freed, asked. The text, the schema and the
 // names lie in one arena; instructions and fitted state are owned arrays, since fitting and loading
 // fill them later.
-#include "feature/feature_priv.h"
+#include "feature/feature_check.h"
 
 void tp_feature_fitted_clear(const tapeout_allocator *alloc, tp_feature_fitted *fitted)
 {

@@ -8,7 +8,7 @@
 //
 // Nothing is allocated after the first binds: registers are made with the run, memos and lags grow
 // and stay.
-#include "feature/feature_priv.h"
+#include "feature/feature_exec.h"
 
 // -- making --------------------------------------------------------------------------------------
 static void worker_deinit(const tp_feature_program *program, const tapeout_allocator *alloc,
@@ -314,11 +314,11 @@ static tapeout_status run_step(tp_feature_worker *worker, uint32_t index, tapeou
     return TAPEOUT_OK;
 }
 
-tapeout_status tp_feature_run_steps(tp_feature_worker *worker, const uint32_t *steps,
-                                    uint32_t step_count, tapeout_error *err)
+tapeout_status tp_feature_run_steps(tp_feature_worker *worker, tp_feature_steps steps,
+                                    tapeout_error *err)
 {
-    for (uint32_t i = 0; i < step_count; i++) {
-        TP_TRY(run_step(worker, steps[i], err));
+    for (uint32_t i = 0; i < steps.count; i++) {
+        TP_TRY(run_step(worker, steps.items[i], err));
     }
     return TAPEOUT_OK;
 }
@@ -399,12 +399,12 @@ static tapeout_status run_many(tp_feature_worker *worker, const tp_feature_block
     const uint32_t stamp = worker->stamp;
     for (uint32_t i = 0; block->outputs != NULL && i < block->output_count; i++) {
         const tp_feature_source *source = &program->sources[block->outputs[i]];
-        for (uint32_t k = 0; k < source->step_count; k++) {
-            worker->wanted[source->steps[k]] = stamp;
+        for (uint32_t k = 0; k < source->steps.count; k++) {
+            worker->wanted[source->steps.items[k]] = stamp;
         }
     }
-    for (uint32_t i = 0; i < program->all_step_count; i++) {
-        const uint32_t step = program->all_steps[i];
+    for (uint32_t i = 0; i < program->all_steps.count; i++) {
+        const uint32_t step = program->all_steps.items[i];
         if (block->outputs != NULL && worker->wanted[step] != stamp) {
             continue;
         }
@@ -452,7 +452,7 @@ tapeout_status tp_feature_run_block(tp_feature_run *run, size_t worker_index,
     tapeout_status status = TAPEOUT_OK;
     if (block->outputs != NULL && count == 1) {
         const tp_feature_source *source = &run->program->sources[block->outputs[0]];
-        status = tp_feature_run_steps(worker, source->steps, source->step_count, err);
+        status = tp_feature_run_steps(worker, source->steps, err);
         if (status == TAPEOUT_OK) {
             hand_over(worker, block->outputs[0]);
         }

@@ -5,7 +5,7 @@
 // order, so the state only lists what was found out for each. Whatever is read is checked as if an
 // enemy had written it: counts against what is left, numbers finite, cuts ascending, levels in
 // their order and without repeats, nothing behind the end.
-#include "feature/feature_priv.h"
+#include "feature/feature_code.h"
 
 #include "base/tp_cursor.h"
 

@@ -3,7 +3,7 @@
 // The operations on texts. Each is a lookup in its memo (feature_memo.c); `work_out` runs where the
 // memo does not know yet. Case follows Unicode's simple mappings, one character to one; length
 // counts characters. A missing operand makes the result missing.
-#include "feature/feature_priv.h"
+#include "feature/feature_exec.h"
 
 #include "table/tp_value.h"
 
@@ -97,9 +97,19 @@ static int32_t answer_of(const tp_feature_program *program, const tp_feature_ins
     }
 }
 
-static tapeout_status work_out(tp_feature_worker *worker, const tp_feature_instr *instr, tp_str a,
-                               tp_str b, int32_t *ret_value, tapeout_error *err)
+// Where a row's text comes from, for operations that a pair of keys decides.
+typedef struct pick {
+    uint64_t key;
+    tp_str a;
+    tp_str b;
+    bool is_missing;
+} pick;
+
+static tapeout_status work_out(tp_feature_worker *worker, const tp_feature_instr *instr,
+                               const pick *from, int32_t *ret_value, tapeout_error *err)
 {
+    const tp_str a = from->a;
+    const tp_str b = from->b;
     if (instr->code.type != TP_FEATURE_TEXT) {
         *ret_value = answer_of(worker->run->program, instr, a, b);
         return TAPEOUT_OK;
@@ -195,22 +205,14 @@ static tapeout_status run_by_code(tp_feature_worker *worker, const tp_feature_in
         }
         tp_feature_memo_entry *entry = &memo->entries[codes[i]];
         if (entry->generation != generation) {
-            const tp_str a = tp_feature_text_at(worker, instr->code.a, codes[i]);
-            TP_TRY(work_out(worker, instr, a, b, &entry->value, err));
+            const pick p = {.a = tp_feature_text_at(worker, instr->code.a, codes[i]), .b = b};
+            TP_TRY(work_out(worker, instr, &p, &entry->value, err));
             entry->generation = generation;
         }
         put(instr, out, i, entry->value);
     }
     return TAPEOUT_OK;
 }
-
-// Where a row's text comes from, for operations that a pair of keys decides.
-typedef struct pick {
-    uint64_t key;
-    tp_str a;
-    tp_str b;
-    bool is_missing;
-} pick;
 
 static pick pick_one(const tp_feature_worker *worker, uint32_t operand, uint32_t which,
                      uint32_t row)
@@ -285,7 +287,7 @@ static tapeout_status run_by_pair(tp_feature_worker *worker, const tp_feature_in
             return tp_fail_nomem(err);
         }
         if (pair->generation != generation) {
-            TP_TRY(work_out(worker, instr, p.a, p.b, &pair->value, err));
+            TP_TRY(work_out(worker, instr, &p, &pair->value, err));
             pair->key = p.key;
             pair->generation = generation;
             memo->pair_count++;

@@ -2,7 +2,7 @@
 //
 // Dates and timestamps in the interpreter: local time by a zone that the program carries, parts of
 // a date. Microseconds are split by floor division, so times before 1970 come out right.
-#include "feature/feature_priv.h"
+#include "feature/feature_exec.h"
 
 #include "table/tp_value.h"
 

@@ -5,7 +5,7 @@
 // and gives the same numbers for ever. The rule at the end of a file (a POSIX TZ text, for the
 // years that its table leaves out) is unrolled to TP_FEATURE_ZONE_LAST_YEAR; later times keep the
 // last offset. Zone names are checked to be names: no path leaves the folder of zones.
-#include "feature/feature_priv.h"
+#include "feature/feature_code.h"
 
 #include "base/tp_cursor.h"
 #include "base/tp_file.h"

@@ -17,15 +17,17 @@
 
 enum { TP_FEATURE_BLOCK_ROWS = 1024 };
 
-typedef struct tp_feature_program tp_feature_program; // @thread confined until fitted, then immutable
-typedef struct tp_feature_run tp_feature_run;         // @thread one worker index, one thread at a time
+// @thread confined until fitted, then immutable
+typedef struct tp_feature_program tp_feature_program;
+// @thread one worker index, one thread at a time
+typedef struct tp_feature_run tp_feature_run;
 
 typedef struct tp_feature_output {
     tp_str name;
-    bool is_category;            // codes 0 … category_count-1, NaN for missing
-    uint32_t category_count;     // known after fitting
-    const tp_dict *categories;   // text of each code; NULL where codes have none (hash)
-    const uint32_t *columns;     // raw columns it depends on: indexes into the program's schema
+    bool is_category;          // codes 0 … category_count-1, NaN for missing
+    uint32_t category_count;   // known after fitting
+    const tp_dict *categories; // text of each code; NULL where codes have none (hash)
+    const uint32_t *columns;   // raw columns it depends on: indexes into the program's schema
     uint32_t column_count;
 } tp_feature_output;
 
@@ -84,7 +86,7 @@ typedef struct tp_feature_block {
     uint32_t row_count;      // at most TP_FEATURE_BLOCK_ROWS
     const uint32_t *outputs; // [output_count] indexes; NULL: all in order
     uint32_t output_count;
-    double *const *values;   // [output_count] pointers to [row_count] results
+    double *const *values; // [output_count] pointers to [row_count] results
 } tp_feature_block;
 
 tapeout_status tp_feature_run_block(tp_feature_run *run, size_t worker,
@@ -102,10 +104,10 @@ tp_feature_counts tp_feature_run_counts(const tp_feature_run *run, uint32_t outp
 // -- features: auto ------------------------------------------------------------------------------
 typedef struct tp_feature_auto_data {
     const tapeout_table *table;
-    tp_rows rows;          // training rows
-    tp_str target;         // column to leave out
+    tp_rows rows;  // training rows
+    tp_str target; // column to leave out
     bool target_is_class;
-    const double *values;  // [rows.count] class index or value
+    const double *values; // [rows.count] class index or value
 } tp_feature_auto_data;
 
 // Writes a program that a user can read and keep, with a comment a line that says why; `ret_notes`
