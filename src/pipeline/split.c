@@ -243,6 +243,7 @@ tapeout_status tp_pipeline_split(const tp_env *env, const tp_spec *spec, pipelin
     }
     pipeline_rows whole = dataset->train;
     split_job job = {.spec = spec,
+                     .table = dataset->table,
                      .count = whole.count,
                      .share = spec->model.hold_out,
                      .stream = STREAM_HOLD_OUT};
