@@ -200,13 +200,37 @@ static uint64_t fold(uint64_t a, uint64_t b)
 }
 
 // Little-endian whatever the machine.
-static uint64_t read_le(const char *data, size_t size)
+static uint64_t read_le64(const char *data)
 {
-    uint64_t word = 0;
-    for (size_t i = 0; i < size; i++) {
-        word |= (uint64_t)(unsigned char)data[i] << (8 * i);
-    }
+    const uint64_t word = load64(data);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return __builtin_bswap64(word);
+#else
     return word;
+#endif
+}
+
+static uint64_t read_le32(const char *data)
+{
+    const unsigned char *bytes = (const unsigned char *)data;
+    return (uint64_t)bytes[0] | (uint64_t)bytes[1] << 8 | (uint64_t)bytes[2] << 16 |
+           (uint64_t)bytes[3] << 24;
+}
+
+// Up to 15 bytes as two words, which may overlap: with the size, they determine the bytes.
+static void read_tail(const char *data, size_t size, uint64_t *ret_a, uint64_t *ret_b)
+{
+    if (size >= 8) {
+        *ret_a = read_le64(data);
+        *ret_b = read_le64(data + (size - 8));
+    } else if (size >= 4) {
+        *ret_a = read_le32(data);
+        *ret_b = read_le32(data + (size - 4));
+    } else if (size > 0) {
+        const unsigned char *bytes = (const unsigned char *)data;
+        *ret_a = (uint64_t)bytes[0] << 16 | (uint64_t)bytes[size / 2] << 8 | bytes[size - 1];
+        *ret_b = 0;
+    }
 }
 
 // Digits of pi's fraction: nothing up the sleeve.
@@ -218,12 +242,13 @@ uint64_t tp_str_hash(tp_str text)
     const char *data = text.data;
     size_t left = text.size;
     while (left >= 16) {
-        state = fold(read_le(data, 8) ^ secret[1], read_le(data + 8, 8) ^ state);
+        state = fold(read_le64(data) ^ secret[1], read_le64(data + 8) ^ state);
         data += 16;
         left -= 16;
     }
-    const uint64_t a = read_le(data, left < 8 ? left : 8);
-    const uint64_t b = left > 8 ? read_le(data + 8, left - 8) : 0;
+    uint64_t a = 0;
+    uint64_t b = 0;
+    read_tail(data, left, &a, &b);
     state = fold(a ^ secret[1], b ^ state);
     return fold(state ^ secret[2], secret[1] ^ (uint64_t)text.size);
 }

@@ -326,12 +326,18 @@ const char *test_shared_dir(void)
 
 typedef enum outcome { PASSED, FAILED, SKIPPED, OUTCOME_COUNT } outcome;
 
-// Sanitizers and valgrind slow a case down; TEST_TIMEOUT_SCALE=10 gives it that much longer.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SLOWNESS = 5 };
+#else
+enum { SLOWNESS = 1 };
+#endif
+
+// TEST_TIMEOUT_SCALE=10 gives ten times as long, for valgrind and slow machines.
 static unsigned timeout_s(const test_case *one)
 {
     const char *scale = getenv("TEST_TIMEOUT_SCALE");
     const int factor = scale == NULL ? 1 : atoi(scale);
-    return (unsigned)((one->timeout_s > 0 ? one->timeout_s : TIMEOUT_DEFAULT_S) *
+    return (unsigned)((one->timeout_s > 0 ? one->timeout_s : TIMEOUT_DEFAULT_S) * SLOWNESS *
                       (factor > 0 ? factor : 1));
 }
 

@@ -86,6 +86,7 @@ static void test_clear_keeps_the_largest_block(void)
         }
         tp_arena_clear(&arena);
         ASSERT_EQ_UINT(allocator.live, 1);
+        ASSERT(arena.total_bytes >= 28672); // of blocks of 4096, 8192, 16384, 32768
     }
     tp_arena_deinit(&arena);
     ASSERT_EQ_UINT(allocator.live, 0);

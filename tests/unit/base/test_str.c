@@ -161,10 +161,15 @@ static void test_utf8_does_not_overread(void)
     }
 }
 
-// The bits of a hash are part of no file, but they must not depend on the machine.
+// The same on every machine; the pinned values come from a second implementation, in Python.
 static void test_hash_values(void)
 {
-    ASSERT_EQ_UINT(tp_str_hash((tp_str){NULL, 0}), tp_str_hash(TP_STR("")));
+    ASSERT_EQ_UINT(tp_str_hash((tp_str){NULL, 0}), 0x1402b3d3fba96e19);
+    ASSERT_EQ_UINT(tp_str_hash(TP_STR("a")), 0xc909ac995cc94ff3);
+    ASSERT_EQ_UINT(tp_str_hash(TP_STR("abcde")), 0x3bcc6ea861704064);
+    ASSERT_EQ_UINT(tp_str_hash(TP_STR("abcdefghijk")), 0x96dad965b97b4049);
+    ASSERT_EQ_UINT(tp_str_hash(TP_STR("The quick brown fox jumps over the lazy dog")),
+                   0x9d670963b5221158);
     uint64_t seen[64];
     for (size_t size = 0; size < 64; size++) {
         char *text = test_guarded(size);
@@ -177,30 +182,39 @@ static void test_hash_values(void)
 }
 
 // Flipping any bit of the input flips each bit of the hash about half the time.
-static void test_hash_mixes(void)
+static void check_mixing(size_t size)
 {
-    enum { ROUNDS = 4000, SIZE = 21 };
-    static int flips[SIZE * 8][64];
+    enum { ROUNDS = 4000, BITS_MAX = 37 * 8 };
+    static int flips[BITS_MAX][64];
+    memset(flips, 0, sizeof(flips));
     for (size_t round = 0; round < ROUNDS; round++) {
-        char text[SIZE];
-        for (size_t i = 0; i < SIZE; i++) {
+        char text[BITS_MAX / 8];
+        for (size_t i = 0; i < size; i++) {
             text[i] = (char)tp_random_u64(7, round, i);
         }
-        const uint64_t before = tp_str_hash((tp_str){text, SIZE});
-        for (size_t bit = 0; bit < SIZE * 8; bit++) {
+        const uint64_t before = tp_str_hash((tp_str){text, size});
+        for (size_t bit = 0; bit < size * 8; bit++) {
             text[bit / 8] ^= (char)(1 << (bit % 8));
-            const uint64_t changed = before ^ tp_str_hash((tp_str){text, SIZE});
+            const uint64_t changed = before ^ tp_str_hash((tp_str){text, size});
             text[bit / 8] ^= (char)(1 << (bit % 8));
             for (size_t i = 0; i < 64; i++) {
                 flips[bit][i] += (int)((changed >> i) & 1);
             }
         }
     }
-    for (size_t bit = 0; bit < SIZE * 8; bit++) {
+    for (size_t bit = 0; bit < size * 8; bit++) {
         for (size_t i = 0; i < 64; i++) {
             // 2000 expected, standard deviation 32; eight of them.
             ASSERT(flips[bit][i] > 1744 && flips[bit][i] < 2256);
         }
+    }
+}
+
+static void test_hash_mixes(void)
+{
+    const size_t sizes[] = {3, 6, 13, 21, 37};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        check_mixing(sizes[i]);
     }
 }
 
