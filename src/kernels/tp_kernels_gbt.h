@@ -50,6 +50,8 @@ typedef struct tp_kernels_gbt {
     void (*hist_narrow)(const tp_gbt_rows *rows, uint32_t features, uint64_t *hist);
     // hist[f][bin] += fine gradient of each row.
     void (*hist_wide)(const tp_gbt_rows *rows, uint32_t features, tp_gbt_sum *hist);
+    // counts[f][bin] += 1 for each row.
+    void (*hist_count)(const tp_gbt_rows *rows, uint32_t features, uint32_t *counts);
     // sums[i] += hist[i] unpacked; hist[i] = 0.
     void (*hist_flush)(uint64_t *hist, size_t count, tp_gbt_sum *sums);
     void (*bin_values)(const tp_gbt_bin_job *job);

@@ -29,6 +29,16 @@ static void hist_wide_ref(const tp_gbt_rows *rows, uint32_t features, tp_gbt_sum
     }
 }
 
+static void hist_count_ref(const tp_gbt_rows *rows, uint32_t features, uint32_t *counts)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        const uint8_t *cells = rows->cells + (rows->entries[i] & UINT32_MAX) * rows->stride;
+        for (uint32_t f = 0; f < features; f++) {
+            counts[(size_t)f * TP_GBT_BIN_SLOTS + cells[f]]++;
+        }
+    }
+}
+
 static void hist_flush_ref(uint64_t *hist, size_t count, tp_gbt_sum *sums)
 {
     for (size_t i = 0; i < count; i++) {
@@ -60,6 +70,7 @@ void tp_kernels_gbt_init_ref(tp_kernels_gbt *kernels)
 {
     kernels->hist_narrow = hist_narrow_ref;
     kernels->hist_wide = hist_wide_ref;
+    kernels->hist_count = hist_count_ref;
     kernels->hist_flush = hist_flush_ref;
     kernels->bin_values = bin_values_ref;
 }

@@ -325,6 +325,9 @@ tapeout_status tp_gbt_gradients_enter(tp_gbt_trainer *trainer, uint32_t iteratio
     grower->fine_unit_g = scale->unit_g;
     grower->fine_unit_h = scale->unit_h;
     grower->is_wide = scale->small_count > trainer->data->row_count / SMALL_PART;
+    // Where Hessians differ by the row's weight they tell little about the number of rows.
+    grower->has_counts =
+        !trainer->loss.is_constant_hessian && (grower->is_wide || trainer->loss.weight != NULL);
     const bool is_whole_h = grower->is_wide || trainer->loss.is_constant_hessian;
     grower->unit_g = scale->unit_g * (grower->is_wide ? 1 : narrow);
     grower->unit_h = scale->unit_h * (is_whole_h ? 1 : narrow);

@@ -18,7 +18,8 @@
 static tapeout_status scratch_init(tp_gbt_grower *grower, tapeout_error *err)
 {
     const tapeout_allocator *alloc = grower->env->alloc;
-    const size_t span = (size_t)TP_GBT_SPAN_FEATURES * TP_GBT_BIN_SLOTS * sizeof(tp_gbt_sum);
+    const size_t counts = (size_t)TP_GBT_SPAN_FEATURES * TP_GBT_BIN_SLOTS;
+    const size_t span = counts * sizeof(tp_gbt_sum);
     const size_t run = (size_t)grower->loss->output_count * TP_GBT_CHUNK_ROWS;
     grower->worker_count = tp_pool_worker_count(grower->env->pool);
     grower->scratch = tp_alloc_array_zero(alloc, grower->worker_count, sizeof(tp_gbt_scratch));
@@ -28,9 +29,11 @@ static tapeout_status scratch_init(tp_gbt_grower *grower, tapeout_error *err)
     for (size_t w = 0; w < grower->worker_count; w++) {
         tp_gbt_scratch *scratch = &grower->scratch[w];
         scratch->span = tp_alloc_aligned(alloc, span);
+        scratch->counts = tp_alloc_array_zero(alloc, counts, sizeof(uint32_t));
         scratch->g = tp_alloc_array(alloc, run, sizeof(double));
         scratch->h = tp_alloc_array(alloc, run, sizeof(double));
-        if (scratch->span == NULL || scratch->g == NULL || scratch->h == NULL) {
+        if (scratch->span == NULL || scratch->counts == NULL || scratch->g == NULL ||
+            scratch->h == NULL) {
             return tp_fail_nomem(err);
         }
         memset(scratch->span, 0, span);
@@ -41,13 +44,15 @@ static tapeout_status scratch_init(tp_gbt_grower *grower, tapeout_error *err)
 static void scratch_deinit(tp_gbt_grower *grower)
 {
     const tapeout_allocator *alloc = grower->env->alloc;
-    const size_t span = (size_t)TP_GBT_SPAN_FEATURES * TP_GBT_BIN_SLOTS * sizeof(tp_gbt_sum);
+    const size_t counts = (size_t)TP_GBT_SPAN_FEATURES * TP_GBT_BIN_SLOTS;
+    const size_t span = counts * sizeof(tp_gbt_sum);
     const size_t run = (size_t)grower->loss->output_count * TP_GBT_CHUNK_ROWS;
     for (size_t w = 0; grower->scratch != NULL && w < grower->worker_count; w++) {
         tp_gbt_scratch *scratch = &grower->scratch[w];
         if (scratch->span != NULL) {
             tp_free_aligned(alloc, scratch->span, span);
         }
+        tp_free_array(alloc, scratch->counts, counts, sizeof(uint32_t));
         tp_free_array(alloc, scratch->g, run, sizeof(double));
         tp_free_array(alloc, scratch->h, run, sizeof(double));
         tp_free_array(alloc, scratch->items, scratch->items_capacity, sizeof(tp_gbt_weighted));

@@ -50,6 +50,7 @@ enum { TP_GBT_SOLO_ANY = -1, TP_GBT_SOLO_NONE = -2 };
 // Scratch of one worker.
 typedef struct tp_gbt_scratch {
     tp_gbt_sum *span; // [SPAN_FEATURES, 256]: packed or wide sums of a chunk; zero between uses
+    uint32_t *counts; // [SPAN_FEATURES, 256] rows of a chunk; zero between uses
     double *g;        // [K, CHUNK_ROWS]
     double *h;
     tp_gbt_weighted *items; // [items_capacity] residuals of a leaf
@@ -72,6 +73,7 @@ typedef struct tp_gbt_grower {
     double unit_g; // in histograms
     double unit_h;
     bool is_wide;
+    bool has_counts; // histograms hold rows as well, since Hessians tell little about them
     // Rows in the order of leaves, as entries (tp_kernels_gbt.h).
     uint64_t *entries;  // [R]
     uint64_t *spare;    // [R]
@@ -108,9 +110,17 @@ typedef struct tp_gbt_hist_run {
 } tp_gbt_hist_run;
 void tp_gbt_hist_add(const tp_gbt_grower *grower, tp_gbt_scratch *scratch,
                      const tp_gbt_hist_run *run);
+// The rows of each entry, which stand behind the sums of a histogram; NULL unless the grower has
+// counts.
+uint32_t *tp_gbt_hist_counts(const tp_gbt_grower *grower, tp_gbt_sum *hist);
+void tp_gbt_hist_clear(const tp_gbt_grower *grower, tp_gbt_sum *hist);
+size_t tp_gbt_hist_bytes(const tp_gbt_bins *bins);
+// Counts the rows of a run into `counts` [hist_size].
+void tp_gbt_hist_count(const tp_gbt_grower *grower, tp_gbt_scratch *scratch,
+                       const tp_gbt_hist_run *run, uint32_t *counts);
 // larger = larger - smaller, over the entries of a range of features.
-void tp_gbt_hist_subtract(const tp_gbt_grower *grower, tp_gbt_sum *larger,
-                          const tp_gbt_sum *smaller, uint32_t feature_begin, uint32_t feature_end);
+void tp_gbt_hist_subtract(const tp_gbt_grower *grower, tp_gbt_node *larger, tp_gbt_node *smaller,
+                          uint32_t feature_begin, uint32_t feature_end);
 
 // -- gbt_split.c, gbt_category.c -----------------------------------------------------------------
 // A leaf as the search sees it.

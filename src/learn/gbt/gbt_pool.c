@@ -13,7 +13,7 @@ enum { HISTS_MIN = 4 };
 
 tapeout_status tp_gbt_hists_init(tp_gbt_grower *grower, tapeout_error *err)
 {
-    const size_t hist_bytes = grower->bins->hist_size * sizeof(tp_gbt_sum);
+    const size_t hist_bytes = tp_gbt_hist_bytes(grower->bins);
     const size_t affordable = TP_MAX_GBT_HIST_BYTES / (hist_bytes > 0 ? hist_bytes : 1);
     const size_t useful = (size_t)grower->options->leaves + TP_GBT_BATCH_MAX + 1;
     const size_t capacity = affordable < useful ? affordable : useful;
@@ -29,7 +29,7 @@ void tp_gbt_hists_deinit(tp_gbt_grower *grower)
 {
     const tapeout_allocator *alloc = grower->env->alloc;
     for (uint32_t i = 0; i < grower->hist_count; i++) {
-        tp_free_aligned(alloc, grower->hists[i], grower->bins->hist_size * sizeof(tp_gbt_sum));
+        tp_free_aligned(alloc, grower->hists[i], tp_gbt_hist_bytes(grower->bins));
     }
     tp_free_array(alloc, grower->hists, grower->hist_capacity, sizeof(*grower->hists));
     tp_free_array(alloc, grower->hists_free, grower->hist_capacity, sizeof(*grower->hists_free));
@@ -43,8 +43,7 @@ tp_gbt_sum *tp_gbt_hist_take(tp_gbt_grower *grower)
     if (grower->hist_count == grower->hist_capacity) {
         return NULL;
     }
-    tp_gbt_sum *hist =
-        tp_alloc_aligned(grower->env->alloc, grower->bins->hist_size * sizeof(tp_gbt_sum));
+    tp_gbt_sum *hist = tp_alloc_aligned(grower->env->alloc, tp_gbt_hist_bytes(grower->bins));
     if (hist != NULL) {
         grower->hists[grower->hist_count++] = hist;
     }

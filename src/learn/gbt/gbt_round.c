@@ -105,7 +105,7 @@ static void search_node(const tp_gbt_grower *grower, const tp_gbt_node *node, co
 {
     tp_gbt_search search;
     *ret_split = (tp_gbt_split){0};
-    tp_gbt_search_init(&search, grower, node, NULL);
+    tp_gbt_search_init(&search, grower, node, tp_gbt_hist_counts(grower, node->hist));
     if (tp_gbt_search_may_split(&search)) {
         tp_gbt_search_features(&search, range->feature_begin, range->feature_end, ret_split);
     }
@@ -124,8 +124,7 @@ static tp_gbt_node *larger_of(const pair *p)
 static void search_pair(const tp_gbt_grower *grower, const pair *p, task *t)
 {
     if (p->has_hist && p->right != NULL) {
-        tp_gbt_hist_subtract(grower, larger_of(p)->hist, smaller_of(p)->hist, t->feature_begin,
-                             t->feature_end);
+        tp_gbt_hist_subtract(grower, larger_of(p), smaller_of(p), t->feature_begin, t->feature_end);
     }
     search_node(grower, p->left, t, &t->splits[0]);
     if (p->right != NULL) {
@@ -215,7 +214,7 @@ static void expand_whole(const tp_gbt_grower *grower, tp_gbt_scratch *scratch, t
         if (side == 1 && p->has_hist) {
             break;
         }
-        memset(child->hist, 0, grower->bins->hist_size * sizeof(tp_gbt_sum));
+        tp_gbt_hist_clear(grower, child->hist);
         for (uint32_t f = 0; f < features; f += TP_GBT_SPAN_FEATURES) {
             const tp_gbt_hist_run run = {.entries = grower->entries + child->begin,
                                          .count = child->count,
@@ -366,16 +365,16 @@ static tapeout_status phase_part(tp_gbt_grower *grower, tapeout_error *err)
 static void place_chunks(const tp_gbt_grower *grower)
 {
     tp_gbt_round *round = grower->round;
-    const size_t hist_bytes = grower->bins->hist_size * sizeof(tp_gbt_sum);
+
     for (size_t i = 0; i < round->task_count && round->tasks[i].kind == TASK_PART; i++) {
         round->tasks[i].pair->left_count += round->tasks[i].left_count;
     }
     for (uint32_t i = 0; i < round->pair_count; i++) {
         pair *p = &round->pairs[i];
         if (p->is_large && part_children(grower, p)) {
-            memset(smaller_of(p)->hist, 0, hist_bytes);
+            tp_gbt_hist_clear(grower, smaller_of(p)->hist);
             if (!p->has_hist) {
-                memset(larger_of(p)->hist, 0, hist_bytes);
+                tp_gbt_hist_clear(grower, larger_of(p)->hist);
             }
         }
     }
@@ -427,36 +426,33 @@ static tapeout_status phase_join(tp_gbt_grower *grower, tapeout_error *err)
 static tapeout_status search_counted(tp_gbt_grower *grower, tp_gbt_node *node, tapeout_error *err)
 {
     const tp_gbt_bins *bins = grower->bins;
-    if (node->hist == NULL) {
-        // Given up before; the left child, which does not come to be, brought one in.
-        tp_gbt_node *child = &grower->nodes[node->child];
-        node->hist = child->hist;
-        child->hist = NULL;
-        memset(node->hist, 0, bins->hist_size * sizeof(tp_gbt_sum));
-        for (uint32_t f = 0; f < bins->feature_count; f += TP_GBT_SPAN_FEATURES) {
-            for (uint64_t at = 0; at < node->count; at += TP_GBT_CHUNK_ROWS) {
-                const tp_gbt_hist_run run = {
-                    .entries = grower->entries + node->begin + at,
-                    .count = min_u64(TP_GBT_CHUNK_ROWS, node->count - at),
-                    .feature_begin = f,
-                    .feature_end = (uint32_t)min_u64(bins->feature_count, f + TP_GBT_SPAN_FEATURES),
-                    .hist = node->hist};
-                tp_gbt_hist_add(grower, &grower->scratch[0], &run);
-            }
-        }
-    }
     if (grower->counts == NULL) {
         grower->counts = tp_alloc_array(grower->env->alloc, bins->hist_size, sizeof(uint32_t));
         if (grower->counts == NULL) {
             return tp_fail_nomem(err);
         }
     }
+    const bool is_given_up = node->hist == NULL;
+    if (is_given_up) {
+        // The left child, which does not come to be, brought one in.
+        tp_gbt_node *child = &grower->nodes[node->child];
+        node->hist = child->hist;
+        child->hist = NULL;
+        tp_gbt_hist_clear(grower, node->hist);
+    }
     memset(grower->counts, 0, bins->hist_size * sizeof(uint32_t));
-    for (uint64_t i = 0; i < node->count; i++) {
-        const size_t row = grower->entries[node->begin + i] & UINT32_MAX;
-        const uint8_t *cells = grower->matrix->cells + row * grower->matrix->stride;
-        for (uint32_t f = 0; f < bins->feature_count; f++) {
-            grower->counts[bins->columns[f].hist_begin + cells[f]]++;
+    for (uint64_t at = 0; at < node->count; at += TP_GBT_CHUNK_ROWS) {
+        for (uint32_t f = 0; f < bins->feature_count; f += TP_GBT_SPAN_FEATURES) {
+            const tp_gbt_hist_run run = {
+                .entries = grower->entries + node->begin + at,
+                .count = min_u64(TP_GBT_CHUNK_ROWS, node->count - at),
+                .feature_begin = f,
+                .feature_end = (uint32_t)min_u64(bins->feature_count, f + TP_GBT_SPAN_FEATURES),
+                .hist = node->hist};
+            tp_gbt_hist_count(grower, &grower->scratch[0], &run, grower->counts);
+            if (is_given_up) {
+                tp_gbt_hist_add(grower, &grower->scratch[0], &run);
+            }
         }
     }
     tp_gbt_search search;
@@ -482,7 +478,7 @@ tapeout_status tp_gbt_round_root(tp_gbt_grower *grower, uint32_t root, tapeout_e
     p->right = NULL;
     p->is_large = true;
     p->has_hist = false;
-    memset(node->hist, 0, grower->bins->hist_size * sizeof(tp_gbt_sum));
+    tp_gbt_hist_clear(grower, node->hist);
     round->task_count = 0;
     for (uint64_t at = 0; at < node->count; at += TP_GBT_CHUNK_ROWS) {
         for (uint32_t f = 0; f < features; f += TP_GBT_SPAN_FEATURES) {
