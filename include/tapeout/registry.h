@@ -63,11 +63,10 @@ TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_registry_resolve(tapeout_co
 
 // {"models": [{"name", "created", "versions": [{"version", "sha256", "size", "path",
 // "created", "refused", "reason", "aliases", "gates", "timings", "facts"}]}]}; names and numbers in
-// order. A home without a registry lists nothing. Freed with tapeout_registry_text_free.
+// order. A home without a registry lists nothing. Freed with tapeout_text_free.
 TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_registry_list(tapeout_context *context,
                                                                    char **ret_json,
                                                                    tapeout_error *err);
-TAPEOUT_API void tapeout_registry_text_free(tapeout_context *context, char *text);
 
 // Removes "name:version". The bundle's bytes go with the last version that has them.
 // E_NOT_FOUND, E_INVALID (no version said), E_BUSY (an alias points to it).

@@ -233,6 +233,14 @@ tapeout_status tp_directory_sync(const char *path, tapeout_error *err)
                              : tp_fail_errno(err, error_number, "%s: cannot sync", directory);
 }
 
+tapeout_status tp_file_remove(const char *path, tapeout_error *err)
+{
+    if (unlink(path) != 0 && errno != ENOENT) {
+        return tp_fail_errno(err, errno, "%s: cannot be removed", path);
+    }
+    return TAPEOUT_OK;
+}
+
 bool tp_path_exists(const char *path)
 {
     struct stat info;

@@ -51,6 +51,8 @@ tapeout_status tp_directory_make(const char *path, tapeout_error *err); // paren
 // Syncs the directory that holds `path`, so that its entry survives a power cut.
 tapeout_status tp_directory_sync(const char *path, tapeout_error *err);
 bool tp_path_exists(const char *path);
+// Removes a file; one that is not there is no failure.
+tapeout_status tp_file_remove(const char *path, tapeout_error *err);
 
 // `directory` and `name` joined; `name` alone where it is absolute or `directory` is empty.
 // Freed with tp_free(alloc, text, strlen + 1). NULL when there is no memory.

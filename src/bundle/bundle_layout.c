@@ -99,7 +99,7 @@ bool tp_bundle_section_name_ok(tp_str name)
     return ok;
 }
 
-bool tp_bundle_model_name_ok(tp_str name)
+bool tp_model_name_is_valid(tp_str name)
 {
     bool ok = name.size > 0 && name.size <= TP_MAX_MODEL_NAME_BYTES;
     for (size_t i = 0; ok && i < name.size; i++) {

@@ -52,8 +52,7 @@ void tp_bundle_manifest_write(const bundle_layout *layout, tp_buffer *ret_text);
 void tp_bundle_header_write(tp_str manifest, uint64_t manifest_offset,
                             uint8_t ret_header[BUNDLE_HEADER_SIZE]);
 
-// Section names are [a-z0-9_.-]+, kinds too; model names [A-Za-z0-9][A-Za-z0-9._-]*.
+// Section names are [a-z0-9_.-]+, kinds too.
 bool tp_bundle_section_name_ok(tp_str name);
-bool tp_bundle_model_name_ok(tp_str name);
 
 #endif

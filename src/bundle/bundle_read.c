@@ -146,7 +146,7 @@ static tapeout_status read_layout(tp_bundle *bundle, yyjson_val *root, tapeout_e
     if (layout->kind.data == NULL || layout->name.data == NULL || layout->entries == NULL) {
         return tp_fail_nomem(err);
     }
-    if (!tp_bundle_section_name_ok(layout->kind) || !tp_bundle_model_name_ok(layout->name)) {
+    if (!tp_bundle_section_name_ok(layout->kind) || !tp_model_name_is_valid(layout->name)) {
         return damaged(err, "kind or name has characters that are not allowed");
     }
     yyjson_arr_iter iter = yyjson_arr_iter_with(sections);

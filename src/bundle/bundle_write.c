@@ -15,7 +15,7 @@
 
 static tapeout_status check_content(const tp_bundle_content *content, tapeout_error *err)
 {
-    if (!tp_bundle_model_name_ok(content->name)) {
+    if (!tp_model_name_is_valid(content->name)) {
         return tp_fail(
             err, TAPEOUT_E_INVALID,
             "bundle: name \"%.*s\" must match [A-Za-z0-9][A-Za-z0-9._-]* and have at most "

@@ -43,6 +43,10 @@ tapeout_status tp_bundle_write(const tp_env *env, const char *path,
                                const tp_bundle_content *content, tp_sha256 *ret_hash,
                                tapeout_error *err);
 
+// [A-Za-z0-9][A-Za-z0-9._-]*, at most TP_MAX_MODEL_NAME_BYTES: names are file names and URL parts
+// too.
+bool tp_model_name_is_valid(tp_str name);
+
 // -- reading -------------------------------------------------------------------------------------
 typedef struct tp_bundle tp_bundle; // @thread immutable
 

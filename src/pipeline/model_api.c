@@ -13,8 +13,8 @@
 #include "table/tp_csv_write.h"
 #include "table/tp_json.h"
 
-#include <string.h>
 #include <tapeout/model.h>
+#include <tapeout/registry.h>
 
 enum { WRITE_CHUNK_BYTES = 1 << 16 };
 
@@ -22,8 +22,7 @@ struct tapeout_model {
     const tp_env *env;
     const char *duckdb_library;
     tp_scorer *scorer;
-    char *path;
-    bool is_registered;
+    tapeout_model_ref ref; // where the argument led
 };
 
 tapeout_status tapeout_model_open(tapeout_context *context, const char *model_text,
@@ -36,10 +35,9 @@ tapeout_status tapeout_model_open(tapeout_context *context, const char *model_te
     }
     model->env = env;
     model->duckdb_library = tp_context_duckdb(context);
-    model->path = tp_strndup(env->alloc, model_text, strlen(model_text));
-    tapeout_status status = model->path == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
+    tapeout_status status = tapeout_registry_resolve(context, model_text, &model->ref, err);
     if (status == TAPEOUT_OK) {
-        status = tp_scorer_open(env, model->path, &model->scorer, err);
+        status = tp_scorer_open(env, model->ref.path, &model->scorer, err);
     }
     if (status != TAPEOUT_OK) {
         tapeout_model_close(model);
@@ -56,9 +54,6 @@ void tapeout_model_close(tapeout_model *model)
     }
     const tapeout_allocator *alloc = model->env->alloc;
     tp_scorer_close(&model->scorer);
-    if (model->path != NULL) {
-        tp_free(alloc, model->path, strlen(model->path) + 1);
-    }
     tp_free(alloc, model, sizeof(*model));
 }
 
@@ -130,10 +125,16 @@ tapeout_status tapeout_model_inspect(tapeout_context *context, const tapeout_mod
     tp_buffer_append_char(&json, '{');
     tp_json_append_key(&json, "name");
     tp_json_append_str(&json, tp_bundle_name(bundle));
+    if (model->ref.is_registered) {
+        tp_json_append_key(&json, "version");
+        tp_json_append_u64(&json, model->ref.version);
+        tp_json_append_key(&json, "refused");
+        tp_buffer_append_text(&json, model->ref.is_refused ? "true" : "false");
+    }
     tp_json_append_key(&json, "kind");
     tp_json_append_str(&json, tp_bundle_kind(bundle));
     tp_json_append_key(&json, "bundle");
-    tp_json_append_str(&json, tp_str_from(model->path));
+    tp_json_append_str(&json, tp_str_from(model->ref.path));
     tp_json_append_key(&json, "sha256");
     tp_json_append_str(&json, (tp_str){hex, TP_SHA256_HEX_SIZE});
     tp_json_append_key(&json, "signatures");

@@ -3,28 +3,10 @@
 // How a model is named on a command line, in a URL and in a spec. Names are file names too, so they
 // begin with a letter or digit and know no slash, space or leading dot.
 #include "base/tp_error.h"
+#include "bundle/tp_bundle.h"
 #include "registry/registry_priv.h"
 
 #include <string.h>
-
-static bool is_alphanumeric(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
-bool tp_model_name_is_valid(tp_str name)
-{
-    if (name.size == 0 || name.size > TP_MAX_MODEL_NAME_BYTES || !is_alphanumeric(name.data[0])) {
-        return false;
-    }
-    for (size_t i = 1; i < name.size; i++) {
-        const char c = name.data[i];
-        if (!is_alphanumeric(c) && c != '.' && c != '_' && c != '-') {
-            return false;
-        }
-    }
-    return true;
-}
 
 static size_t find_byte(tp_str text, char byte)
 {

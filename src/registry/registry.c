@@ -106,26 +106,11 @@ tapeout_status tapeout_registry_list(tapeout_context *context, char **ret_json, 
     tp_buffer json;
     tp_buffer_init(&json, alloc, TP_MAX_REGISTRY_LIST_BYTES);
     tapeout_status status = list_home(context, &json, err);
-    if (status == TAPEOUT_OK) {
-        status = tp_buffer_check(&json, "registry: the list", err);
+    if (status != TAPEOUT_OK) {
+        tp_buffer_deinit(&json);
+        return status;
     }
-    char *text = NULL;
-    if (status == TAPEOUT_OK) {
-        text = tp_strndup(alloc, json.data, json.size);
-        status = text == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
-    }
-    tp_buffer_deinit(&json);
-    if (status == TAPEOUT_OK) {
-        *ret_json = text;
-    }
-    return status;
-}
-
-void tapeout_registry_text_free(tapeout_context *context, char *text)
-{
-    if (text != NULL) {
-        tp_free(tp_context_env(context)->alloc, text, strlen(text) + 1);
-    }
+    return tp_text_from_buffer(&json, "registry: the list", ret_json, err);
 }
 
 tapeout_status tapeout_registry_remove(tapeout_context *context, const char *model,

@@ -48,7 +48,4 @@ tapeout_status tp_registry_list(tp_registry *registry, tp_buffer *json, tapeout_
 // points to it.
 tapeout_status tp_registry_remove(tp_registry *registry, tp_str model, tapeout_error *err);
 
-// [A-Za-z0-9][A-Za-z0-9._-]*, at most TP_MAX_MODEL_NAME_BYTES.
-bool tp_model_name_is_valid(tp_str name);
-
 #endif

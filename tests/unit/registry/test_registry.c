@@ -307,7 +307,7 @@ static void test_public(void)
     char *json = NULL;
     ASSERT_OK(tapeout_registry_list(context, &json, &test_err));
     ASSERT_EQ_STR(json, "{\"models\":[]}");
-    tapeout_registry_text_free(context, json);
+    tapeout_text_free(context, json);
     tapeout_model_ref ref;
     ASSERT_FAILS(tapeout_registry_resolve(context, "m", &ref, &test_err), TAPEOUT_E_NOT_FOUND,
                  "no file and no registered model named \"m\"");
@@ -320,7 +320,7 @@ static void test_public(void)
     ASSERT(ref.is_registered);
     ASSERT_OK(tapeout_registry_list(context, &json, &test_err));
     ASSERT(strstr(json, "\"version\":1") != NULL);
-    tapeout_registry_text_free(context, json);
+    tapeout_text_free(context, json);
     // A slash, or the name of a file that is there, makes a path.
     ASSERT_OK(tapeout_registry_resolve(context, "./m", &ref, &test_err));
     ASSERT(!ref.is_registered);
