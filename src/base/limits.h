@@ -36,6 +36,8 @@
 #define TP_MAX_LINEAR_COEFFICIENTS 2048u   // of all outputs: their second derivatives are 32 MiB
 #define TP_MAX_EXPLAIN_SHARED 12u   // columns that features of one path share: 2^12 cases a path
 #define TP_MAX_EXPLAIN_COLUMNS 512u // distinct columns on a path from root to leaf
+#define TP_MAX_EXPLAIN_DEPTH 512u   // levels of a tree: the walk is a recursion
+#define TP_MAX_EXPLAIN_PLAN_BYTES ((size_t)1 << 30)
 #define TP_MAX_BOOTSTRAP_REPLICATES 10000u
 #define TP_MAX_FOLDS 100u
 #define TP_MAX_CSV_COLUMNS 100000u // beyond it a file is not a table but a matrix, or broken

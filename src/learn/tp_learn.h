@@ -135,7 +135,10 @@ void tp_predict(tp_predictor *predictor, const double *const *columns, uint32_t 
 
 // Exact Shapley values of the margin with respect to groups of features. `group_sets` [F] lists for
 // each feature the groups (raw columns) it depends on: it counts as known when all of them are.
-// ret_values [K][G][R] plus ret_base [K]: base + sum over groups = margin.
+// ret_values [K][G][R] plus ret_base [K]: base + sum over groups = margin, up to rounding (1e-12 of
+// the sum of the absolute values). What an unknown feature of a tree leaves open is averaged by the
+// training rows at each split (path-dependent, Lundberg et al., 2020); of a linear model by the
+// training mean. E_LIMIT when features of one path share more than TP_MAX_EXPLAIN_SHARED columns.
 typedef struct tp_explain_groups {
     uint32_t group_count;                  // G
     const uint32_t *const *feature_groups; // [F] lists

@@ -95,6 +95,11 @@ uint32_t tp_linear_output_count(const tp_linear *linear)
     return linear->output_count;
 }
 
+uint32_t tp_linear_feature_count(const tp_linear *linear)
+{
+    return linear->feature_count;
+}
+
 double tp_linear_base(const tp_linear *linear, uint32_t output)
 {
     double base = linear->intercept[output];

@@ -28,6 +28,7 @@ tapeout_status tp_linear_read(const tp_env *env, tp_str bytes, const tp_learn_fe
                               uint32_t feature_count, tp_linear **ret_linear, tapeout_error *err);
 
 uint32_t tp_linear_output_count(const tp_linear *linear);
+uint32_t tp_linear_feature_count(const tp_linear *linear);
 
 // Margins [K][row_count].
 void tp_linear_margins(const tp_linear *linear, const double *const *columns, uint32_t row_count,
