@@ -82,5 +82,54 @@
 #define TP_MAX_REGISTRY_LIST_BYTES (1u << 30) // of the JSON that lists everything
 #define TP_MAX_REGISTRY_NEAREST 10000u        // names compared for "did you mean"
 #define TP_REGISTRY_BUSY_MS 30000             // how long a writer waits for another
+// -- feature -------------------------------------------------------------------------------------
+#define TP_MAX_FEATURE_TEXT_BYTES (1u << 20)  // a program
+#define TP_MAX_FEATURE_LINES 16384u           // features and intermediates
+#define TP_MAX_FEATURE_DEPTH 100u             // parentheses within parentheses
+#define TP_MAX_FEATURE_HEIGHT 1000u           // of an expression's tree: a + b + c + ...
+#define TP_MAX_FEATURE_ARGUMENTS 64u          // of one call
+#define TP_MAX_FEATURE_INSTRUCTIONS 65536u    // after sharing
+#define TP_MAX_FEATURE_REGISTERS 4096u        // values alive at once: 8 KiB each and worker
+#define TP_MAX_FEATURE_OUTPUTS 16384u         // after onehot
+#define TP_MAX_FEATURE_STEPS (1u << 22)       // over the lists of all outputs
+#define TP_MAX_FEATURE_ONEHOT 1024u           // columns of one onehot
+#define TP_MAX_FEATURE_BINS 65535u            // of bin()
+#define TP_MAX_FEATURE_BUCKETS (1u << 24)     // of hash()
+#define TP_MAX_FEATURE_LEVELS (1u << 24)      // distinct texts that one fitted function remembers
+#define TP_MAX_FEATURE_RARE_LEVELS 65536u     // levels below min_count that category remembers
+#define TP_MAX_FEATURE_TEXT_VALUE (1u << 20)  // bytes of one computed text
+#define TP_MAX_FEATURE_MEMO (1u << 16)        // texts that one instruction keeps between blocks
+#define TP_MAX_FEATURE_ARENA (256u << 20)     // bytes of a program in memory, states aside
+#define TP_MAX_FEATURE_STATE_BYTES (1u << 30) // a fitted state
+#define TP_MAX_FEATURE_ZONES 64u              // time zones of one program
+#define TP_MAX_FEATURE_TRANSITIONS 4096u      // of one time zone
+#define TP_MAX_FEATURE_ZONE_BYTES (1u << 20)  // a TZif file
+// -- monitor -------------------------------------------------------------------------------------
+#define TP_MAX_LABEL_BYTES 128u
+#define TP_MAX_MONITOR_LABELS_BYTES (1u << 20)
+
+// -- serve ---------------------------------------------------------------------------------------
+#define TP_MAX_HTTP_TARGET_BYTES 8192u
+#define TP_MAX_HTTP_HEADERS 100u
+#define TP_MAX_HTTP_HEAD_BYTES 32768u // request line and headers together
+#define TP_MAX_HTTP_SEGMENTS 32u      // of a path
+#define TP_MAX_HTTP_TRAILER_BYTES 4096u
+#define TP_MAX_HTTP_CHUNKS 262144u // of one body
+#define TP_MAX_HTTP_CHUNK_EXTENSION_BYTES 4096u
+#define TP_MAX_HTTP_BODY_BYTES (64u << 20)     // unless the configuration says otherwise
+#define TP_MAX_HTTP_PENDING_BYTES (128u << 10) // read ahead while a request is being handled
+#define TP_MAX_HTTP_OUT_BYTES (256u << 10)     // unsent replies before pipelined requests wait
+#define TP_MAX_HTTP_REPLY_BYTES (1u << 30)
+#define TP_MAX_HTTP_INFLATE_RATIO 200u // beyond the first MiB
+#define TP_MAX_HTTP_IDLE_BYTES 8192u   // of buffers that an idle connection keeps
+#define TP_MAX_SERVE_CONFIG_BYTES (1u << 20)
+#define TP_MAX_SERVE_LOG_BYTES (1u << 20) // of one turn of a loop; more is dropped and counted
+#define TP_MAX_SERVED_MODELS 256u
+#define TP_MAX_SERVED_TEXT_BYTES (16u << 20) // names of a model and its outputs
+#define TP_MAX_SERVE_ROWS 1000000u           // in one request
+#define TP_MAX_KEPT_KIT_ROWS 4096u           // scoring kits that held more are not kept
+#define TP_MAX_SERVE_CONNECTIONS 65536u
+#define TP_SERVE_INLINE_BYTES 8192u       // larger bodies are handled outside the loop
+#define TP_SERVE_INLINE_CODED_BYTES 2048u // the same, compressed
 
 #endif
