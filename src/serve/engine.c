@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The engine: a list under a lock. Installing builds the new list beside the old one, reuses
+// versions whose file is the same, and swaps the two pointers; old versions live on until their
+// last request is answered. Kits (session, table builder) are made when a thread finds none free,
+// so there are as many as requests that ever ran at once, which threads bound.
+#include "serve/tp_engine.h"
+
+#include "base/limits.h"
+#include "base/tp_alloc.h"
+#include "base/tp_error.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+struct tp_engine {
+    const tp_env *env;
+    pthread_mutex_t lock; // of `models`, `count` and every ref_count; a leaf
+    tp_served **models;   // [count] one reference each
+    size_t count;
+};
+
+static void kit_free(tp_served *model, tp_kit *kit)
+{
+    if (kit == NULL) {
+        return;
+    }
+    const tapeout_allocator *alloc = model->env->alloc;
+    tp_session_free(kit->session);
+    tp_table_builder_free(kit->builder);
+    tp_free_array(alloc, kit->stamps, model->schema->count + 1u, sizeof(*kit->stamps));
+    tp_free(alloc, kit, sizeof(*kit));
+}
+
+static void served_free(tp_served *model)
+{
+    if (model == NULL) {
+        return;
+    }
+    const tapeout_allocator *alloc = model->env->alloc;
+    for (tp_kit *kit = model->kits, *next = NULL; kit != NULL; kit = next) {
+        next = kit->next;
+        kit_free(model, kit);
+    }
+    (void)pthread_mutex_destroy(&model->kit_lock);
+    tp_dict_deinit(&model->columns);
+    tp_scorer_close(&model->scorer);
+    tp_arena_deinit(&model->arena);
+    tp_free(alloc, model, sizeof(*model));
+}
+
+static tapeout_status served_set_names(tp_served *model, const tp_model_spec *spec,
+                                       tapeout_error *err)
+{
+    char generation[16];
+    const int digits = snprintf(generation, sizeof(generation), "%u", model->generation);
+    const tp_str own = tp_bundle_name(tp_scorer_bundle(model->scorer));
+    model->name = tp_arena_str(&model->arena, spec->name.size > 0 ? spec->name : own);
+    model->version =
+        tp_arena_str(&model->arena,
+                     spec->version.size > 0 ? spec->version : (tp_str){generation, (size_t)digits});
+    return model->name.data == NULL || model->version.data == NULL ? tp_fail_nomem(err)
+                                                                   : TAPEOUT_OK;
+}
+
+static tapeout_status served_set_outputs(tp_served *model, tapeout_error *err)
+{
+    const tp_target *target = model->target;
+    const bool is_binary = target->class_count > 0 && target->task == TP_TASK_BINARY;
+    const uint32_t count = is_binary ? 2 : target->class_count + 1;
+    tp_str *names = tp_arena_array(&model->arena, count, sizeof(*names));
+    if (names == NULL) {
+        return tp_fail_nomem(err);
+    }
+    names[0] = TP_STR("prediction");
+    if (is_binary) {
+        names[1] = TP_STR("probability");
+    }
+    for (uint32_t k = 0; !is_binary && k < target->class_count; k++) {
+        const tp_str label = target->class_names[k];
+        char *text = tp_arena_alloc(&model->arena, label.size + 2);
+        if (text == NULL) {
+            return tp_fail_nomem(err);
+        }
+        memcpy(text, "p_", 2);
+        memcpy(text + 2, label.data, label.size);
+        names[k + 1] = (tp_str){text, label.size + 2};
+    }
+    model->output_names = names;
+    model->output_count = count;
+    return TAPEOUT_OK;
+}
+
+static tapeout_status served_fill(tp_served *model, const tp_model_spec *spec, tapeout_error *err)
+{
+    model->path = tp_arena_str(&model->arena, tp_str_from(spec->path)).data;
+    if (model->path == NULL) {
+        return tp_fail_nomem(err);
+    }
+    TP_TRY(tp_scorer_open(model->env, spec->path, &model->scorer, err));
+    model->schema = tp_scorer_schema(model->scorer);
+    model->target = tp_scorer_target(model->scorer);
+    const tp_sha256 hash = tp_bundle_hash(tp_scorer_bundle(model->scorer));
+    tp_sha256_hex(&hash, model->sha256);
+    for (uint32_t i = 0; i < model->schema->count; i++) {
+        uint32_t code = 0;
+        if (tp_dict_add(&model->columns, model->schema->fields[i].name, &code) != TAPEOUT_OK) {
+            return tp_fail_nomem(err);
+        }
+    }
+    TP_TRY(served_set_outputs(model, err));
+    return served_set_names(model, spec, err);
+}
+
+static bool file_identity(const char *path, uint64_t ret_identity[4])
+{
+    struct stat about;
+    if (stat(path, &about) != 0) {
+        return false;
+    }
+    ret_identity[0] = (uint64_t)about.st_dev;
+    ret_identity[1] = (uint64_t)about.st_ino;
+    ret_identity[2] = (uint64_t)about.st_size;
+    ret_identity[3] =
+        (uint64_t)about.st_mtim.tv_sec * 1000000000u + (uint64_t)about.st_mtim.tv_nsec;
+    return true;
+}
+
+static tapeout_status served_open(const tp_env *env, const tp_model_spec *spec, uint32_t generation,
+                                  tp_served **ret_model, tapeout_error *err)
+{
+    tp_served *model = tp_alloc_zero(env->alloc, sizeof(*model));
+    if (model == NULL) {
+        return tp_fail_nomem(err);
+    }
+    model->env = env;
+    model->generation = generation;
+    model->ref_count = 1;
+    tp_dict_init(&model->columns, env->alloc);
+    tp_arena_init(&model->arena, env->alloc, TP_MAX_SERVED_TEXT_BYTES);
+    (void)pthread_mutex_init(&model->kit_lock, NULL); // cannot fail with default attributes
+    // Asked for before the file is read: one that changes meanwhile is loaded again next time.
+    (void)file_identity(spec->path, model->identity);
+    const tapeout_status status = served_fill(model, spec, err);
+    if (status != TAPEOUT_OK) {
+        served_free(model);
+        return status;
+    }
+    *ret_model = model;
+    return TAPEOUT_OK;
+}
+
+tapeout_status tp_engine_new(const tp_env *env, tp_engine **ret_engine, tapeout_error *err)
+{
+    tp_engine *engine = tp_alloc_zero(env->alloc, sizeof(*engine));
+    if (engine == NULL) {
+        return tp_fail_nomem(err);
+    }
+    engine->env = env;
+    (void)pthread_mutex_init(&engine->lock, NULL); // cannot fail with default attributes
+    *ret_engine = engine;
+    return TAPEOUT_OK;
+}
+
+// The lock is held by the caller; true when the model is to be freed once it is given back.
+static bool unref_locked(tp_served *model)
+{
+    return --model->ref_count == 0;
+}
+
+void tp_engine_unref(tp_engine *engine, tp_served *model)
+{
+    if (model == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&engine->lock);
+    const bool is_last = unref_locked(model);
+    (void)pthread_mutex_unlock(&engine->lock);
+    if (is_last) {
+        served_free(model);
+    }
+}
+
+static void list_free(tp_engine *engine, tp_served **models, size_t count, size_t capacity)
+{
+    for (size_t i = 0; models != NULL && i < count; i++) {
+        tp_engine_unref(engine, models[i]);
+    }
+    tp_free_array(engine->env->alloc, models, capacity, sizeof(*models));
+}
+
+void tp_engine_free(tp_engine *engine)
+{
+    if (engine == NULL) {
+        return;
+    }
+    list_free(engine, engine->models, engine->count, engine->count);
+    (void)pthread_mutex_destroy(&engine->lock);
+    tp_free(engine->env->alloc, engine, sizeof(*engine));
+}
+
+static bool is_of_spec(const tp_served *model, const tp_model_spec *spec)
+{
+    return strcmp(model->path, spec->path) == 0 &&
+           (spec->name.size == 0 || tp_str_equal(model->name, spec->name)) &&
+           (spec->version.size == 0 || tp_str_equal(model->version, spec->version));
+}
+
+// The version of `spec` for the new list: the one that is served already when its file is the same.
+static tapeout_status choose(tp_engine *engine, const tp_model_spec *spec, tp_served **ret_model,
+                             bool *ret_is_new, tapeout_error *err)
+{
+    uint64_t identity[4] = {0};
+    const bool is_there = file_identity(spec->path, identity);
+    uint32_t generation = 0;
+    tp_served *kept = NULL;
+    (void)pthread_mutex_lock(&engine->lock);
+    for (size_t i = 0; i < engine->count && kept == NULL; i++) {
+        tp_served *model = engine->models[i];
+        if (!is_of_spec(model, spec)) {
+            continue;
+        }
+        generation = model->generation;
+        if (is_there && memcmp(model->identity, identity, sizeof(identity)) == 0) {
+            kept = model;
+            kept->ref_count++;
+        }
+    }
+    (void)pthread_mutex_unlock(&engine->lock);
+    *ret_is_new = kept == NULL;
+    if (kept != NULL) {
+        *ret_model = kept;
+        return TAPEOUT_OK;
+    }
+    return served_open(engine->env, spec, generation + 1, ret_model, err);
+}
+
+static tapeout_status check_unique(tp_served *const *models, size_t count, tapeout_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (tp_str_equal(models[i]->name, models[k]->name) &&
+                tp_str_equal(models[i]->version, models[k]->version)) {
+                return tp_fail(err, TAPEOUT_E_EXISTS,
+                               "%s: model %.*s of version %.*s is already served from %s; give one "
+                               "of them another name or version",
+                               models[i]->path, TP_STR_ARGS(models[i]->name),
+                               TP_STR_ARGS(models[i]->version), models[k]->path);
+            }
+        }
+    }
+    return TAPEOUT_OK;
+}
+
+tapeout_status tp_engine_install(tp_engine *engine, const tp_model_spec *specs, size_t count,
+                                 uint32_t *ret_loaded, tapeout_error *err)
+{
+    if (count > TP_MAX_SERVED_MODELS) {
+        return tp_fail(err, TAPEOUT_E_LIMIT, "%zu models to serve, at most %u", count,
+                       TP_MAX_SERVED_MODELS);
+    }
+    tp_served **models = tp_alloc_array_zero(engine->env->alloc, count, sizeof(*models));
+    if (models == NULL && count > 0) {
+        return tp_fail_nomem(err);
+    }
+    tapeout_status status = TAPEOUT_OK;
+    uint32_t loaded = 0;
+    size_t filled = 0;
+    for (; filled < count; filled++) {
+        bool is_new = false;
+        status = choose(engine, &specs[filled], &models[filled], &is_new, err);
+        if (status != TAPEOUT_OK) {
+            break;
+        }
+        loaded += is_new;
+    }
+    if (status == TAPEOUT_OK) {
+        status = check_unique(models, count, err);
+    }
+    if (status != TAPEOUT_OK) {
+        list_free(engine, models, filled, count);
+        return status;
+    }
+    (void)pthread_mutex_lock(&engine->lock);
+    tp_served **old_models = engine->models;
+    const size_t old_count = engine->count;
+    engine->models = models;
+    engine->count = count;
+    (void)pthread_mutex_unlock(&engine->lock);
+    list_free(engine, old_models, old_count, old_count);
+    if (ret_loaded != NULL) {
+        *ret_loaded = loaded;
+    }
+    return TAPEOUT_OK;
+}
+
+tp_served *tp_engine_find(tp_engine *engine, tp_str name, tp_str version)
+{
+    tp_served *found = NULL;
+    (void)pthread_mutex_lock(&engine->lock);
+    for (size_t i = engine->count; i > 0 && found == NULL; i--) {
+        tp_served *model = engine->models[i - 1];
+        if (tp_str_equal(model->name, name) &&
+            (version.size == 0 || tp_str_equal(model->version, version))) {
+            found = model;
+            found->ref_count++;
+        }
+    }
+    (void)pthread_mutex_unlock(&engine->lock);
+    return found;
+}
+
+size_t tp_engine_list(tp_engine *engine, tp_served **ret_models, size_t capacity)
+{
+    (void)pthread_mutex_lock(&engine->lock);
+    const size_t count = engine->count;
+    for (size_t i = 0; i < count && i < capacity; i++) {
+        ret_models[i] = engine->models[i];
+        ret_models[i]->ref_count++;
+    }
+    (void)pthread_mutex_unlock(&engine->lock);
+    return count;
+}
+
+tp_served *tp_engine_first(tp_engine *engine)
+{
+    tp_served *first = NULL;
+    (void)tp_engine_list(engine, &first,
+                         1); // the count is not needed: NULL says that there is none
+    return first;
+}
+
+static tapeout_status kit_new(tp_served *model, tp_kit **ret_kit, tapeout_error *err)
+{
+    const tapeout_allocator *alloc = model->env->alloc;
+    tp_kit *kit = tp_alloc_zero(alloc, sizeof(*kit));
+    if (kit == NULL) {
+        return tp_fail_nomem(err);
+    }
+    // One more than there are columns, so that a model without any has a block too.
+    kit->stamps = tp_alloc_array_zero(alloc, model->schema->count + 1u, sizeof(*kit->stamps));
+    tapeout_status status = kit->stamps == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
+    if (status == TAPEOUT_OK) {
+        status = tp_session_new(model->env, model->scorer, &kit->session, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = tp_table_builder_new(alloc, model->schema, &kit->builder, err);
+    }
+    if (status != TAPEOUT_OK) {
+        kit_free(model, kit);
+        return status;
+    }
+    *ret_kit = kit;
+    return TAPEOUT_OK;
+}
+
+tapeout_status tp_served_kit_take(tp_served *model, tp_kit **ret_kit, tapeout_error *err)
+{
+    (void)pthread_mutex_lock(&model->kit_lock);
+    tp_kit *kit = model->kits;
+    if (kit != NULL) {
+        model->kits = kit->next;
+    }
+    (void)pthread_mutex_unlock(&model->kit_lock);
+    if (kit == NULL) {
+        TP_TRY(kit_new(model, &kit, err));
+    }
+    tp_table_builder_clear(kit->builder);
+    *ret_kit = kit;
+    return TAPEOUT_OK;
+}
+
+void tp_served_kit_give(tp_served *model, tp_kit *kit, uint64_t row_count)
+{
+    if (row_count > TP_MAX_KEPT_KIT_ROWS) {
+        kit_free(model, kit);
+        return;
+    }
+    (void)pthread_mutex_lock(&model->kit_lock);
+    kit->next = model->kits;
+    model->kits = kit;
+    (void)pthread_mutex_unlock(&model->kit_lock);
+}

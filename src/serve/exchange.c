@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One request on its way: find the route, undo the content coding, run the handler, turn a failure
+// into the status and the body that its family of clients expects, compress what is worth it. Runs
+// on the loop's thread or on another; it touches its own exchange and what is shared and
+// synchronized.
+#include "serve/serve_priv.h"
+
+#include "base/tp_error.h"
+#include "table/tp_json.h"
+
+#include <string.h>
+
+enum { COMPRESS_FROM_BYTES = 1400, KEEP_BYTES = 256 << 10 };
+
+void serve_exchange_init(serve_exchange *exchange, serve_state *state)
+{
+    memset(exchange, 0, sizeof(*exchange));
+    exchange->state = state;
+    tp_http_reply_init(&exchange->reply, state->env->alloc);
+    // A step of the inflater more than a body may have, for its last piece.
+    tp_buffer_init(&exchange->inflated, state->env->alloc, state->max_body_bytes);
+    tp_buffer_init(&exchange->scratch, state->env->alloc, TP_MAX_HTTP_REPLY_BYTES);
+}
+
+static void buffer_settle(tp_buffer *buffer)
+{
+    tp_buffer_clear(buffer);
+    if (buffer->capacity > KEEP_BYTES) {
+        const tapeout_allocator *alloc = buffer->alloc;
+        const size_t max_size = buffer->max_size;
+        tp_buffer_deinit(buffer);
+        tp_buffer_init(buffer, alloc, max_size);
+    }
+}
+
+void serve_exchange_clear(serve_exchange *exchange)
+{
+    tp_engine_unref(exchange->state->engine, exchange->model);
+    exchange->model = NULL;
+    exchange->request = NULL;
+    exchange->route = NULL;
+    exchange->body = (tp_str){NULL, 0};
+    exchange->fail_status = 0;
+    exchange->error.message[0] = '\0';
+    exchange->row_count = exchange->compute_ns = exchange->unseen_count = 0;
+    memset(exchange->params, 0, sizeof(exchange->params));
+    tp_http_reply_clear(&exchange->reply);
+    buffer_settle(&exchange->reply.body);
+    buffer_settle(&exchange->inflated);
+    buffer_settle(&exchange->scratch);
+}
+
+void serve_exchange_deinit(serve_exchange *exchange)
+{
+    serve_exchange_clear(exchange);
+    tp_http_reply_deinit(&exchange->reply);
+    tp_buffer_deinit(&exchange->inflated);
+    tp_buffer_deinit(&exchange->scratch);
+}
+
+tapeout_status serve_fail_as(serve_exchange *exchange, int http_status, tapeout_status status)
+{
+    exchange->fail_status = http_status;
+    return status;
+}
+
+// Without `default`: a new code must decide here.
+static int http_status_of(tapeout_status status)
+{
+    switch (status) {
+    case TAPEOUT_OK:
+        return 200;
+    case TAPEOUT_E_INVALID:
+    case TAPEOUT_E_CORRUPT:
+    case TAPEOUT_E_DATA:
+    case TAPEOUT_E_UNSUPPORTED:
+        return 400;
+    case TAPEOUT_E_NOT_FOUND:
+        return 404;
+    case TAPEOUT_E_EXISTS:
+    case TAPEOUT_E_GATE:
+        return 409;
+    case TAPEOUT_E_LIMIT:
+        return 413;
+    case TAPEOUT_E_UNTRUSTED:
+    case TAPEOUT_E_DENIED:
+        return 403;
+    case TAPEOUT_E_FULL:
+    case TAPEOUT_E_BUSY:
+    case TAPEOUT_E_UNAVAILABLE:
+    case TAPEOUT_E_NOMEM:
+    case TAPEOUT_E_CANCELLED:
+        return 503;
+    case TAPEOUT_E_TIMEOUT:
+        return 504;
+    case TAPEOUT_E_IO:
+    case TAPEOUT_E_INTERNAL:
+        return 500;
+    }
+    return 500;
+}
+
+static const char *mlflow_code_of(int http_status)
+{
+    switch (http_status) {
+    case 400:
+    case 413:
+    case 415:
+        return "BAD_REQUEST";
+    case 403:
+        return "PERMISSION_DENIED";
+    case 404:
+        return "RESOURCE_DOES_NOT_EXIST";
+    case 429:
+        return "REQUEST_LIMIT_EXCEEDED";
+    case 503:
+        return "TEMPORARILY_UNAVAILABLE";
+    default:
+        return "INTERNAL_ERROR";
+    }
+}
+
+// What the machine reports stays in the log; the caller learns that it was not their fault.
+static tp_str message_of(int http_status, const tapeout_error *err)
+{
+    return http_status == 500 ? TP_STR("internal error; the server's log has more under this "
+                                       "request's id")
+                              : tp_str_from(err->message);
+}
+
+static void write_failure(serve_exchange *exchange, int http_status, tp_str message)
+{
+    tp_http_reply *reply = &exchange->reply;
+    tp_buffer_clear(&reply->body);
+    tp_buffer_clear(&reply->headers);
+    reply->status = http_status;
+    reply->content_type = "application/json";
+    if (exchange->route != NULL && exchange->route->family == SERVE_FAMILY_MLFLOW) {
+        tp_buffer_printf(&reply->body,
+                         "{\"error_code\":\"%s\",\"message\":", mlflow_code_of(http_status));
+    } else {
+        tp_buffer_append_text(&reply->body, "{\"error\":");
+    }
+    tp_json_append_str(&reply->body, message);
+    tp_buffer_append_char(&reply->body, '}');
+    if (http_status == 429 || http_status == 503) {
+        tp_buffer_append_text(&reply->headers, "retry-after: 1\r\n");
+    }
+}
+
+static void append_allow(tp_buffer *headers, uint32_t allowed)
+{
+    tp_buffer_append_text(headers, "allow: OPTIONS");
+    for (int method = 0; method < TP_HTTP_METHOD_COUNT; method++) {
+        if ((allowed >> method & 1) != 0) {
+            tp_buffer_append_text(headers, ", ");
+            tp_buffer_append_text(headers, tp_http_method_name((tp_http_method)method));
+        }
+    }
+    if ((allowed >> TP_HTTP_GET & 1) != 0) {
+        tp_buffer_append_text(headers, ", HEAD");
+    }
+    tp_buffer_append_text(headers, "\r\n");
+}
+
+// No route: unknown path, wrong method, or OPTIONS, which every known path answers.
+static void answer_without_route(serve_exchange *exchange, uint32_t allowed)
+{
+    const tp_http_request *request = exchange->request;
+    const bool is_server_wide = request->target.size == 1 && request->target.data[0] == '*';
+    if (allowed == 0 && !(request->method == TP_HTTP_OPTIONS && is_server_wide)) {
+        write_failure(exchange, 404, TP_STR("no such route; /openapi.json lists those there are"));
+        return;
+    }
+    if (request->method == TP_HTTP_OPTIONS) {
+        exchange->reply.status = 204;
+    } else {
+        write_failure(exchange, 405, TP_STR("this route does not know the method; see Allow"));
+    }
+    append_allow(&exchange->reply.headers, allowed);
+}
+
+static tapeout_status undo_coding(serve_exchange *exchange, tapeout_error *err)
+{
+    const tp_http_request *request = exchange->request;
+    if (request->content_coding == TP_HTTP_IDENTITY) {
+        exchange->body = tp_buffer_view(&request->body);
+        return TAPEOUT_OK;
+    }
+    TP_TRY(tp_http_inflate(request->content_coding, tp_buffer_view(&request->body),
+                           &exchange->inflated, err));
+    exchange->body = tp_buffer_view(&exchange->inflated);
+    return TAPEOUT_OK;
+}
+
+static void compress_reply(serve_exchange *exchange)
+{
+    tp_http_reply *reply = &exchange->reply;
+    if (reply->body.size < COMPRESS_FROM_BYTES) {
+        return;
+    }
+    const tp_http_coding coding =
+        tp_http_coding_accepted(tp_http_header_find(exchange->request, "accept-encoding"));
+    tp_buffer_append_text(&reply->headers, "vary: accept-encoding\r\n");
+    if (coding == TP_HTTP_IDENTITY) {
+        return;
+    }
+    tp_buffer_clear(&exchange->scratch);
+    // Without memory for it the reply goes out as it is.
+    if (tp_http_deflate(coding, tp_buffer_view(&reply->body), &exchange->scratch, NULL) ==
+            TAPEOUT_OK &&
+        exchange->scratch.size < reply->body.size) {
+        const tp_buffer plain = reply->body;
+        reply->body = exchange->scratch;
+        exchange->scratch = plain;
+        tp_buffer_append_text(&reply->headers, coding == TP_HTTP_GZIP
+                                                   ? "content-encoding: gzip\r\n"
+                                                   : "content-encoding: deflate\r\n");
+    }
+}
+
+void serve_exchange_run(serve_exchange *exchange, const tp_http_request *request)
+{
+    exchange->request = request;
+    uint32_t allowed = 0;
+    exchange->route = serve_route_find(request, exchange->params, &allowed);
+    if (exchange->route == NULL) {
+        answer_without_route(exchange, allowed);
+        return;
+    }
+    tapeout_error *err = &exchange->error;
+    tapeout_status status = undo_coding(exchange, err);
+    if (status == TAPEOUT_OK) {
+        status = exchange->route->handler(exchange, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = tp_buffer_check(&exchange->reply.body, "reply", err);
+    }
+    if (status != TAPEOUT_OK) {
+        const int http_status =
+            exchange->fail_status != 0 ? exchange->fail_status : http_status_of(status);
+        write_failure(exchange, http_status, message_of(http_status, err));
+        return;
+    }
+    compress_reply(exchange);
+}
+
+bool serve_exchange_is_large(const tp_http_request *request)
+{
+    return request->body.size > (request->content_coding == TP_HTTP_IDENTITY
+                                     ? TP_SERVE_INLINE_BYTES
+                                     : TP_SERVE_INLINE_CODED_BYTES);
+}
+
+tapeout_status serve_model_first(serve_exchange *exchange, tapeout_error *err)
+{
+    exchange->model = tp_engine_first(exchange->state->engine);
+    if (exchange->model == NULL) {
+        return tp_fail(err, TAPEOUT_E_BUSY, "no model is loaded yet");
+    }
+    return TAPEOUT_OK;
+}
+
+tapeout_status serve_model_find(serve_exchange *exchange, tapeout_error *err)
+{
+    tp_engine *engine = exchange->state->engine;
+    exchange->model = tp_engine_find(engine, exchange->params[0], exchange->params[1]);
+    if (exchange->model != NULL) {
+        return TAPEOUT_OK;
+    }
+    if (tp_engine_list(engine, NULL, 0) == 0) {
+        return tp_fail(err, TAPEOUT_E_BUSY, "no model is loaded yet");
+    }
+    if (exchange->params[1].size > 0) {
+        return tp_fail(err, TAPEOUT_E_NOT_FOUND, "no model \"%.*s\" of version \"%.*s\" is served",
+                       TP_STR_ARGS(exchange->params[0]), TP_STR_ARGS(exchange->params[1]));
+    }
+    return tp_fail(err, TAPEOUT_E_NOT_FOUND, "no model \"%.*s\" is served",
+                   TP_STR_ARGS(exchange->params[0]));
+}
+
+tapeout_status serve_body_json(serve_exchange *exchange, yyjson_doc **ret_doc, tapeout_error *err)
+{
+    if (exchange->body.size == 0) {
+        return tp_fail(err, TAPEOUT_E_INVALID, "the request has no body; JSON is expected");
+    }
+    const tapeout_status status =
+        tp_json_parse(exchange->state->env->alloc, exchange->body, "request body", ret_doc, err);
+    // Nesting too deep is the client's mistake in form, not in size.
+    return status == TAPEOUT_E_LIMIT || status == TAPEOUT_E_CORRUPT ? TAPEOUT_E_INVALID : status;
+}

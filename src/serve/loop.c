@@ -1,0 +1,599 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// libuv underneath. A turn reads what has come, lets the connection parse and answer, and tries to
+// send at once; only what the socket does not take becomes a queued write. One timer for all
+// connections compares deadlines four times a second: ten thousand idle ones cost nothing else.
+//
+// A connection ends gently: our side is shut, what still comes in is thrown away for a moment, then
+// it is closed. Closing at once with unread bytes would make the kernel send a reset, which can
+// destroy the reply (a refusal, most often) before the client has read it.
+#include "serve/tp_loop.h"
+
+#include "base/tp_alloc.h"
+#include "base/tp_clock.h"
+#include "base/tp_error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    READ_BUFFER_BYTES = 64 << 10,
+    SWEEP_MS = 250,
+    LINGER_MS = 1000,
+    RATE_BYTES_PER_S = 16 << 10,
+    LISTEN_BACKLOG = 1024
+};
+
+struct tp_loop {
+    tp_loop_options options;
+    tp_http_shared shared;
+    uv_loop_t uv;
+    uv_tcp_t listener;
+    uv_timer_t sweep;
+    uv_async_t wake;
+    uv_check_t check;
+    atomic_int phase;
+    bool is_listening;
+    bool is_ending;
+    tp_client *clients;
+    uint32_t client_count;
+    // Written by the loop alone, read by whoever asks for statistics.
+    atomic_uint_fast64_t open;
+    atomic_uint_fast64_t accepted;
+    atomic_uint_fast64_t refused;
+    atomic_uint_fast64_t received;
+    atomic_uint_fast64_t sent;
+    char read_buffer[READ_BUFFER_BYTES];
+};
+
+static void client_flush(tp_client *client);
+
+// One writer, so no atomic addition is needed.
+static void count(atomic_uint_fast64_t *counter, uint64_t more)
+{
+    const uint64_t old = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, old + more, memory_order_relaxed);
+}
+
+// -- the end of a client -------------------------------------------------------------------------
+static void client_free(tp_client *client)
+{
+    tp_loop *loop = client->loop;
+    if (client->previous != NULL) {
+        client->previous->next = client->next;
+    } else {
+        loop->clients = client->next;
+    }
+    if (client->next != NULL) {
+        client->next->previous = client->previous;
+    }
+    loop->client_count--;
+    atomic_store_explicit(&loop->open, loop->client_count, memory_order_relaxed);
+    tp_http_connection_deinit(&client->http);
+    tp_buffer_deinit(&client->sending);
+    tp_free(loop->options.alloc, client, sizeof(*client));
+}
+
+static void on_client_closed(uv_handle_t *handle)
+{
+    tp_client *client = handle->data;
+    client->is_closed = true;
+    if (client->job == NULL) {
+        client_free(client);
+    }
+}
+
+static void client_close(tp_client *client)
+{
+    if (!client->is_closing) {
+        client->is_closing = true;
+        client->http.state = TP_HTTP_CLOSING;
+        uv_close((uv_handle_t *)&client->tcp, on_client_closed);
+    }
+}
+
+static void on_client_shut(uv_shutdown_t *request, int status)
+{
+    tp_client *client = request->data;
+    if (status != 0 || client->http.has_ended) {
+        client_close(client);
+    }
+}
+
+static void client_end_gently(tp_client *client)
+{
+    if (client->is_shut || client->is_closing) {
+        return;
+    }
+    client->is_shut = true;
+    client->shutdown.data = client;
+    if (client->http.has_ended ||
+        uv_shutdown(&client->shutdown, (uv_stream_t *)&client->tcp, on_client_shut) != 0) {
+        client_close(client);
+    }
+}
+
+// -- deadlines -----------------------------------------------------------------------------------
+static uint64_t earned_ms(uint64_t size_bytes)
+{
+    return size_bytes * 1000 / RATE_BYTES_PER_S;
+}
+
+static uint64_t request_age_ms(const tp_client *client)
+{
+    return (tp_clock_monotonic_ns() - client->http.request.begin_ns) / 1000000;
+}
+
+static void client_set_deadline(tp_client *client)
+{
+    const tp_loop_timeouts *timeouts = &client->loop->options.timeouts;
+    const uint64_t now = uv_now(&client->loop->uv);
+    if (client->is_shut) {
+        client->deadline_ms = now + LINGER_MS;
+        return;
+    }
+    if (client->is_writing) {
+        return; // set when the write began
+    }
+    switch (client->http.state) {
+    case TP_HTTP_IDLE:
+        client->deadline_ms = now + timeouts->idle_ms;
+        break;
+    case TP_HTTP_HEAD_PART:
+        client->deadline_ms = now + timeouts->head_ms;
+        client->deadline_ms -=
+            request_age_ms(client) < timeouts->head_ms ? request_age_ms(client) : timeouts->head_ms;
+        break;
+    case TP_HTTP_BODY_PART: {
+        const uint64_t grace = timeouts->body_ms + earned_ms(client->http.request.body.size);
+        const uint64_t age = request_age_ms(client);
+        client->deadline_ms = now + (age < grace ? grace - age : 0);
+        break;
+    }
+    case TP_HTTP_HANDLING:
+    case TP_HTTP_CLOSING:
+        client->deadline_ms = 0;
+        break;
+    }
+}
+
+static void client_expire(tp_client *client)
+{
+    const tp_http_state state = client->http.state;
+    client->deadline_ms = 0;
+    if (!client->is_writing && (state == TP_HTTP_HEAD_PART || state == TP_HTTP_BODY_PART)) {
+        tp_http_connection_refuse(&client->http, 408, "the request took too long to arrive");
+        client_flush(client);
+    } else {
+        client_close(client);
+    }
+}
+
+static void update_date(tp_http_shared *shared)
+{
+    const time_t now = (time_t)(tp_clock_unix_us() / 1000000);
+    struct tm parts;
+    static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    if (gmtime_r(&now, &parts) != NULL) {
+        // Not strftime: names of days must not follow a locale.
+        (void)snprintf(shared->date, sizeof(shared->date), "%s, %02d %s %04d %02d:%02d:%02d GMT",
+                       days[parts.tm_wday], parts.tm_mday, months[parts.tm_mon],
+                       (parts.tm_year + 1900) % 10000, parts.tm_hour, parts.tm_min, parts.tm_sec);
+    }
+}
+
+static void loop_end(tp_loop *loop)
+{
+    if (!loop->is_ending) {
+        loop->is_ending = true;
+        uv_close((uv_handle_t *)&loop->sweep, NULL);
+        uv_close((uv_handle_t *)&loop->wake, NULL);
+        uv_close((uv_handle_t *)&loop->check, NULL);
+    }
+}
+
+static void apply_phase(tp_loop *loop)
+{
+    const int phase = atomic_load_explicit(&loop->phase, memory_order_acquire);
+    loop->shared.draining = phase >= TP_LOOP_DRAIN;
+    if (phase < TP_LOOP_STOP) {
+        return;
+    }
+    if (loop->is_listening) {
+        loop->is_listening = false;
+        uv_close((uv_handle_t *)&loop->listener, NULL);
+    }
+    for (tp_client *client = loop->clients, *next = NULL; client != NULL; client = next) {
+        next = client->next;
+        if (phase == TP_LOOP_KILL || (client->http.state == TP_HTTP_IDLE && !client->is_writing)) {
+            client_close(client);
+        }
+    }
+    if (loop->clients == NULL) {
+        loop_end(loop);
+    }
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+    tp_loop *loop = timer->data;
+    update_date(&loop->shared);
+    const uint64_t now = uv_now(&loop->uv);
+    for (tp_client *client = loop->clients, *next = NULL; client != NULL; client = next) {
+        next = client->next;
+        if (!client->is_closing && client->deadline_ms != 0 && client->deadline_ms <= now) {
+            client_expire(client);
+        }
+    }
+    apply_phase(loop);
+}
+
+static void on_wake(uv_async_t *async)
+{
+    apply_phase(async->data);
+}
+
+static void on_check(uv_check_t *check)
+{
+    const tp_loop *loop = check->data;
+    if (loop->options.turned != NULL) {
+        loop->options.turned(loop->options.user);
+    }
+}
+
+// -- bytes ---------------------------------------------------------------------------------------
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
+{
+    (void)suggested;
+    const tp_client *client = handle->data;
+    // libuv hands the bytes over before it asks for memory again: one buffer serves all.
+    *buffer = uv_buf_init(client->loop->read_buffer, READ_BUFFER_BYTES);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer);
+
+static void client_read(tp_client *client, bool wanted)
+{
+    if (client->is_closing || wanted == client->is_reading) {
+        return;
+    }
+    client->is_reading = wanted;
+    if (!wanted) {
+        (void)uv_read_stop((uv_stream_t *)&client->tcp); // always succeeds
+    } else if (uv_read_start((uv_stream_t *)&client->tcp, on_alloc, on_read) != 0) {
+        client_close(client);
+    }
+}
+
+static void on_written(uv_write_t *request, int status)
+{
+    tp_client *client = request->data;
+    client->is_writing = false;
+    tp_buffer_clear(&client->sending);
+    if (status != 0) {
+        client_close(client);
+    } else if (!client->is_closing) {
+        tp_http_connection_resume(&client->http);
+        client_flush(client);
+    }
+}
+
+// Sends what the connection has to say. True when all of it went to the socket at once.
+static bool transport_send(tp_client *client)
+{
+    tp_buffer *out = &client->http.out;
+    uv_buf_t view = uv_buf_init(out->data, (unsigned)out->size);
+    const int written = uv_try_write((uv_stream_t *)&client->tcp, &view, 1);
+    if (written < 0 && written != UV_EAGAIN) {
+        client_close(client);
+        return false;
+    }
+    const size_t done = written > 0 ? (size_t)written : 0;
+    count(&client->loop->sent, out->size);
+    if (done == out->size) {
+        tp_buffer_clear(out);
+        return true;
+    }
+    // The rest waits in a buffer of its own, for replies to come must not move it.
+    const tp_buffer spare = client->sending;
+    client->sending = *out;
+    *out = spare;
+    const size_t left = client->sending.size - done;
+    view = uv_buf_init(client->sending.data + done, (unsigned)left);
+    client->write.data = client;
+    client->is_writing = true;
+    client->deadline_ms =
+        uv_now(&client->loop->uv) + client->loop->options.timeouts.write_ms + earned_ms(left);
+    if (uv_write(&client->write, (uv_stream_t *)&client->tcp, &view, 1, on_written) != 0) {
+        client->is_writing = false;
+        client_close(client);
+    }
+    return false;
+}
+
+static void client_flush(tp_client *client)
+{
+    while (!client->is_closing && !client->is_writing && client->http.out.size > 0) {
+        if (client->http.out.status != TAPEOUT_OK) {
+            client_close(client);
+            return;
+        }
+        if (transport_send(client)) {
+            tp_http_connection_resume(&client->http);
+        }
+    }
+    if (client->is_closing) {
+        return;
+    }
+    if (!client->is_writing && client->http.state == TP_HTTP_CLOSING) {
+        client_end_gently(client);
+    }
+    if (!client->is_writing && client->http.state == TP_HTTP_IDLE) {
+        tp_http_connection_shrink(&client->http);
+        if (client->sending.capacity > TP_MAX_HTTP_IDLE_BYTES) {
+            const size_t max_size = client->sending.max_size;
+            tp_buffer_deinit(&client->sending);
+            tp_buffer_init(&client->sending, client->loop->options.alloc, max_size);
+        }
+    }
+    client_set_deadline(client);
+    client_read(client, client->is_shut || tp_http_connection_wants_bytes(&client->http));
+}
+
+static void transport_receive(tp_client *client, const char *data, size_t size)
+{
+    count(&client->loop->received, size);
+    if (!client->is_shut) {
+        tp_http_connection_feed(&client->http, data, size);
+        client_flush(client);
+    }
+}
+
+static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
+{
+    tp_client *client = stream->data;
+    if (size > 0) {
+        transport_receive(client, buffer->base, (size_t)size);
+        return;
+    }
+    if (size == 0) {
+        return;
+    }
+    if (size != UV_EOF || client->is_shut) {
+        client_close(client);
+        return;
+    }
+    client_read(client, false);
+    tp_http_connection_end(&client->http);
+    client_flush(client);
+}
+
+// -- jobs ----------------------------------------------------------------------------------------
+static void on_work(uv_work_t *work)
+{
+    tp_loop_job *job = work->data;
+    job->run(job);
+}
+
+static void on_work_done(uv_work_t *work, int status)
+{
+    (void)status; // jobs are never cancelled
+    tp_loop_job *job = work->data;
+    tp_client *client = job->client;
+    client->job = NULL;
+    job->answer(job);
+    if (!client->is_closing) {
+        tp_http_connection_reply(&client->http, job->reply);
+    }
+    job->done(job);
+    if (client->is_closed) {
+        client_free(client);
+    } else if (!client->is_closing) {
+        tp_http_connection_resume(&client->http);
+        client_flush(client);
+    }
+}
+
+tapeout_status tp_client_offload(tp_client *client, tp_loop_job *job, tapeout_error *err)
+{
+    job->client = client;
+    job->work.data = job;
+    if (uv_queue_work(&client->loop->uv, &job->work, on_work, on_work_done) != 0) {
+        return tp_fail(err, TAPEOUT_E_BUSY, "no thread for a large request");
+    }
+    client->job = job;
+    return TAPEOUT_OK;
+}
+
+// -- accepting -----------------------------------------------------------------------------------
+static void on_handle(void *user, tp_http_connection *connection)
+{
+    tp_loop *loop = user;
+    // The connection is the client's first member.
+    loop->options.handle(loop->options.user, (tp_client *)connection);
+}
+
+static void on_refused(void *user, tp_http_connection *connection, int status, const char *why)
+{
+    tp_loop *loop = user;
+    if (loop->options.refused != NULL) {
+        loop->options.refused(loop->options.user, (tp_client *)connection, status, why);
+    }
+}
+
+static void client_refuse_full(tp_client *client)
+{
+    static const char reply[] = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n"
+                                "retry-after: 1\r\nconnection: close\r\n\r\n";
+    uv_buf_t view = uv_buf_init((char *)(uintptr_t)reply, sizeof(reply) - 1);
+    (void)uv_try_write((uv_stream_t *)&client->tcp, &view, 1); // best effort: it is closed anyway
+    count(&client->loop->refused, 1);
+    client_close(client);
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    tp_loop *loop = listener->data;
+    if (status != 0) {
+        return; // no descriptor free: libuv has dropped the connection and tries again
+    }
+    tp_client *client = tp_alloc_zero(loop->options.alloc, sizeof(*client));
+    if (client == NULL) {
+        return;
+    }
+    client->loop = loop;
+    tp_http_connection_init(&client->http, &loop->shared);
+    tp_buffer_init(&client->sending, loop->options.alloc, client->http.out.max_size);
+    (void)uv_tcp_init(&loop->uv, &client->tcp); // makes no socket yet, cannot fail
+    client->tcp.data = client;
+    client->next = loop->clients;
+    if (client->next != NULL) {
+        client->next->previous = client;
+    }
+    loop->clients = client;
+    loop->client_count++;
+    atomic_store_explicit(&loop->open, loop->client_count, memory_order_relaxed);
+    count(&loop->accepted, 1);
+    if (uv_accept(listener, (uv_stream_t *)&client->tcp) != 0) {
+        client_close(client);
+        return;
+    }
+    if (loop->client_count > loop->options.max_connections) {
+        client_refuse_full(client);
+        return;
+    }
+    (void)uv_tcp_nodelay(&client->tcp, 1); // slower without, not wrong
+    client_set_deadline(client);
+    client_read(client, true);
+}
+
+// -- the loop ------------------------------------------------------------------------------------
+static int loop_handles_init(tp_loop *loop)
+{
+    int code = uv_tcp_init(&loop->uv, &loop->listener);
+    if (code == 0) {
+        code = uv_timer_init(&loop->uv, &loop->sweep);
+    }
+    if (code == 0) {
+        code = uv_async_init(&loop->uv, &loop->wake, on_wake);
+    }
+    if (code == 0) {
+        code = uv_check_init(&loop->uv, &loop->check);
+    }
+    loop->listener.data = loop->sweep.data = loop->wake.data = loop->check.data = loop;
+    return code;
+}
+
+static int loop_listen(tp_loop *loop)
+{
+    const int fd = fcntl(loop->options.listen_fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+        return uv_translate_sys_error(errno);
+    }
+    int code = uv_tcp_open(&loop->listener, fd);
+    if (code != 0) {
+        (void)close(fd);
+        return code;
+    }
+    loop->is_listening = true;
+    code = uv_listen((uv_stream_t *)&loop->listener, LISTEN_BACKLOG, on_connection);
+    if (code == 0) {
+        code = uv_timer_start(&loop->sweep, on_sweep, 0, SWEEP_MS);
+    }
+    return code == 0 ? uv_check_start(&loop->check, on_check) : code;
+}
+
+tapeout_status tp_loop_new(const tp_loop_options *options, tp_loop **ret_loop, tapeout_error *err)
+{
+    tp_loop *loop = tp_alloc_zero(options->alloc, sizeof(*loop));
+    if (loop == NULL) {
+        return tp_fail_nomem(err);
+    }
+    loop->options = *options;
+    loop->shared = (tp_http_shared){.alloc = options->alloc,
+                                    .max_body_bytes = options->max_body_bytes,
+                                    .id_seed = options->id_seed,
+                                    .handle = on_handle,
+                                    .refused = on_refused,
+                                    .user = loop};
+    update_date(&loop->shared);
+    int code = uv_loop_init(&loop->uv);
+    if (code != 0) {
+        tp_free(options->alloc, loop, sizeof(*loop));
+        return tp_fail(err, TAPEOUT_E_IO, "cannot make an event loop: %s", uv_strerror(code));
+    }
+    code = loop_handles_init(loop);
+    if (code == 0) {
+        code = loop_listen(loop);
+    }
+    if (code != 0) {
+        tp_loop_free(loop);
+        return tp_fail(err, TAPEOUT_E_IO, "cannot listen: %s", uv_strerror(code));
+    }
+    *ret_loop = loop;
+    return TAPEOUT_OK;
+}
+
+void tp_loop_run(tp_loop *loop)
+{
+    (void)uv_run(&loop->uv, UV_RUN_DEFAULT); // returns zero once every handle is closed
+}
+
+static void close_handle(uv_handle_t *handle, void *user)
+{
+    (void)user;
+    if (!uv_is_closing(handle)) {
+        uv_close(handle, NULL);
+    }
+}
+
+void tp_loop_free(tp_loop *loop)
+{
+    if (loop == NULL) {
+        return;
+    }
+    for (tp_client *client = loop->clients, *next = NULL; client != NULL; client = next) {
+        next = client->next;
+        client_close(client);
+    }
+    uv_walk(&loop->uv, close_handle, NULL);
+    (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&loop->uv); // every handle is closed by now
+    tp_free(loop->options.alloc, loop, sizeof(*loop));
+}
+
+void tp_loop_phase_set(tp_loop *loop, tp_loop_phase phase)
+{
+    int old = atomic_load_explicit(&loop->phase, memory_order_relaxed);
+    while (old < (int)phase &&
+           !atomic_compare_exchange_weak_explicit(&loop->phase, &old, (int)phase,
+                                                  memory_order_release, memory_order_relaxed)) {
+    }
+    (void)uv_async_send(&loop->wake); // fails only for a closed handle, and then the loop has ended
+}
+
+tp_loop_stats tp_loop_stats_read(const tp_loop *loop)
+{
+    return (tp_loop_stats){
+        .connections_open = atomic_load_explicit(&loop->open, memory_order_relaxed),
+        .connections_accepted = atomic_load_explicit(&loop->accepted, memory_order_relaxed),
+        .connections_refused = atomic_load_explicit(&loop->refused, memory_order_relaxed),
+        .received_bytes = atomic_load_explicit(&loop->received, memory_order_relaxed),
+        .sent_bytes = atomic_load_explicit(&loop->sent, memory_order_relaxed),
+    };
+}
+
+uv_loop_t *tp_loop_uv(tp_loop *loop)
+{
+    return &loop->uv;
+}
+
+void *tp_loop_user(tp_loop *loop)
+{
+    return loop->options.user;
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Scoring what was gathered, and predictions as JSON. A class is shown by its label, bare where the
+// target was a number or a truth value; probabilities by the names that the contract gives them:
+// "probability" of the positive class, or "p_<class>" for each.
+#include "serve/serve_priv.h"
+
+#include "base/tp_clock.h"
+#include "base/tp_error.h"
+#include "table/tp_json.h"
+
+static void add(atomic_uint_fast64_t *counter, uint64_t more)
+{
+    atomic_fetch_add_explicit(counter, more, memory_order_relaxed);
+}
+
+tapeout_status serve_batch_score_table(serve_batch *batch, const tapeout_table *table,
+                                       tapeout_error *err)
+{
+    serve_exchange *exchange = batch->exchange;
+    const tp_rows rows = {NULL, table->row_count};
+    const uint64_t begin_ns = tp_clock_monotonic_ns();
+    TP_TRY(tp_session_score(batch->kit->session, table, rows, &batch->scores, err));
+    const uint64_t took_ns = tp_clock_monotonic_ns() - begin_ns;
+    batch->row_count = batch->row_count > table->row_count ? batch->row_count : table->row_count;
+    exchange->compute_ns += took_ns;
+    exchange->row_count += table->row_count;
+    add(&batch->model->stats.row_count, table->row_count);
+    add(&batch->model->stats.compute_ns, took_ns);
+    return TAPEOUT_OK;
+}
+
+tapeout_status serve_batch_score(serve_batch *batch, tapeout_error *err)
+{
+    const tapeout_table *table = NULL;
+    TP_TRY(tp_table_builder_view(batch->kit->builder, &table, err));
+    return serve_batch_score_table(batch, table, err);
+}
+
+tp_str serve_batch_label(const serve_batch *batch, uint64_t row)
+{
+    const tp_target *target = batch->model->target;
+    const double prediction = batch->scores.prediction[row];
+    // Written so that NaN, which no classifier gives, is no class either.
+    return prediction >= 0 && prediction < target->class_count
+               ? target->class_names[(uint32_t)prediction]
+               : (tp_str){NULL, 0};
+}
+
+static void write_label(const serve_batch *batch, uint64_t row, tp_buffer *json)
+{
+    const tp_str label = serve_batch_label(batch, row);
+    if (batch->model->target->classes_are_int) {
+        tp_buffer_append_str(json, label);
+    } else {
+        tp_json_append_str(json, label);
+    }
+}
+
+void serve_batch_write_row(const serve_batch *batch, uint64_t row, tp_buffer *json)
+{
+    const tp_target *target = batch->model->target;
+    const tp_scores *scores = &batch->scores;
+    tp_buffer_append_str(json, TP_STR("\"prediction\":"));
+    if (target->class_count == 0) {
+        tp_json_append_f64(json, scores->prediction[row]);
+        return;
+    }
+    write_label(batch, row, json);
+    if (scores->probability == NULL) {
+        return;
+    }
+    for (uint32_t i = 1; i < batch->model->output_count; i++) {
+        tp_buffer_append_char(json, ',');
+        tp_json_append_str(json, batch->model->output_names[i]);
+        tp_buffer_append_char(json, ':');
+        tp_json_append_f64(json, scores->probability[(i - 1) * scores->row_count + row]);
+    }
+}
+
+void serve_batch_write_all(const serve_batch *batch, tp_buffer *json)
+{
+    tp_buffer_append_char(json, '[');
+    for (uint64_t row = 0; row < batch->scores.row_count; row++) {
+        tp_buffer_append_text(json, row == 0 ? "{" : ",{");
+        serve_batch_write_row(batch, row, json);
+        tp_buffer_append_char(json, '}');
+    }
+    tp_buffer_append_char(json, ']');
+}

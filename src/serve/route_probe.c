@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The routes that machinery asks: is it alive, is it ready, which version, which metrics, which
+// routes. Alive means that the process answers; ready, that models are loaded and no drain has
+// begun. Clients of these look at the status alone; the bodies follow each protocol's own words.
+#include "serve/serve_priv.h"
+
+#include "base/tp_error.h"
+
+#include <tapeout/context.h>
+
+static tapeout_status answer_text(serve_exchange *exchange, int status, const char *content_type,
+                                  const char *body)
+{
+    exchange->reply.status = status;
+    exchange->reply.content_type = content_type;
+    tp_buffer_append_text(&exchange->reply.body, body);
+    if (status == 503) {
+        tp_buffer_append_text(&exchange->reply.headers, "retry-after: 1\r\n");
+    }
+    return TAPEOUT_OK;
+}
+
+static bool is_ready(const serve_exchange *exchange)
+{
+    return atomic_load_explicit(&exchange->state->is_ready, memory_order_acquire);
+}
+
+tapeout_status serve_root(serve_exchange *exchange, tapeout_error *err)
+{
+    (void)err;
+    return answer_text(exchange, 200, "application/json",
+                       "{\"name\":\"tapeout\",\"status\":\"alive\"}");
+}
+
+tapeout_status serve_live(serve_exchange *exchange, tapeout_error *err)
+{
+    (void)err;
+    return answer_text(exchange, 200, "text/plain; charset=utf-8", "ok\n");
+}
+
+tapeout_status serve_ready(serve_exchange *exchange, tapeout_error *err)
+{
+    (void)err;
+    return is_ready(exchange)
+               ? answer_text(exchange, 200, "text/plain; charset=utf-8", "ok\n")
+               : answer_text(exchange, 503, "text/plain; charset=utf-8", "not ready\n");
+}
+
+tapeout_status serve_ping(serve_exchange *exchange, tapeout_error *err)
+{
+    (void)err;
+    return answer_text(exchange, is_ready(exchange) ? 200 : 503, "text/plain; charset=utf-8", "\n");
+}
+
+tapeout_status serve_version(serve_exchange *exchange, tapeout_error *err)
+{
+    (void)err;
+    return answer_text(exchange, 200, "text/plain; charset=utf-8", tapeout_version());
+}
+
+tapeout_status serve_v2_live(serve_exchange *exchange, tapeout_error *err)
+{
+    (void)err;
+    return answer_text(exchange, 200, "application/json", "{\"live\":true}");
+}
+
+tapeout_status serve_v2_ready(serve_exchange *exchange, tapeout_error *err)
+{
+    (void)err;
+    return is_ready(exchange) ? answer_text(exchange, 200, "application/json", "{\"ready\":true}")
+                              : answer_text(exchange, 503, "application/json", "{\"ready\":false}");
+}
+
+tapeout_status serve_metrics(serve_exchange *exchange, tapeout_error *err)
+{
+    (void)err;
+    serve_state *state = exchange->state;
+    exchange->reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    if (state->refresh_metrics != NULL) {
+        state->refresh_metrics(state->user);
+    }
+    tp_monitor_write(state->monitor, &exchange->reply.body);
+    tp_monitor_write_process(&exchange->reply.body);
+    return TAPEOUT_OK;
+}
+
+tapeout_status serve_openapi(serve_exchange *exchange, tapeout_error *err)
+{
+    (void)err;
+    exchange->reply.content_type = "application/json";
+    serve_openapi_write(&exchange->reply.body);
+    return TAPEOUT_OK;
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one table of routes. A handler that stands in no line can't be reached, and a line has a
+// right: the column is positional, so leaving it out does not compile. Authentication will look at
+// the line before the handler runs. HEAD is served by GET's line and OPTIONS by all of a path's.
+#include "serve/serve_priv.h"
+
+#include <string.h>
+
+#define PLAIN SERVE_FAMILY_PLAIN
+#define MLFLOW SERVE_FAMILY_MLFLOW
+
+// X(method, pattern, right, family of errors, handler, summary)
+#define SERVE_ROUTE_MAP(X)                                                                         \
+    X(GET, "/", PROBE, PLAIN, serve_root, "The server is alive")                                   \
+    X(GET, "/livez", PROBE, PLAIN, serve_live, "The process answers")                              \
+    X(GET, "/readyz", PROBE, PLAIN, serve_ready, "Models are loaded and no drain has begun")       \
+    X(GET, "/health", PROBE, PLAIN, serve_ping, "As /ping")                                        \
+    X(GET, "/ping", PROBE, PLAIN, serve_ping, "200 when ready, for SageMaker and MLflow")          \
+    X(GET, "/version", PROBE, PLAIN, serve_version, "The version of tapeout as text")              \
+    X(GET, "/metrics", READ, PLAIN, serve_metrics, "Metrics in Prometheus' text format")           \
+    X(GET, "/openapi.json", READ, PLAIN, serve_openapi, "This document")                           \
+    X(POST, "/score", SCORE, PLAIN, serve_score, "Raw records in, predictions and notes out")      \
+    X(POST, "/invocations", SCORE, MLFLOW, serve_invocations, "MLflow's scoring protocol")         \
+    X(GET, "/v1/models", READ, PLAIN, serve_v1_list, "Names of the models")                        \
+    X(GET, "/v1/models/{model}", READ, PLAIN, serve_v1_model, "Whether a model is ready")          \
+    X(POST, "/v1/models/{model}:predict", SCORE, PLAIN, serve_v1_predict, "KServe v1 prediction")  \
+    X(GET, "/v2", READ, PLAIN, serve_v2_server, "Name, version and extensions")                    \
+    X(GET, "/v2/health/live", PROBE, PLAIN, serve_v2_live, "The process answers")                  \
+    X(GET, "/v2/health/ready", PROBE, PLAIN, serve_v2_ready, "Models are loaded")                  \
+    X(GET, "/v2/models", READ, PLAIN, serve_v2_list, "Names of the models")                        \
+    X(GET, "/v2/models/stats", READ, PLAIN, serve_v2_stats_all, "Statistics of all models")        \
+    X(GET, "/v2/models/{model}", READ, PLAIN, serve_v2_model, "Inputs and outputs of a model")     \
+    X(GET, "/v2/models/{model}/versions/{version}", READ, PLAIN, serve_v2_model,                   \
+      "Inputs and outputs of a version")                                                           \
+    X(GET, "/v2/models/{model}/ready", READ, PLAIN, serve_v2_model_ready, "Whether it is ready")   \
+    X(GET, "/v2/models/{model}/versions/{version}/ready", READ, PLAIN, serve_v2_model_ready,       \
+      "Whether a version is ready")                                                                \
+    X(GET, "/v2/models/{model}/config", READ, PLAIN, serve_v2_config, "Configuration")             \
+    X(GET, "/v2/models/{model}/versions/{version}/config", READ, PLAIN, serve_v2_config,           \
+      "Configuration of a version")                                                                \
+    X(GET, "/v2/models/{model}/stats", READ, PLAIN, serve_v2_stats, "Statistics of a model")       \
+    X(GET, "/v2/models/{model}/versions/{version}/stats", READ, PLAIN, serve_v2_stats,             \
+      "Statistics of a version")                                                                   \
+    X(POST, "/v2/models/{model}/infer", SCORE, PLAIN, serve_v2_infer, "Open Inference Protocol")   \
+    X(POST, "/v2/models/{model}/versions/{version}/infer", SCORE, PLAIN, serve_v2_infer,           \
+      "Open Inference Protocol, a given version")                                                  \
+    X(POST, "/v2/repository/index", READ, PLAIN, serve_v2_index, "Models and their states")
+
+#define SERVE_ROUTE_LINE(method, pattern, right, family, handler, summary)                         \
+    {TP_HTTP_##method, pattern, SERVE_RIGHT_##right, family, handler, summary},
+const serve_route serve_routes[] = {SERVE_ROUTE_MAP(SERVE_ROUTE_LINE)};
+#undef SERVE_ROUTE_LINE
+const uint32_t serve_route_count = sizeof(serve_routes) / sizeof(serve_routes[0]);
+
+// One segment of a pattern against one of a path. "{model}:predict" takes what stands before its
+// tail, which must be something.
+static bool segment_matches(tp_str pattern, tp_str segment, tp_str *params, uint32_t *param_count)
+{
+    if (pattern.size == 0 || pattern.data[0] != '{') {
+        return tp_str_equal(pattern, segment);
+    }
+    const char *end = memchr(pattern.data, '}', pattern.size);
+    const size_t name_size = (size_t)(end - pattern.data) + 1;
+    const tp_str tail = {pattern.data + name_size, pattern.size - name_size};
+    if (segment.size <= tail.size || !tp_str_has_suffix(segment, tail)) {
+        return false;
+    }
+    params[(*param_count)++] = (tp_str){segment.data, segment.size - tail.size};
+    return true;
+}
+
+static bool route_matches(const serve_route *route, const tp_http_request *request, tp_str *params)
+{
+    const char *at = route->pattern + 1;
+    uint32_t param_count = 0;
+    for (uint32_t i = 0; i < request->segment_count; i++) {
+        const char *slash = strchr(at, '/');
+        const size_t size = slash == NULL ? strlen(at) : (size_t)(slash - at);
+        if (size == 0 || (slash == NULL) != (i + 1 == request->segment_count) ||
+            !segment_matches((tp_str){at, size}, request->segments[i], params, &param_count)) {
+            return false;
+        }
+        at += size + (slash != NULL);
+    }
+    return *at == '\0';
+}
+
+const serve_route *serve_route_find(const tp_http_request *request, tp_str *ret_params,
+                                    uint32_t *ret_allowed)
+{
+    const tp_http_method method = request->method == TP_HTTP_HEAD ? TP_HTTP_GET : request->method;
+    *ret_allowed = 0;
+    for (uint32_t i = 0; i < serve_route_count; i++) {
+        tp_str params[SERVE_MAX_PARAMS] = {{NULL, 0}};
+        if (!route_matches(&serve_routes[i], request, params)) {
+            continue;
+        }
+        if (serve_routes[i].method == method) {
+            memcpy(ret_params, params, sizeof(params));
+            return &serve_routes[i];
+        }
+        *ret_allowed |= 1u << serve_routes[i].method;
+    }
+    return NULL;
+}

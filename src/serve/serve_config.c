@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Settings from a file, bound by one table, and from the options of the call, which win. Addresses
+// are checked here too: as long as nobody can be told apart, the server talks to its own machine
+// only.
+#include "serve/tp_serve_config.h"
+
+#include "base/limits.h"
+#include "base/tp_alloc.h"
+#include "base/tp_error.h"
+#include "base/tp_file.h"
+#include "pipeline/tp_yaml.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+// The file, as far as a table can say it.
+typedef struct config_file {
+    tp_str listen;
+    uint32_t threads;
+    bool log_requests;
+    tp_yaml_node models;
+    uint64_t body_bytes;
+    uint64_t rows;
+    uint32_t connections;
+    uint32_t idle_s;
+    uint32_t head_s;
+    uint32_t body_s;
+    uint32_t write_s;
+    uint32_t drain_s;
+} config_file;
+
+typedef struct config_model {
+    tp_str name;
+    tp_str version;
+    tp_str path;
+    tp_str ref;
+} config_model;
+
+#define PLACE(field) offsetof(config_file, field)
+
+static const tp_yaml_key limit_keys[] = {
+    {"body_bytes", TP_YAML_U64, PLACE(body_bytes), 1, TP_MAX_HTTP_BODY_BYTES, NULL},
+    {"rows", TP_YAML_U64, PLACE(rows), 1, TP_MAX_SERVE_ROWS, NULL},
+    {"connections", TP_YAML_U32, PLACE(connections), 1, TP_MAX_SERVE_CONNECTIONS, NULL},
+};
+static const tp_yaml_table limit_table = {limit_keys, sizeof(limit_keys) / sizeof(limit_keys[0])};
+
+static const tp_yaml_key timeout_keys[] = {
+    {"idle", TP_YAML_U32, PLACE(idle_s), 1, 3600, NULL},
+    {"head", TP_YAML_U32, PLACE(head_s), 1, 3600, NULL},
+    {"body", TP_YAML_U32, PLACE(body_s), 1, 3600, NULL},
+    {"write", TP_YAML_U32, PLACE(write_s), 1, 3600, NULL},
+    {"drain", TP_YAML_U32, PLACE(drain_s), 1, 3600, NULL},
+};
+static const tp_yaml_table timeout_table = {timeout_keys,
+                                            sizeof(timeout_keys) / sizeof(timeout_keys[0])};
+
+static const tp_yaml_key log_keys[] = {
+    {"requests", TP_YAML_BOOL, PLACE(log_requests), 0, 0, NULL},
+};
+static const tp_yaml_table log_table = {log_keys, sizeof(log_keys) / sizeof(log_keys[0])};
+
+static const tp_yaml_key file_keys[] = {
+    {"listen", TP_YAML_STR, PLACE(listen), 0, 0, NULL},
+    {"threads", TP_YAML_U32, PLACE(threads), 1, TP_MAX_THREADS, NULL},
+    {"models", TP_YAML_NODE, PLACE(models), 0, 0, NULL},
+    {"limits", TP_YAML_MAP, 0, 0, 0, &limit_table},
+    {"timeouts", TP_YAML_MAP, 0, 0, 0, &timeout_table},
+    {"log", TP_YAML_MAP, 0, 0, 0, &log_table},
+};
+static const tp_yaml_table file_table = {file_keys, sizeof(file_keys) / sizeof(file_keys[0])};
+
+static const tp_yaml_key model_keys[] = {
+    {"name", TP_YAML_STR, offsetof(config_model, name), 0, 0, NULL},
+    {"version", TP_YAML_STR, offsetof(config_model, version), 0, 0, NULL},
+    {"path", TP_YAML_STR, offsetof(config_model, path), 0, 0, NULL},
+    {"ref", TP_YAML_STR, offsetof(config_model, ref), 0, 0, NULL},
+};
+static const tp_yaml_table model_table = {model_keys, sizeof(model_keys) / sizeof(model_keys[0])};
+
+void tp_serve_config_init(tp_serve_config *config, const tapeout_allocator *alloc)
+{
+    memset(config, 0, sizeof(*config));
+    tp_arena_init(&config->arena, alloc, TP_MAX_SERVE_CONFIG_BYTES * 8);
+    config->listen = "127.0.0.1:8080";
+    config->logs_requests = true;
+    config->max_body_bytes = TP_MAX_HTTP_BODY_BYTES;
+    config->max_rows = TP_MAX_SERVE_ROWS;
+    config->max_connections = 16384;
+    config->timeouts =
+        (tp_loop_timeouts){.idle_ms = 75000, .head_ms = 10000, .body_ms = 30000, .write_ms = 30000};
+    config->drain_ms = 25000; // platforms kill 30 s after they asked
+}
+
+void tp_serve_config_deinit(tp_serve_config *config)
+{
+    tp_arena_deinit(&config->arena);
+}
+
+static tapeout_status add_model(tp_serve_config *config, tp_str model, tp_str name, tp_str version,
+                                tapeout_error *err)
+{
+    if (config->model_count == TP_MAX_SERVED_MODELS) {
+        return tp_fail(err, TAPEOUT_E_LIMIT, "more than %u models to serve", TP_MAX_SERVED_MODELS);
+    }
+    tp_model_spec *spec = &config->models[config->model_count];
+    spec->path = tp_arena_str(&config->arena, model).data;
+    spec->name = tp_arena_str(&config->arena, name);
+    spec->version = tp_arena_str(&config->arena, version);
+    if (spec->path == NULL || spec->name.data == NULL || spec->version.data == NULL) {
+        return tp_fail_nomem(err);
+    }
+    config->model_count++;
+    return TAPEOUT_OK;
+}
+
+// A path in the file is relative to the file, as in every spec of the project.
+static tapeout_status add_file_model(tp_serve_config *config, const config_model *model,
+                                     const char *file, tapeout_error *err)
+{
+    if (model->ref.size > 0) {
+        return add_model(config, model->ref, model->name, model->version, err);
+    }
+    const tapeout_allocator *alloc = config->arena.alloc;
+    char *path = tp_strndup(alloc, model->path.data, model->path.size);
+    char *directory = tp_path_directory(alloc, file);
+    char *joined = path == NULL || directory == NULL ? NULL : tp_path_join(alloc, directory, path);
+    const tapeout_status status =
+        joined == NULL ? tp_fail_nomem(err)
+                       : add_model(config, tp_str_from(joined), model->name, model->version, err);
+    if (joined != NULL) {
+        tp_free(alloc, joined, strlen(joined) + 1);
+    }
+    if (directory != NULL) {
+        tp_free(alloc, directory, strlen(directory) + 1);
+    }
+    if (path != NULL) {
+        tp_free(alloc, path, model->path.size + 1);
+    }
+    return status;
+}
+
+static tapeout_status bind_models(tp_serve_config *config, tp_yaml *yaml, tp_yaml_node list,
+                                  const char *file, tapeout_error *err)
+{
+    if (!tp_yaml_is_list(yaml, list)) {
+        return tp_yaml_fail(yaml, list, err, "models must be a list of {path} or {ref}");
+    }
+    for (size_t i = 0; i < tp_yaml_count(yaml, list); i++) {
+        const tp_yaml_node item = tp_yaml_item(yaml, list, i);
+        config_model model = {.name = {NULL, 0}};
+        TP_TRY(tp_yaml_bind(yaml, item, &model_table, &model, err));
+        if ((model.path.size > 0) == (model.ref.size > 0)) {
+            return tp_yaml_fail(yaml, item, err, "a model needs either path or ref");
+        }
+        TP_TRY(add_file_model(config, &model, file, err));
+    }
+    return TAPEOUT_OK;
+}
+
+static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const char *name,
+                                tapeout_error *err)
+{
+    config_file file = {
+        .log_requests = config->logs_requests,
+        .body_bytes = config->max_body_bytes,
+        .rows = config->max_rows,
+        .connections = config->max_connections,
+        .idle_s = config->timeouts.idle_ms / 1000,
+        .head_s = config->timeouts.head_ms / 1000,
+        .body_s = config->timeouts.body_ms / 1000,
+        .write_s = config->timeouts.write_ms / 1000,
+        .drain_s = config->drain_ms / 1000,
+    };
+    const tp_yaml_node root = tp_yaml_root(yaml);
+    if (root == 0) {
+        return TAPEOUT_OK;
+    }
+    TP_TRY(tp_yaml_bind(yaml, root, &file_table, &file, err));
+    config->thread_count = file.threads;
+    config->logs_requests = file.log_requests;
+    config->max_body_bytes = file.body_bytes;
+    config->max_rows = file.rows;
+    config->max_connections = file.connections;
+    config->timeouts = (tp_loop_timeouts){.idle_ms = file.idle_s * 1000,
+                                          .head_ms = file.head_s * 1000,
+                                          .body_ms = file.body_s * 1000,
+                                          .write_ms = file.write_s * 1000};
+    config->drain_ms = file.drain_s * 1000;
+    if (file.listen.size > 0) {
+        config->listen = tp_arena_str(&config->arena, file.listen).data;
+        if (config->listen == NULL) {
+            return tp_fail_nomem(err);
+        }
+    }
+    return file.models == 0 ? TAPEOUT_OK : bind_models(config, yaml, file.models, name, err);
+}
+
+tapeout_status tp_serve_config_parse(tp_serve_config *config, tp_str text, const char *name,
+                                     tapeout_error *err)
+{
+    tp_yaml *yaml = NULL;
+    TP_TRY(tp_yaml_parse(&config->arena, text, name, &yaml, err));
+    const tapeout_status status = bind_file(config, yaml, name, err);
+    tp_yaml_free(yaml);
+    return status;
+}
+
+static tapeout_status read_file(tp_serve_config *config, const char *path, tapeout_error *err)
+{
+    const tapeout_allocator *alloc = config->arena.alloc;
+    tp_str text = {NULL, 0};
+    TP_TRY(tp_file_read(alloc, path, TP_MAX_SERVE_CONFIG_BYTES, &text, err));
+    const tapeout_status status = tp_serve_config_parse(config, text, path, err);
+    tp_free(alloc, (char *)(uintptr_t)text.data, text.size + 1);
+    return status;
+}
+
+// Azure ML, KServe and SageMaker put a model in place and start the server without arguments.
+static tapeout_status add_mounted_model(tp_serve_config *config, tapeout_error *err)
+{
+    const char *azure = getenv("AZUREML_MODEL_DIR");
+    const char *directories[3];
+    size_t count = 0;
+    if (azure != NULL && azure[0] != '\0') {
+        directories[count++] = azure;
+    }
+    directories[count++] = "/mnt/models";
+    directories[count++] = "/opt/ml/model";
+    tp_buffer path;
+    tp_buffer_init(&path, config->arena.alloc, TP_MAX_PATH_BYTES);
+    tapeout_status status = tp_serve_model_search(directories, count, &path, err);
+    if (status == TAPEOUT_OK) {
+        status =
+            add_model(config, tp_buffer_view(&path), (tp_str){NULL, 0}, (tp_str){NULL, 0}, err);
+    }
+    tp_buffer_deinit(&path);
+    return status;
+}
+
+static tp_str text_of(const char *text)
+{
+    return text == NULL ? (tp_str){NULL, 0} : tp_str_from(text);
+}
+
+tapeout_status tp_serve_config_load(tp_serve_config *config, const tapeout_serve_options *options,
+                                    tapeout_error *err)
+{
+    if (options->config != NULL) {
+        TP_TRY(read_file(config, options->config, err));
+    }
+    if (options->model_count > 0) {
+        config->model_count = 0;
+    }
+    for (size_t i = 0; i < options->model_count; i++) {
+        const tapeout_serve_model *model = &options->models[i];
+        TP_TRY(add_model(config, text_of(model->model), text_of(model->name),
+                         text_of(model->version), err));
+    }
+    if (options->listen != NULL) {
+        config->listen = options->listen;
+    }
+    if (options->thread_count > 0) {
+        config->thread_count = options->thread_count;
+    }
+    if (options->quiet_requests) {
+        config->logs_requests = false;
+    }
+    return config->model_count == 0 ? add_mounted_model(config, err) : TAPEOUT_OK;
+}
+
+static bool is_loopback(const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+        return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+    }
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+    return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
+tapeout_status tp_serve_address_parse(const char *listen, struct sockaddr_storage *ret_address,
+                                      tapeout_error *err)
+{
+    const char *colon = strrchr(listen, ':');
+    uint64_t port = 0;
+    if (colon == NULL || !tp_str_to_uint64(tp_str_from(colon + 1), &port) || port > UINT16_MAX) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "listen address \"%s\": HOST:PORT was expected, such as 127.0.0.1:8080",
+                       listen);
+    }
+    char host[64] = "127.0.0.1";
+    size_t size = (size_t)(colon - listen);
+    if (size >= 2 && listen[0] == '[' && listen[size - 1] == ']') {
+        listen++;
+        size -= 2;
+    }
+    const bool is_name = size == 9 && memcmp(listen, "localhost", 9) == 0;
+    if (!is_name && size < sizeof(host)) {
+        memcpy(host, listen, size);
+        host[size] = '\0';
+    }
+    memset(ret_address, 0, sizeof(*ret_address));
+    struct sockaddr_in *v4 = (struct sockaddr_in *)ret_address;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret_address;
+    if (size >= sizeof(host) ||
+        (uv_ip4_addr(host, (int)port, v4) != 0 && uv_ip6_addr(host, (int)port, v6) != 0)) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "listen address \"%.*s\" is no IP address; give 127.0.0.1, [::1] or "
+                       "localhost",
+                       (int)(size < 100 ? size : 100), listen);
+    }
+    if (!is_loopback(ret_address)) {
+        return tp_fail(err, TAPEOUT_E_DENIED,
+                       "%s: beyond loopback the server would talk to anybody, and it cannot yet "
+                       "tell who asks; listen on 127.0.0.1 and put a gateway in front",
+                       host);
+    }
+    return TAPEOUT_OK;
+}

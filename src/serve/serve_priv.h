@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The server inside: an exchange is one request on its way to a reply, a route says who handles it
+// and what right that takes, and the handlers of the protocols turn bodies into rows and scores
+// into bodies. Nothing here knows a socket.
+#ifndef SERVE_PRIV_H
+#define SERVE_PRIV_H
+
+#include "base/tp_arena.h"
+#include "monitor/tp_monitor.h"
+#include "serve/tp_engine.h"
+#include "serve/tp_http.h"
+
+#include <yyjson.h>
+
+typedef struct serve_exchange serve_exchange;
+typedef tapeout_status serve_handler(serve_exchange *exchange, tapeout_error *err);
+
+// What a caller needs to be allowed. Begins at one: a route without a right can't be written.
+typedef enum serve_right {
+    SERVE_RIGHT_PROBE = 1, // nothing: the machinery around asks, and has no key
+    SERVE_RIGHT_READ,
+    SERVE_RIGHT_SCORE,
+    SERVE_RIGHT_ADMIN
+} serve_right;
+
+// Which body an error has.
+typedef enum serve_family {
+    SERVE_FAMILY_PLAIN, // {"error":"..."}
+    SERVE_FAMILY_MLFLOW // {"error_code":"...","message":"..."}
+} serve_family;
+
+typedef struct serve_route {
+    tp_http_method method;
+    const char *pattern; // "/v2/models/{model}/infer"; "{model}" is one segment or the rest of one
+    serve_right right;
+    serve_family family;
+    serve_handler *handler;
+    const char *summary; // for the OpenAPI document
+} serve_route;
+
+enum { SERVE_MAX_PARAMS = 3 };
+
+// What all exchanges of a server share.
+typedef struct serve_state {
+    const tp_env *env;
+    tp_engine *engine;
+    tp_monitor *monitor;
+    atomic_bool is_ready; // models are loaded and no drain has begun
+    size_t max_body_bytes;
+    uint64_t max_rows;
+    // Appends what only the server itself can tell; called when /metrics is asked for.
+    void (*refresh_metrics)(void *user);
+    void *user;
+} serve_state;
+
+struct serve_exchange {
+    serve_state *state;
+    const tp_http_request *request;
+    const serve_route *route; // NULL where no route matches
+    tp_str params[SERVE_MAX_PARAMS];
+    tp_http_reply reply;
+    tapeout_error error; // of a request that failed; its message is for the log
+    int fail_status;     // of the failure that is about to be returned; 0: by its code
+    tp_str body;         // without content coding
+    tp_buffer inflated;
+    tp_buffer scratch;
+    tp_served *model; // a reference, given back when the exchange is cleared
+    uint64_t row_count;
+    uint64_t compute_ns; // in the model
+    uint64_t unseen_count;
+};
+
+void serve_exchange_init(serve_exchange *exchange, serve_state *state);
+void serve_exchange_clear(serve_exchange *exchange); // for the next request; keeps some memory
+void serve_exchange_deinit(serve_exchange *exchange);
+// Routes, handles, and leaves a reply whatever happens.
+void serve_exchange_run(serve_exchange *exchange, const tp_http_request *request);
+// Whether the request is so large that the loop should not wait for it.
+bool serve_exchange_is_large(const tp_http_request *request);
+
+// -- routes --------------------------------------------------------------------------------------
+extern const serve_route serve_routes[];
+extern const uint32_t serve_route_count;
+// The route for method and path, filling `ret_params`; NULL where there is none, and then
+// `ret_allowed` has a bit for each method that the path knows (none: unknown path).
+const serve_route *serve_route_find(const tp_http_request *request, tp_str *ret_params,
+                                    uint32_t *ret_allowed);
+// Appends the OpenAPI document of the table.
+void serve_openapi_write(tp_buffer *ret_json);
+
+// -- help for handlers ---------------------------------------------------------------------------
+// Sets the status that the failure is to have and passes `status` on.
+tapeout_status serve_fail_as(serve_exchange *exchange, int http_status, tapeout_status status);
+// The model that the path names (params 0 and 1), or the first one; E_NOT_FOUND, or E_BUSY while
+// nothing is loaded yet. Sets exchange.model.
+tapeout_status serve_model_find(serve_exchange *exchange, tapeout_error *err);
+tapeout_status serve_model_first(serve_exchange *exchange, tapeout_error *err);
+// The body as JSON: E_INVALID, so 400, for whatever is wrong with it. Freed with yyjson_doc_free.
+tapeout_status serve_body_json(serve_exchange *exchange, yyjson_doc **ret_doc, tapeout_error *err);
+
+// -- rows ----------------------------------------------------------------------------------------
+// Rows on their way into a model: the kit's builder, and what was noticed.
+typedef struct serve_batch {
+    serve_exchange *exchange;
+    tp_served *model;
+    tp_kit *kit;
+    uint64_t row_count;
+    tp_buffer *ignored; // keys of records that are no column, as JSON strings; may be NULL
+    tp_buffer *missing; // columns without a value, as JSON strings; may be NULL
+    tp_scores scores;
+} serve_batch;
+
+tapeout_status serve_batch_begin(serve_batch *batch, serve_exchange *exchange, tapeout_error *err);
+void serve_batch_end(serve_batch *batch);
+// Forgets the rows.
+void serve_batch_clear(serve_batch *batch);
+// One value for a column, by the column's type: see docs/serve.md.
+tapeout_status serve_batch_value(serve_batch *batch, uint32_t column, yyjson_val *value,
+                                 tapeout_error *err);
+tapeout_status serve_batch_record(serve_batch *batch, yyjson_val *object, tapeout_error *err);
+// Values by position: `columns` [column_count] of the schema, or NULL for its own order.
+tapeout_status serve_batch_list(serve_batch *batch, yyjson_val *list, const uint32_t *columns,
+                                uint32_t column_count, tapeout_error *err);
+// Scores the rows gathered so far.
+tapeout_status serve_batch_score(serve_batch *batch, tapeout_error *err);
+// Scores a table that came from elsewhere, such as CSV.
+tapeout_status serve_batch_score_table(serve_batch *batch, const tapeout_table *table,
+                                       tapeout_error *err);
+// `"prediction":...,"probability":...` of one row, without braces.
+void serve_batch_write_row(const serve_batch *batch, uint64_t row, tp_buffer *json);
+// `[{...},...]` of all rows.
+void serve_batch_write_all(const serve_batch *batch, tp_buffer *json);
+// The class that row `row` was given, or an empty view for a regression.
+tp_str serve_batch_label(const serve_batch *batch, uint64_t row);
+
+// -- handlers, by file ---------------------------------------------------------------------------
+serve_handler serve_root, serve_live, serve_ready, serve_ping, serve_version, serve_metrics,
+    serve_openapi, serve_v2_live, serve_v2_ready;              // route_probe.c
+serve_handler serve_score;                                     // route_score.c
+serve_handler serve_invocations;                               // route_invocations.c
+serve_handler serve_v1_list, serve_v1_model, serve_v1_predict; // route_v1.c
+serve_handler serve_v2_server, serve_v2_list, serve_v2_model, serve_v2_model_ready, serve_v2_config,
+    serve_v2_stats, serve_v2_stats_all, serve_v2_index; // route_v2.c
+serve_handler serve_v2_infer;                           // oip_infer.c
+
+#endif

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The running server: its life (server.c), what happens to each request and how it is counted and
+// logged (server_request.c).
+#ifndef SERVER_PRIV_H
+#define SERVER_PRIV_H
+
+#include "serve/serve_priv.h"
+#include "serve/tp_loop.h"
+#include "serve/tp_serve_config.h"
+
+#include <pthread.h>
+
+// The metrics, in the order of server_families.
+typedef enum server_metric {
+    METRIC_REQUESTS,
+    METRIC_REQUEST_SECONDS,
+    METRIC_CONNECTIONS,
+    METRIC_CONNECTIONS_TOTAL,
+    METRIC_CONNECTIONS_REFUSED,
+    METRIC_RECEIVED,
+    METRIC_SENT,
+    METRIC_MODEL_REQUESTS,
+    METRIC_MODEL_ROWS,
+    METRIC_MODEL_UNSEEN,
+    METRIC_MODEL_SECONDS,
+    METRIC_MODEL_INFO,
+    METRIC_READY,
+    METRIC_BUILD,
+    METRIC_LOG_DROPPED,
+    METRIC_COUNT
+} server_metric;
+
+enum { SERVER_STATUS_SLOTS = 24, SERVER_MAX_ROUTES = 64 };
+
+typedef struct server_shard {
+    struct tapeout_server *server;
+    uint32_t index;
+    tp_loop *loop;
+    pthread_t thread;
+    bool has_thread;
+    serve_exchange exchange; // of requests answered on the loop itself, one after another
+    tp_buffer log;           // lines of this turn
+} server_shard;
+
+struct tapeout_server {
+    tapeout_context *context;
+    tapeout_serve_options options; // its texts are the caller's, who runs the server
+    tp_env env;                    // without a pool: scoring stays on the thread that asks
+    tp_serve_config *config;
+    tp_arena models_arena; // of the texts in config->models, once they were read again
+    serve_state state;
+    server_shard *shards; // [shard_count]
+    uint32_t shard_count;
+    int listen_fd;
+    uint16_t port;
+    char url[96];
+    pthread_mutex_t log_lock; // one call of the log function at a time; a leaf
+    // Numbers of series by route (the last for none), method and status, plus one; 0: not yet
+    // asked.
+    atomic_uint series[SERVER_MAX_ROUTES + 1][TP_HTTP_METHOD_COUNT][SERVER_STATUS_SLOTS];
+    atomic_uint route_series[SERVER_MAX_ROUTES + 1];
+    // On loop 0:
+    uv_async_t wake;
+    uv_signal_t signals[3];
+    uv_timer_t timer;
+    uv_work_t load;
+    bool is_loading;
+    bool is_announced;
+    bool is_draining;
+    bool load_again;
+    bool has_loaded; // once
+    tapeout_status run_status;
+    uint32_t loaded_count;
+    tapeout_status load_status;
+    tapeout_error load_error;
+    atomic_uint stop_count;
+    atomic_bool reload_wanted;
+    atomic_uint ended_count; // of the loops with threads of their own
+};
+
+extern const tp_metric_family server_families[METRIC_COUNT];
+
+// -- server_request.c ----------------------------------------------------------------------------
+void server_handle(void *user, tp_client *client);
+void server_refused(void *user, tp_client *client, int status, const char *why);
+void server_turned(void *user); // hands the lines of this turn on
+void server_refresh_metrics(void *user);
+// Hands lines to the log function; a NULL function drops them.
+void server_log(struct tapeout_server *server, const tp_buffer *lines);
+
+#endif

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What happens to a request between the loop and its handler: small ones run at once on the loop's
+// thread, large ones on another so that the loop stays awake for the small; each is counted, and
+// logged in one line. Lines are gathered over a turn of the loop and handed on together.
+#include "serve/server_priv.h"
+
+#include "base/limits.h"
+#include "base/tp_alloc.h"
+#include "base/tp_clock.h"
+#include "serve/serve_log.h"
+
+#include <string.h>
+
+const tp_metric_family server_families[METRIC_COUNT] = {
+    {"tapeout_http_requests_total",
+     "Requests answered.",
+     TP_METRIC_COUNTER,
+     false,
+     800,
+     {"route", "method", "code"}},
+    {"tapeout_http_request_duration_seconds",
+     "From a request's first byte to its reply.",
+     TP_METRIC_HISTOGRAM,
+     true,
+     SERVER_MAX_ROUTES,
+     {"route"}},
+    {"tapeout_http_connections", "Open connections.", TP_METRIC_GAUGE, false, 1, {NULL}},
+    {"tapeout_http_connections_total",
+     "Connections accepted.",
+     TP_METRIC_COUNTER,
+     false,
+     1,
+     {NULL}},
+    {"tapeout_http_connections_refused_total",
+     "Connections beyond the limit.",
+     TP_METRIC_COUNTER,
+     false,
+     1,
+     {NULL}},
+    {"tapeout_http_received_bytes_total", "Bytes received.", TP_METRIC_COUNTER, false, 1, {NULL}},
+    {"tapeout_http_sent_bytes_total", "Bytes sent.", TP_METRIC_COUNTER, false, 1, {NULL}},
+    {"tapeout_model_requests_total",
+     "Requests that a model was asked for.",
+     TP_METRIC_COUNTER,
+     false,
+     64,
+     {"model", "version", "outcome"}},
+    {"tapeout_model_rows_total",
+     "Rows scored.",
+     TP_METRIC_COUNTER,
+     false,
+     32,
+     {"model", "version"}},
+    {"tapeout_model_unseen_total",
+     "Categories that training did not know.",
+     TP_METRIC_COUNTER,
+     false,
+     32,
+     {"model", "version"}},
+    {"tapeout_model_compute_seconds",
+     "Time in features and model.",
+     TP_METRIC_HISTOGRAM,
+     true,
+     8,
+     {"model"}},
+    {"tapeout_model_info",
+     "Models that are or were served.",
+     TP_METRIC_GAUGE,
+     false,
+     32,
+     {"model", "version", "sha256"}},
+    {"tapeout_ready", "1 while ready.", TP_METRIC_GAUGE, false, 1, {NULL}},
+    {"tapeout_build_info", "The version of tapeout.", TP_METRIC_GAUGE, false, 1, {"version"}},
+    {"tapeout_log_dropped_total",
+     "Log lines dropped in a turn that had too many.",
+     TP_METRIC_COUNTER,
+     false,
+     1,
+     {NULL}},
+};
+
+// A slot for each status that this server sends; what is not listed shares the last.
+static uint32_t status_slot(int status)
+{
+    static const int statuses[SERVER_STATUS_SLOTS - 1] = {200, 204, 400, 401, 403, 404, 405, 406,
+                                                          408, 409, 413, 414, 415, 417, 429, 431,
+                                                          500, 501, 503, 504, 505, 0,   0};
+    uint32_t slot = 0;
+    while (slot < SERVER_STATUS_SLOTS - 1 && statuses[slot] != status) {
+        slot++;
+    }
+    return slot;
+}
+
+static uint32_t route_slot(const serve_route *route)
+{
+    return route == NULL ? SERVER_MAX_ROUTES : (uint32_t)(route - serve_routes);
+}
+
+static tp_str route_label(const serve_route *route)
+{
+    return route == NULL ? TP_STR("other") : tp_str_from(route->pattern);
+}
+
+static uint32_t request_series(struct tapeout_server *server, const serve_route *route,
+                               tp_http_method method, int status)
+{
+    atomic_uint *place = &server->series[route_slot(route)][method][status_slot(status)];
+    uint32_t known = atomic_load_explicit(place, memory_order_relaxed);
+    if (known == 0) {
+        char code[16];
+        const int size = snprintf(code, sizeof(code), "%d", status);
+        const tp_str values[3] = {
+            route_label(route), tp_str_from(tp_http_method_name(method)), {code, (size_t)size}};
+        known = tp_monitor_series(server->state.monitor, METRIC_REQUESTS, values) + 1;
+        atomic_store_explicit(place, known, memory_order_relaxed);
+    }
+    return known - 1;
+}
+
+static uint32_t duration_series(struct tapeout_server *server, const serve_route *route)
+{
+    atomic_uint *place = &server->route_series[route_slot(route)];
+    uint32_t known = atomic_load_explicit(place, memory_order_relaxed);
+    if (known == 0) {
+        const tp_str values[1] = {route_label(route)};
+        known = tp_monitor_series(server->state.monitor, METRIC_REQUEST_SECONDS, values) + 1;
+        atomic_store_explicit(place, known, memory_order_relaxed);
+    }
+    return known - 1;
+}
+
+// The model's series are found once, when it has been loaded and before it is asked.
+static void count_model(server_shard *shard, const serve_exchange *exchange, uint64_t took_ns)
+{
+    tp_served *model = exchange->model;
+    tp_served_stats *stats = &model->stats;
+    tp_monitor *monitor = exchange->state->monitor;
+    const bool is_good = exchange->reply.status < 400;
+    atomic_fetch_add_explicit(is_good ? &stats->success_count : &stats->fail_count, 1,
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(is_good ? &stats->success_ns : &stats->fail_ns, took_ns,
+                              memory_order_relaxed);
+    atomic_store_explicit(&stats->last_ms, (uint64_t)(tp_clock_unix_us() / 1000),
+                          memory_order_relaxed);
+    const tp_str values[3] = {model->name, model->version, TP_STR("ok")};
+    const tp_str failed[3] = {model->name, model->version, TP_STR("error")};
+    if (!atomic_load_explicit(&model->has_series, memory_order_acquire)) {
+        // Two threads may do this at once: they find the same numbers.
+        const tp_str info[3] = {model->name, model->version, tp_str_from(model->sha256)};
+        model->series[0] = tp_monitor_series(monitor, METRIC_MODEL_REQUESTS, values);
+        model->series[1] = tp_monitor_series(monitor, METRIC_MODEL_REQUESTS, failed);
+        model->series[2] = tp_monitor_series(monitor, METRIC_MODEL_ROWS, values);
+        model->series[3] = tp_monitor_series(monitor, METRIC_MODEL_UNSEEN, values);
+        model->series[4] = tp_monitor_series(monitor, METRIC_MODEL_SECONDS, values);
+        tp_monitor_set(monitor, tp_monitor_series(monitor, METRIC_MODEL_INFO, info), 1);
+        atomic_store_explicit(&model->has_series, true, memory_order_release);
+    }
+    tp_monitor_add(monitor, shard->index, model->series[is_good ? 0 : 1], 1);
+    tp_monitor_add(monitor, shard->index, model->series[2], exchange->row_count);
+    tp_monitor_add(monitor, shard->index, model->series[3], exchange->unseen_count);
+    if (exchange->row_count > 0) {
+        tp_monitor_observe(monitor, shard->index, model->series[4], exchange->compute_ns);
+    }
+}
+
+static void log_request(server_shard *shard, const serve_exchange *exchange, uint64_t took_ns)
+{
+    const tp_http_request *request = exchange->request;
+    tp_buffer *log = &shard->log;
+    serve_log_begin(log, "request");
+    serve_log_str(log, "id", tp_str_from(request->id));
+    if (request->trace_id[0] != '\0') {
+        serve_log_str(log, "trace_id", tp_str_from(request->trace_id));
+    }
+    serve_log_str(log, "method", tp_str_from(tp_http_method_name(request->method)));
+    serve_log_str(log, "route", route_label(exchange->route));
+    if (exchange->route == NULL) {
+        serve_log_str(log, "target", request->target);
+    }
+    serve_log_u64(log, "status", (uint64_t)exchange->reply.status);
+    serve_log_ms(log, "ms", took_ns);
+    serve_log_u64(log, "bytes_in", request->body.size);
+    serve_log_u64(log, "bytes_out", exchange->reply.body.size);
+    if (exchange->model != NULL) {
+        serve_log_str(log, "model", exchange->model->name);
+        serve_log_str(log, "version", exchange->model->version);
+        serve_log_u64(log, "rows", exchange->row_count);
+    }
+    if (exchange->error.message[0] != '\0') {
+        serve_log_str(log, "error", tp_str_from(exchange->error.message));
+    }
+    serve_log_end(log);
+}
+
+// A turn with more lines than the buffer holds loses the rest, and says how many.
+static void settle_log(server_shard *shard, size_t size_before)
+{
+    if (shard->log.status != TAPEOUT_OK) {
+        shard->log.size = size_before;
+        shard->log.status = TAPEOUT_OK;
+        tp_monitor_add(shard->server->state.monitor, shard->index, METRIC_LOG_DROPPED, 1);
+    }
+}
+
+static void account(server_shard *shard, const serve_exchange *exchange)
+{
+    struct tapeout_server *server = shard->server;
+    const tp_http_request *request = exchange->request;
+    const uint64_t took_ns = tp_clock_monotonic_ns() - request->begin_ns;
+    tp_monitor *monitor = server->state.monitor;
+    tp_monitor_add(monitor, shard->index,
+                   request_series(server, exchange->route, request->method, exchange->reply.status),
+                   1);
+    tp_monitor_observe(monitor, shard->index, duration_series(server, exchange->route), took_ns);
+    if (exchange->model != NULL && exchange->route->right == SERVE_RIGHT_SCORE) {
+        count_model(shard, exchange, took_ns);
+    }
+    if (server->config->logs_requests) {
+        const size_t size_before = shard->log.size;
+        log_request(shard, exchange, took_ns);
+        settle_log(shard, size_before);
+    }
+}
+
+// -- large requests ------------------------------------------------------------------------------
+typedef struct server_job {
+    tp_loop_job base; // first
+    server_shard *shard;
+    serve_exchange exchange;
+} server_job;
+
+static void on_job_run(tp_loop_job *base)
+{
+    server_job *job = (server_job *)base;
+    serve_exchange_run(&job->exchange, &base->client->http.request);
+}
+
+// On the loop's thread again, before the reply goes out and the request is forgotten.
+static void on_job_answer(tp_loop_job *base)
+{
+    server_job *job = (server_job *)base;
+    account(job->shard, &job->exchange);
+}
+
+static void on_job_done(tp_loop_job *base)
+{
+    server_job *job = (server_job *)base;
+    serve_exchange_deinit(&job->exchange);
+    tp_free(job->shard->server->env.alloc, job, sizeof(*job));
+}
+
+static bool offload(server_shard *shard, tp_client *client)
+{
+    server_job *job = tp_alloc_zero(shard->server->env.alloc, sizeof(*job));
+    if (job == NULL) {
+        return false;
+    }
+    job->shard = shard;
+    job->base.run = on_job_run;
+    job->base.answer = on_job_answer;
+    job->base.done = on_job_done;
+    job->base.reply = &job->exchange.reply;
+    serve_exchange_init(&job->exchange, &shard->server->state);
+    if (tp_client_offload(client, &job->base, NULL) != TAPEOUT_OK) {
+        on_job_done(&job->base);
+        return false;
+    }
+    return true;
+}
+
+void server_handle(void *user, tp_client *client)
+{
+    server_shard *shard = user;
+    serve_exchange *exchange = &shard->exchange;
+    // Where no other thread is to be had, the loop does it itself: slowly is better than not.
+    if (serve_exchange_is_large(&client->http.request) && offload(shard, client)) {
+        return;
+    }
+    serve_exchange_run(exchange, &client->http.request);
+    account(shard, exchange);
+    tp_http_connection_reply(&client->http, &exchange->reply);
+    serve_exchange_clear(exchange);
+}
+
+void server_refused(void *user, tp_client *client, int status, const char *why)
+{
+    server_shard *shard = user;
+    struct tapeout_server *server = shard->server;
+    const tp_http_request *request = &client->http.request;
+    tp_monitor_add(server->state.monitor, shard->index,
+                   request_series(server, NULL, TP_HTTP_OTHER, status), 1);
+    if (server->config->logs_requests) {
+        const size_t size_before = shard->log.size;
+        serve_log_begin(&shard->log, "refused");
+        serve_log_str(&shard->log, "id", tp_str_from(request->id));
+        serve_log_u64(&shard->log, "status", (uint64_t)status);
+        serve_log_str(&shard->log, "error", tp_str_from(why));
+        serve_log_end(&shard->log);
+        settle_log(shard, size_before);
+    }
+}
+
+void server_log(struct tapeout_server *server, const tp_buffer *lines)
+{
+    if (server->options.log != NULL && lines->size > 0) {
+        (void)pthread_mutex_lock(&server->log_lock);
+        server->options.log(server->options.log_user, lines->data, lines->size);
+        (void)pthread_mutex_unlock(&server->log_lock);
+    }
+}
+
+void server_turned(void *user)
+{
+    server_shard *shard = user;
+    if (shard->log.size > 0) {
+        server_log(shard->server, &shard->log);
+        tp_buffer_clear(&shard->log);
+    }
+}
+
+void server_refresh_metrics(void *user)
+{
+    struct tapeout_server *server = user;
+    tp_monitor *monitor = server->state.monitor;
+    tp_loop_stats sum = {0};
+    for (uint32_t i = 0; i < server->shard_count; i++) {
+        const tp_loop_stats stats = tp_loop_stats_read(server->shards[i].loop);
+        sum.connections_open += stats.connections_open;
+        sum.connections_accepted += stats.connections_accepted;
+        sum.connections_refused += stats.connections_refused;
+        sum.received_bytes += stats.received_bytes;
+        sum.sent_bytes += stats.sent_bytes;
+    }
+    // Families without labels have one series, whose number is the family's own.
+    tp_monitor_set(monitor, METRIC_CONNECTIONS, sum.connections_open);
+    tp_monitor_set(monitor, METRIC_CONNECTIONS_TOTAL, sum.connections_accepted);
+    tp_monitor_set(monitor, METRIC_CONNECTIONS_REFUSED, sum.connections_refused);
+    tp_monitor_set(monitor, METRIC_RECEIVED, sum.received_bytes);
+    tp_monitor_set(monitor, METRIC_SENT, sum.sent_bytes);
+    tp_monitor_set(monitor, METRIC_READY,
+                   atomic_load_explicit(&server->state.is_ready, memory_order_relaxed));
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The models that are being served: by name and version, swapped while requests run. A request
+// takes a reference to the version that it found and answers from it, whatever is installed
+// meanwhile; the last reference frees it. So a swap fails no request and mixes no versions.
+//
+// @thread An engine is `synchronized`. Its one lock guards the list and the counters of references
+// only: nothing is loaded, scored or freed under it.
+#ifndef TP_ENGINE_H
+#define TP_ENGINE_H
+
+#include "base/tp_arena.h"
+#include "bundle/tp_scorer.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+// What a request needs to score with a model, kept for the next one. @thread confined while taken.
+typedef struct tp_kit {
+    tp_session *session;
+    tp_table_builder *builder;
+    uint64_t *stamps; // [C] the row that last gave column c a value, plus one
+    uint64_t stamp;
+    struct tp_kit *next;
+} tp_kit;
+
+// Sums over all answered requests, for the statistics of the Open Inference Protocol.
+typedef struct tp_served_stats {
+    atomic_uint_fast64_t success_count;
+    atomic_uint_fast64_t success_ns;
+    atomic_uint_fast64_t fail_count;
+    atomic_uint_fast64_t fail_ns;
+    atomic_uint_fast64_t row_count;
+    atomic_uint_fast64_t compute_ns;
+    atomic_uint_fast64_t last_ms; // of the calendar's clock
+} tp_served_stats;
+
+// One version of one model.
+typedef struct tp_served {
+    tp_str name;
+    tp_str version;
+    char sha256[TP_SHA256_HEX_SIZE + 1];
+    tp_scorer *scorer;
+    const tp_schema *schema;
+    const tp_target *target;
+    tp_dict columns; // names of the schema: code is the index
+    // What it answers: "prediction", then "probability" or "p_<class>" for each class.
+    const tp_str *output_names; // [output_count]
+    uint32_t output_count;
+    tp_served_stats stats;
+    uint32_t generation; // how often this name has been loaded, from 1
+    // The engine's own:
+    const tp_env *env;
+    uint64_t identity[4]; // of the file: device, inode, size, time of change
+    tp_arena arena;       // of the texts
+    const char *path;
+    uint32_t ref_count;
+    pthread_mutex_t kit_lock; // a leaf
+    tp_kit *kits;
+    atomic_bool has_series;
+    uint32_t series[5]; // numbers of its metrics, filled by the server
+} tp_served;
+
+// What to serve. Name and version may be empty: the bundle's name, and the count of loads.
+typedef struct tp_model_spec {
+    tp_str name;
+    tp_str version;
+    const char *path;
+} tp_model_spec;
+
+typedef struct tp_engine tp_engine;
+
+tapeout_status tp_engine_new(const tp_env *env, tp_engine **ret_engine, tapeout_error *err);
+void tp_engine_free(tp_engine *engine); // no request may be left
+
+// Serves exactly `specs` from now on, all of them or, on failure, what was served before. A file
+// that has not changed is not loaded again. `ret_loaded` (may be NULL) counts those that were.
+tapeout_status tp_engine_install(tp_engine *engine, const tp_model_spec *specs, size_t count,
+                                 uint32_t *ret_loaded, tapeout_error *err);
+
+// A reference to the model, or NULL. Without a version the last listed of that name.
+tp_served *tp_engine_find(tp_engine *engine, tp_str name, tp_str version);
+// References to the served models in order, at most `capacity`; returns how many there are in all.
+size_t tp_engine_list(tp_engine *engine, tp_served **ret_models, size_t capacity);
+tp_served *tp_engine_first(tp_engine *engine);
+void tp_engine_unref(tp_engine *engine, tp_served *model); // accepts NULL
+
+tapeout_status tp_served_kit_take(tp_served *model, tp_kit **ret_kit, tapeout_error *err);
+// `row_count`: the most rows it held. One that grew large is freed rather than kept.
+void tp_served_kit_give(tp_served *model, tp_kit *kit, uint64_t row_count);
+
+#endif

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The event loop of one thread: accepts connections, moves bytes between sockets and
+// tp_http_connection, and sees to it that nobody is waited for too long. Several loops listen on
+// one socket, each in its own thread; they share nothing else, so a request costs no lock here.
+//
+// A client's bytes pass through two functions, transport_receive and transport_send in loop.c. TLS
+// will stand between those and the connection; nothing else touches a socket.
+//
+// @thread A loop and its clients are `confined` to the thread that runs it, but for
+// tp_loop_phase_set and tp_loop_stats.
+#ifndef TP_LOOP_H
+#define TP_LOOP_H
+
+#include "serve/tp_http.h"
+
+#include <stdatomic.h>
+#include <uv.h>
+
+typedef struct tp_loop tp_loop;
+typedef struct tp_client tp_client;
+
+typedef struct tp_loop_timeouts {
+    uint32_t idle_ms;  // between requests
+    uint32_t head_ms;  // from the first byte of a request to the end of its headers
+    uint32_t body_ms;  // grace for the body; every 16 KiB received earn a second more
+    uint32_t write_ms; // grace for a reply to be taken; every 16 KiB earn a second more
+} tp_loop_timeouts;
+
+typedef struct tp_loop_options {
+    const tapeout_allocator *alloc;
+    int listen_fd; // duplicated
+    uint32_t max_connections;
+    size_t max_body_bytes;
+    uint64_t id_seed;
+    tp_loop_timeouts timeouts;
+    void (*handle)(void *user, tp_client *client); // a whole request is there; see tp_client_answer
+    void (*refused)(void *user, tp_client *client, int status, const char *why);
+    void (*turned)(void *user); // once a turn of the loop, after its events
+    void *user;
+} tp_loop_options;
+
+// How far the end has come. Set from any thread; only ever upwards.
+typedef enum tp_loop_phase {
+    TP_LOOP_RUN,
+    TP_LOOP_DRAIN, // still accepts; every reply ends its connection
+    TP_LOOP_STOP,  // accepts nothing, closes idle connections; ends with the last request
+    TP_LOOP_KILL   // closes all connections
+} tp_loop_phase;
+
+typedef struct tp_loop_stats {
+    uint64_t connections_open;
+    uint64_t connections_accepted;
+    uint64_t connections_refused; // beyond max_connections
+    uint64_t received_bytes;
+    uint64_t sent_bytes;
+} tp_loop_stats;
+
+// A piece of work for another thread. `run` is called there; then on the loop's own thread
+// `answer`, whereupon the client is answered with `reply` unless it has gone, and last `done`.
+typedef struct tp_loop_job {
+    uv_work_t work;
+    tp_client *client;
+    void (*run)(struct tp_loop_job *job);
+    void (*answer)(struct tp_loop_job *job);
+    void (*done)(struct tp_loop_job *job); // frees the job
+    tp_http_reply *reply;
+} tp_loop_job;
+
+struct tp_client {
+    tp_http_connection http;
+    tp_loop *loop;
+    uv_tcp_t tcp;
+    uv_write_t write;
+    uv_shutdown_t shutdown;
+    tp_buffer sending;    // what the write under way points into
+    uint64_t deadline_ms; // of the loop's clock; 0: none
+    tp_loop_job *job;     // under way in another thread
+    bool is_writing;
+    bool is_reading;
+    bool is_shut; // our side has said its last
+    bool is_closing;
+    bool is_closed; // the handle is gone; memory waits for the job
+    tp_client *next;
+    tp_client *previous;
+};
+
+tapeout_status tp_loop_new(const tp_loop_options *options, tp_loop **ret_loop, tapeout_error *err);
+// Runs until the phase and the last connection end it.
+void tp_loop_run(tp_loop *loop);
+void tp_loop_free(tp_loop *loop); // after tp_loop_run returned, or before it was called
+void tp_loop_phase_set(tp_loop *loop, tp_loop_phase phase);
+tp_loop_stats tp_loop_stats_read(const tp_loop *loop);
+uv_loop_t *tp_loop_uv(tp_loop *loop);
+void *tp_loop_user(tp_loop *loop);
+
+// Hands `job` to another thread. E_NOMEM or E_BUSY when that is not possible; then nothing happens.
+tapeout_status tp_client_offload(tp_client *client, tp_loop_job *job, tapeout_error *err);
+
+#endif
