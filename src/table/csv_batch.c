@@ -22,7 +22,8 @@ tapeout_status tp_csv_reader_init(csv_reader *reader, const csv_job *job, tapeou
     reader->capacity = 2 + job->column_count + (size_t)SCAN_BYTES_MAX + TP_CSV_INDEX_SLACK;
     reader->positions = tp_alloc_array(job->env->alloc, reader->capacity, sizeof(uint32_t));
     tp_buffer_init(&reader->scratch, job->env->alloc, TP_MAX_CSV_FIELD_BYTES);
-    return reader->positions == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
+    reader->cache = tp_alloc_array(job->env->alloc, CSV_CACHE_SIZE, sizeof *reader->cache);
+    return reader->positions == NULL || reader->cache == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
 }
 
 void tp_csv_reader_deinit(csv_reader *reader)
@@ -30,6 +31,8 @@ void tp_csv_reader_deinit(csv_reader *reader)
     if (reader->job != NULL) {
         tp_free_array(reader->job->env->alloc, reader->positions, reader->capacity,
                       sizeof(uint32_t));
+        tp_free_array(reader->job->env->alloc, reader->cache, CSV_CACHE_SIZE,
+                      sizeof *reader->cache);
         tp_buffer_deinit(&reader->scratch);
     }
     *reader = (csv_reader){0};
@@ -38,6 +41,7 @@ void tp_csv_reader_deinit(csv_reader *reader)
 void tp_csv_reader_start(csv_reader *reader, const csv_segment *segment, size_t scan_bytes)
 {
     reader->segment = segment;
+    memset(reader->cache, 0xff, CSV_CACHE_SIZE * sizeof *reader->cache);
     reader->state = (tp_csv_index_state){.delimiter = reader->job->delimiter};
     reader->positions[0] = UINT32_MAX; // the first field begins at its successor, zero
     reader->count = 1;
@@ -79,15 +83,14 @@ static tapeout_status fail_ragged(const csv_reader *reader, size_t row_begin, ta
         }
     }
     if (fields > job->column_count) {
-        return tp_csv_fail(
-            job, err, at, csv_no_column,
-            "the row has more fields than the header, which has %u; put quotes around "
-            "fields that contain the delimiter '%c'",
-            job->column_count, job->delimiter == '\t' ? ' ' : job->delimiter);
+        return tp_csv_fail(job, err, (csv_place){at, csv_no_column},
+                        "the row has more fields than the header, which has %u; put quotes around "
+                        "fields that contain the delimiter '%c'",
+                        job->column_count, job->delimiter == '\t' ? ' ' : job->delimiter);
     }
-    return tp_csv_fail(job, err, at, (uint32_t)fields,
-                       "the row ends after %zu of %u fields, before this one", fields,
-                       job->column_count);
+    return tp_csv_fail(job, err, (csv_place){at, (uint32_t)fields},
+                    "the row ends after %zu of %u fields, before this one", fields,
+                    job->column_count);
 }
 
 // Rows from the cursor on: each ends with a line feed, and no other field does.
@@ -119,8 +122,8 @@ static tapeout_status check_quoted(const csv_job *job, tp_str field, uint32_t co
         }
     }
     if (!is_good) {
-        return tp_csv_fail(job, err, field.data, column,
-                           "text after the closing quote; double the quotes inside a quoted field");
+        return tp_csv_fail(job, err, (csv_place){field.data, column},
+                        "text after the closing quote; double the quotes inside a quoted field");
     }
     return TAPEOUT_OK;
 }
@@ -129,9 +132,9 @@ static tapeout_status check_field(const csv_job *job, tp_str field, uint32_t col
                                   tapeout_error *err)
 {
     if (field.size > TP_MAX_CSV_FIELD_BYTES) {
-        return csv_limit(err, tp_csv_fail(job, err, field.data, column,
-                                          "a field of %zu bytes, at most %u", field.size,
-                                          TP_MAX_CSV_FIELD_BYTES));
+        return csv_limit(err, tp_csv_fail(job, err, (csv_place){field.data, column},
+                                       "a field of %zu bytes, at most %u", field.size,
+                                       TP_MAX_CSV_FIELD_BYTES));
     }
     if (field.size == 0) {
         return TAPEOUT_OK;
@@ -141,15 +144,14 @@ static tapeout_status check_field(const csv_job *job, tp_str field, uint32_t col
     }
     const char *quote = memchr(field.data, '"', field.size);
     if (quote != NULL) {
-        return tp_csv_fail(
-            job, err, quote, column,
-            "a double quote inside a field that is not quoted; put the whole field in "
-            "quotes and double those inside");
+        return tp_csv_fail(job, err, (csv_place){quote, column},
+                        "a double quote inside a field that is not quoted; put the whole field in "
+                        "quotes and double those inside");
     }
     const char *carriage = memchr(field.data, '\r', field.size);
     if (carriage != NULL) {
-        return tp_csv_fail(job, err, carriage, column,
-                           "a carriage return without line feed; end lines with LF or CRLF");
+        return tp_csv_fail(job, err, (csv_place){carriage, column},
+                        "a carriage return without line feed; end lines with LF or CRLF");
     }
     return TAPEOUT_OK;
 }
@@ -260,8 +262,7 @@ tapeout_status tp_csv_reader_next(csv_reader *reader, csv_batch *ret_batch, tape
     return TAPEOUT_OK;
 }
 
-tapeout_status tp_csv_unescape(csv_reader *reader, tp_str field, tp_str *ret_text,
-                               tapeout_error *err)
+tapeout_status tp_csv_unescape(csv_reader *reader, tp_str field, tp_str *ret_text, tapeout_error *err)
 {
     tp_str inner = csv_unquote(field);
     const char *quote =

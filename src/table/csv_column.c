@@ -16,14 +16,18 @@
 #include <math.h>
 #include <string.h>
 
-// One column of one batch being parsed.
+// One column of one batch being parsed. The fields that every row asks for are copies, so that the
+// compiler keeps them in registers.
 typedef struct parse {
     csv_reader *reader;
     const csv_batch *batch;
     csv_column *column;
-    uint32_t index; // of the column
-    bool is_last;
     csv_cell *cell;
+    uint32_t index;   // of the column
+    bool is_stripped; // a CR at the end of a field is dropped
+    const char *text;
+    const uint32_t *ends; // of this column in the batch's first row
+    size_t stride;
     uint64_t own_begin; // bytes of the bitmaps that no other segment writes
     uint64_t own_end;
 } parse;
@@ -34,10 +38,15 @@ typedef enum outcome {
     CONFLICT,
 } outcome;
 
-static tp_str field_of(const parse *p, uint32_t row)
+static inline tp_str field_of(const parse *p, uint32_t row)
 {
-    const size_t k = (size_t)row * p->reader->job->column_count + p->index;
-    return csv_field(p->batch, k, p->is_last);
+    const uint32_t *end = p->ends + row * p->stride;
+    const uint32_t begin = end[-1] + 1; // wraps to zero at the segment's begin
+    tp_str field = {p->text + begin, *end - begin};
+    if (p->is_stripped && field.size > 0 && field.data[field.size - 1] == '\r') {
+        field.size--;
+    }
+    return field;
 }
 
 // -- bitmaps -------------------------------------------------------------------------------------
@@ -65,9 +74,10 @@ static void note_missing(const parse *p, uint32_t row)
 static tapeout_status fail_value(const parse *p, tp_str field, tapeout_error *err)
 {
     const tp_str text = csv_unquote(field);
-    return tp_csv_fail(p->reader->job, err, field.data, p->index, "\"%.*s\" is not %s: expected %s",
-                       (int)(text.size > 60 ? 60 : text.size), text.data,
-                       tapeout_type_name(p->column->type), tp_table_type_example(p->column->type));
+    return tp_csv_fail(p->reader->job, err, (csv_place){field.data, p->index},
+                    "\"%.*s\" is not %s: expected %s", (int)(text.size > 60 ? 60 : text.size),
+                    text.data, tapeout_type_name(p->column->type),
+                    tp_table_type_example(p->column->type));
 }
 
 // What the field is to a column that is not text; its bare text in `*ret_text`.
@@ -134,7 +144,7 @@ static void classify_rows(const parse *p, uint32_t row)
 // -- one loop a type -----------------------------------------------------------------------------
 
 // Eight digits at once, those of a shorter number behind zeros; false where one is none.
-static bool digits_value(const char *text, size_t size, int64_t *ret_value)
+static inline bool digits_value(const char *text, size_t size, int64_t *ret_value)
 {
     uint64_t word;
     memcpy(&word, text, sizeof word);
@@ -155,14 +165,14 @@ static bool digits_value(const char *text, size_t size, int64_t *ret_value)
     return true;
 }
 
-static bool quick_int(const parse *p, tp_str field, int64_t *ret_value)
+static inline bool quick_int(tp_str field, const bool *is_special, const char *limit,
+                             int64_t *ret_value)
 {
     const bool is_negative = field.data[0] == '-';
     const char *digits = field.data + is_negative;
     const size_t size = field.size - is_negative;
-    if (size - 1 >= 8 || (digits[0] == '0' && size > 1) ||
-        (size_t)((const char *)p->batch->limit - digits) < 8 ||
-        p->reader->job->markers.is_special[(uint8_t)field.data[0]]) {
+    if (size - 1 >= 8 || (digits[0] == '0' && size > 1) || (size_t)(limit - digits) < 8 ||
+        is_special[(uint8_t)field.data[0]]) {
         return false;
     }
     int64_t value;
@@ -187,12 +197,16 @@ static bool quick_float(const parse *p, tp_str field, double *ret_value)
 static tapeout_status parse_ints(const parse *p, tapeout_error *err)
 {
     int64_t *values = (int64_t *)p->column->values + p->batch->first_row;
-    for (uint32_t row = 0; row < p->batch->row_count; row++) {
-        const tp_str field = field_of(p, row);
+    const bool *is_special = p->reader->job->markers.is_special;
+    const char *limit = (const char *)p->batch->limit;
+    const parse fixed = *p;
+    const uint32_t row_count = p->batch->row_count;
+    for (uint32_t row = 0; row < row_count; row++) {
+        const tp_str field = field_of(&fixed, row);
         if (field.size == 0) {
             values[row] = 0;
             note_missing(p, row);
-        } else if (!quick_int(p, field, &values[row])) {
+        } else if (!quick_int(field, is_special, limit, &values[row])) {
             outcome found;
             TP_TRY(slow_value(p, field, &found, &values[row], err));
             if (found == CONFLICT) {
@@ -284,10 +298,10 @@ static tapeout_status check_text(const parse *p, tp_str field, tp_str text, tape
 {
     size_t bad;
     if (!tp_utf8_check(text, &bad)) {
-        return tp_csv_fail(p->reader->job, err, field.data, p->index,
-                           "byte 0x%02x is not UTF-8; convert the file, for example with "
-                           "iconv -f LATIN1 -t UTF-8",
-                           (unsigned)(uint8_t)text.data[bad]);
+        return tp_csv_fail(p->reader->job, err, (csv_place){field.data, p->index},
+                        "byte 0x%02x is not UTF-8; convert the file, for example with "
+                        "iconv -f LATIN1 -t UTF-8",
+                        (unsigned)(uint8_t)text.data[bad]);
     }
     return TAPEOUT_OK;
 }
@@ -303,13 +317,31 @@ static tapeout_status add_text(const parse *p, tp_str field, int32_t *ret_code, 
     if (status != TAPEOUT_OK) {
         return status == TAPEOUT_E_NOMEM
                    ? tp_fail_nomem(err)
-                   : csv_limit(err,
-                               tp_csv_fail(p->reader->job, err, field.data, p->index,
-                                           "more than 2 GiB of different texts in one column, or "
-                                           "texts made to collide"));
+                   : csv_limit(err, tp_csv_fail(p->reader->job, err, (csv_place){field.data, p->index},
+                                             "more than 2 GiB of different texts in one column, or "
+                                             "texts made to collide"));
     }
     *ret_code = (int32_t)code;
     return dict->count == before ? TAPEOUT_OK : check_text(p, field, text, err);
+}
+
+// A text of at most seven bytes as a number, with its size; UINT64_MAX for any other.
+static inline uint64_t short_key(tp_str field, const char *limit)
+{
+    if (field.size > CSV_CACHE_TEXT_MAX || field.data[0] == '"' ||
+        (size_t)(limit - field.data) < sizeof(uint64_t)) {
+        return UINT64_MAX;
+    }
+    uint64_t word;
+    memcpy(&word, field.data, sizeof word);
+    const unsigned bits = 8 * (unsigned)field.size;
+    return (word & ((UINT64_C(1) << bits) - 1)) | (uint64_t)field.size << 56;
+}
+
+static inline csv_cached *cached(const parse *p, uint64_t key)
+{
+    const uint64_t mixed = (key + p->index) * UINT64_C(0x9e3779b97f4a7c15);
+    return &p->reader->cache[mixed >> 52];
 }
 
 static tapeout_status parse_strings(const parse *p, tapeout_error *err)
@@ -324,7 +356,16 @@ static tapeout_status parse_strings(const parse *p, tapeout_error *err)
             note_missing(p, row);
             continue;
         }
+        const uint64_t key = short_key(field, (const char *)p->batch->limit);
+        csv_cached *known = cached(p, key);
+        if (known->key == key && known->column == p->index) {
+            codes[row] = known->code;
+            continue;
+        }
         TP_TRY(add_text(p, field, &codes[row], err));
+        if (key != UINT64_MAX) {
+            *known = (csv_cached){key, p->index, codes[row]};
+        }
     }
     return TAPEOUT_OK;
 }
@@ -354,7 +395,7 @@ void tp_csv_dict_drop(const csv_job *job, csv_cell *cell)
 // -- which loop ----------------------------------------------------------------------------------
 
 tapeout_status tp_csv_column_parse(csv_reader *reader, const csv_batch *batch, uint32_t column,
-                                   csv_cell *cell, tapeout_error *err)
+                                csv_cell *cell, tapeout_error *err)
 {
     const csv_job *job = reader->job;
     const csv_segment *segment = reader->segment;
@@ -363,8 +404,11 @@ tapeout_status tp_csv_column_parse(csv_reader *reader, const csv_batch *batch, u
         .batch = batch,
         .column = &job->columns[column],
         .index = column,
-        .is_last = column + 1 == job->column_count,
         .cell = cell,
+        .is_stripped = column + 1 == job->column_count && batch->has_return,
+        .text = (const char *)batch->text,
+        .ends = batch->ends + column,
+        .stride = job->column_count,
         .own_begin = (segment->first_row + 7) / 8,
         .own_end = (segment->first_row + segment->row_count) / 8,
     };

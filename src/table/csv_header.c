@@ -86,9 +86,8 @@ static tapeout_status unquote_name(csv_job *job, tp_str field, tp_str *ret_name,
 {
     const tp_str inner = csv_unquote(field);
     if (field.size < 2 || field.data[field.size - 1] != '"') {
-        return tp_csv_fail(
-            job, err, field.data, csv_no_column,
-            "a quoted name in the header is never closed, or text follows its quote");
+        return tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
+                        "a quoted name in the header is never closed, or text follows its quote");
     }
     char *name = tp_arena_alloc(&job->arena, inner.size + 1);
     if (name == NULL) {
@@ -98,8 +97,8 @@ static tapeout_status unquote_name(csv_job *job, tp_str field, tp_str *ret_name,
     for (size_t i = 0; i < inner.size; i++) {
         const bool is_quote = inner.data[i] == '"';
         if (is_quote && (i + 1 == inner.size || inner.data[i + 1] != '"')) {
-            return tp_csv_fail(job, err, inner.data + i, csv_no_column,
-                               "a double quote inside a quoted name; double it");
+            return tp_csv_fail(job, err, (csv_place){inner.data + i, csv_no_column},
+                            "a double quote inside a quoted name; double it");
         }
         i += is_quote;
         name[size++] = inner.data[i];
@@ -112,31 +111,30 @@ static tapeout_status read_name(csv_job *job, tp_str field, uint32_t index, tp_s
                                 tapeout_error *err)
 {
     if (field.size > TP_MAX_CSV_NAME_BYTES) {
-        return csv_limit(err, tp_csv_fail(job, err, field.data, csv_no_column,
-                                          "column %u: a name of %zu bytes, at most %u", index + 1,
-                                          field.size, TP_MAX_CSV_NAME_BYTES));
+        return csv_limit(err, tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
+                                       "column %u: a name of %zu bytes, at most %u", index + 1,
+                                       field.size, TP_MAX_CSV_NAME_BYTES));
     }
     tp_str name = field;
     if (field.size > 0 && field.data[0] == '"') {
         TP_TRY(unquote_name(job, field, &name, err));
     } else if (field.size > 0 && memchr(field.data, '"', field.size) != NULL) {
-        return tp_csv_fail(job, err, field.data, csv_no_column,
-                           "column %u: a double quote inside a name that is not quoted", index + 1);
+        return tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
+                        "column %u: a double quote inside a name that is not quoted", index + 1);
     } else if (field.size > 0 && memchr(field.data, '\r', field.size) != NULL) {
-        return tp_csv_fail(job, err, field.data, csv_no_column,
-                           "a carriage return without line feed; end lines with LF or CRLF");
+        return tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
+                        "a carriage return without line feed; end lines with LF or CRLF");
     }
     name = tp_table_text_trim(name);
     if (name.size == 0) {
-        return tp_csv_fail(job, err, field.data, csv_no_column,
-                           "column %u has no name; the first line must name every column",
-                           index + 1);
+        return tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
+                        "column %u has no name; the first line must name every column", index + 1);
     }
     if (!tp_utf8_check(name, NULL)) {
-        return tp_csv_fail(job, err, field.data, csv_no_column,
-                           "the name of column %u is not UTF-8; convert the file, for example with "
-                           "iconv -f LATIN1 -t UTF-8",
-                           index + 1);
+        return tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
+                        "the name of column %u is not UTF-8; convert the file, for example with "
+                        "iconv -f LATIN1 -t UTF-8",
+                        index + 1);
     }
     *ret_name = name;
     return TAPEOUT_OK;
@@ -149,8 +147,8 @@ static tapeout_status count_columns(csv_job *job, tapeout_error *err)
     for (;;) {
         const size_t end = field_end(job, begin);
         if (++count > TP_MAX_CSV_COLUMNS) {
-            return csv_limit(err, tp_csv_fail(job, err, job->data + begin, csv_no_column,
-                                              "more than %u columns", TP_MAX_CSV_COLUMNS));
+            return csv_limit(err, tp_csv_fail(job, err, (csv_place){job->data + begin, csv_no_column},
+                                           "more than %u columns", TP_MAX_CSV_COLUMNS));
         }
         if (end == job->size || job->data[end] == '\n') {
             break;
@@ -177,9 +175,9 @@ static tapeout_status read_names(csv_job *job, tp_dict *seen, tapeout_error *err
             return tp_fail_nomem(err);
         }
         if (number != i) {
-            return tp_csv_fail(job, err, field.data, csv_no_column,
-                               "columns %u and %u have the same name \"%.*s\"; rename one",
-                               number + 1, i + 1, TP_STR_ARGS(job->columns[i].name));
+            return tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
+                            "columns %u and %u have the same name \"%.*s\"; rename one", number + 1,
+                            i + 1, TP_STR_ARGS(job->columns[i].name));
         }
         begin = end < job->size ? end + 1 : end;
     }
@@ -195,12 +193,12 @@ static tapeout_status skip_marks(csv_job *job, tapeout_error *err)
     }
     if (job->size >= 2 &&
         ((data[0] == 0xff && data[1] == 0xfe) || (data[0] == 0xfe && data[1] == 0xff))) {
-        return tp_csv_fail(job, err, data, csv_no_column,
-                           "the file is UTF-16; convert it, for example with iconv -t UTF-8");
+        return tp_csv_fail(job, err, (csv_place){data, csv_no_column},
+                        "the file is UTF-16; convert it, for example with iconv -t UTF-8");
     }
     if (job->body == job->size) {
-        return tp_csv_fail(job, err, data, csv_no_column,
-                           "the file is empty; the first line must name the columns");
+        return tp_csv_fail(job, err, (csv_place){data, csv_no_column},
+                        "the file is empty; the first line must name the columns");
     }
     return TAPEOUT_OK;
 }

@@ -17,6 +17,9 @@ static bool is_digit(char c)
 
 bool tp_csv_is_marker(const csv_markers *markers, tp_str text)
 {
+    if ((markers->sizes >> (text.size < 63 ? text.size : 63) & 1) == 0) {
+        return false;
+    }
     for (size_t i = 0; i < markers->count; i++) {
         if (tp_str_equal(markers->texts[i], text)) {
             return true;

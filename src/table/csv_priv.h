@@ -3,11 +3,11 @@
 // How a CSV file becomes a table, in the order of its steps:
 //
 //   csv_header.c   the delimiter, the names, and what is wanted of each column
-//   tp_csv_split.c    the text in segments of whole rows, and how many rows each has
+//   csv_split.c    the text in segments of whole rows, and how many rows each has
 //   csv_batch.c    a segment in batches of rows: where each field ends, and that rows are in shape
 //   csv_kind.c     what type a value looks like, and what two of them have in common
 //   csv_column.c   the fields of one column of a batch, parsed to its type
-//   tp_csv_merge.c    what the segments found, put together: types, dictionaries, null counts
+//   csv_merge.c    what the segments found, put together: types, dictionaries, null counts
 //   csv_read.c     the whole of it
 //
 // Segments are cut by the size of the text and put together in their order, so the table does not
@@ -43,6 +43,7 @@ typedef struct csv_markers {
     const tp_str *texts; // [count]
     size_t count;
     bool is_special[256]; // begins a marker, or is a quote, a space or a tab
+    uint64_t sizes;       // bit i: some marker has i bytes (63: or more)
 } csv_markers;
 
 bool tp_csv_is_marker(const csv_markers *markers, tp_str text);
@@ -104,12 +105,16 @@ static inline csv_cell *csv_cell_at(const csv_job *job, size_t segment, uint32_t
 }
 
 // -- messages ------------------------------------------------------------------------------------
-// "csv: name:line: column c (header): ..."; `at` points into the text; `column` below the column
-// count, else it is left out. O(at) for the line.
-tapeout_status tp_csv_fail(const csv_job *job, tapeout_error *err, const void *at, uint32_t column,
-                           const char *format, ...) __attribute__((format(printf, 5, 6)));
+typedef struct csv_place {
+    const void *at;  // in the text
+    uint32_t column; // csv_no_column: none to name
+} csv_place;
 
 static const uint32_t csv_no_column = UINT32_MAX;
+
+// E_DATA: "csv: name:line: column c (header): ...". O(text) for the line.
+tapeout_status tp_csv_fail(const csv_job *job, tapeout_error *err, csv_place place, const char *format,
+                        ...) __attribute__((format(printf, 4, 5)));
 
 // Makes the failure just told one of E_LIMIT.
 static inline tapeout_status csv_limit(tapeout_error *err, tapeout_status failed)
@@ -139,6 +144,16 @@ typedef struct csv_batch {
     bool has_return;
 } csv_batch;
 
+// The codes of short texts lately seen, so that a column of few values seldom asks its dictionary.
+// Emptied with each segment.
+enum { CSV_CACHE_SIZE = 4096, CSV_CACHE_TEXT_MAX = 7 };
+
+typedef struct csv_cached {
+    uint64_t key; // the bytes, and how many
+    uint32_t column;
+    int32_t code;
+} csv_cached;
+
 // What one thread needs to read segments; its memory serves one after another.
 typedef struct csv_reader {
     const csv_job *job;
@@ -154,6 +169,7 @@ typedef struct csv_reader {
     bool had_quote;
     bool had_return;
     tp_buffer scratch;
+    csv_cached *cache; // [CSV_CACHE_SIZE]
 } csv_reader;
 
 tapeout_status tp_csv_reader_init(csv_reader *reader, const csv_job *job, tapeout_error *err);
@@ -184,14 +200,13 @@ static inline tp_str csv_unquote(tp_str field)
 }
 
 // The text of a field: without quotes, doubled ones made single (in the reader's scratch then).
-tapeout_status tp_csv_unescape(csv_reader *reader, tp_str field, tp_str *ret_text,
-                               tapeout_error *err);
+tapeout_status tp_csv_unescape(csv_reader *reader, tp_str field, tp_str *ret_text, tapeout_error *err);
 
 // -- columns -------------------------------------------------------------------------------------
 // Parses column `column` of the batch, or only looks for its kind where there is no place for
 // values.
 tapeout_status tp_csv_column_parse(csv_reader *reader, const csv_batch *batch, uint32_t column,
-                                   csv_cell *cell, tapeout_error *err);
+                                csv_cell *cell, tapeout_error *err);
 
 // -- together ------------------------------------------------------------------------------------
 void tp_csv_dict_drop(const csv_job *job, csv_cell *cell);

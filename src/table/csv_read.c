@@ -2,7 +2,7 @@
 //
 // A CSV text to a table.
 //
-// The text is passed over twice: once for its structure (tp_csv_split.c), once for its values, each
+// The text is passed over twice: once for its structure (csv_split.c), once for its values, each
 // segment on its own into the columns' final place. Types are guessed from a few stretches of the
 // text, so the second pass can parse right away; where a value later on does not fit, the segment
 // goes on with finding out what the column is, and when all are done the columns whose guess was
@@ -21,11 +21,11 @@
 
 enum { GUESS_SEGMENTS = 8, GUESS_BYTES = 8 << 10, SCAN_BYTES = 64 << 10 };
 
-tapeout_status tp_csv_fail(const csv_job *job, tapeout_error *err, const void *at, uint32_t column,
-                           const char *format, ...)
+tapeout_status tp_csv_fail(const csv_job *job, tapeout_error *err, csv_place place, const char *format,
+                        ...)
 {
     uint64_t line = 1;
-    const uint8_t *end = at;
+    const uint8_t *end = place.at;
     for (const uint8_t *feed = job->data; (feed = memchr(feed, '\n', (size_t)(end - feed))) != NULL;
          feed++) {
         line++;
@@ -36,14 +36,14 @@ tapeout_status tp_csv_fail(const csv_job *job, tapeout_error *err, const void *a
     (void)vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
     const uint64_t offset = (uint64_t)(end - job->data);
-    if (column >= job->column_count) {
+    if (place.column >= job->column_count) {
         return tp_fail_at(err, TAPEOUT_E_DATA, offset, "csv: %s:%llu: %s", job->name,
                           (unsigned long long)line, message);
     }
-    const tp_str name = job->columns[column].name;
+    const tp_str name = job->columns[place.column].name;
     return tp_fail_at(err, TAPEOUT_E_DATA, offset, "csv: %s:%llu: column %u (%.*s): %s", job->name,
-                      (unsigned long long)line, column + 1, (int)(name.size > 80 ? 80 : name.size),
-                      name.data, message);
+                      (unsigned long long)line, place.column + 1,
+                      (int)(name.size > 80 ? 80 : name.size), name.data, message);
 }
 
 // -- a round of parsing --------------------------------------------------------------------------
@@ -69,8 +69,8 @@ static tapeout_status parse_segment(const parse_round *round, csv_reader *reader
         }
         for (uint32_t i = 0; i < round->active_count; i++) {
             const uint32_t column = round->active[i];
-            TP_TRY(tp_csv_column_parse(reader, &batch, column, csv_cell_at(job, segment, column),
-                                       err));
+            TP_TRY(
+                tp_csv_column_parse(reader, &batch, column, csv_cell_at(job, segment, column), err));
         }
     }
 }
@@ -245,7 +245,7 @@ static tapeout_status start_table(csv_job *job, const tp_schema *expect, tapeout
     for (uint32_t i = 0; i < count; i++) {
         const tp_str name = expect == NULL ? job->columns[i].name : expect->fields[i].name;
         TP_TRY(tp_table_store_init(&table_stores(job->table)[i], job->env->alloc, name,
-                                   TAPEOUT_TYPE_STRING, err));
+                                TAPEOUT_TYPE_STRING, err));
     }
     for (uint32_t i = 0; i < job->column_count; i++) {
         csv_column *column = &job->columns[i];
@@ -314,7 +314,9 @@ static void set_markers(csv_markers *markers, const tp_csv_options *options)
     markers->is_special['\t'] = true;
     for (size_t i = 0; i < options->missing_count; i++) {
         if (options->missing[i].size > 0) {
+            const size_t size = options->missing[i].size;
             markers->is_special[(uint8_t)options->missing[i].data[0]] = true;
+            markers->sizes |= UINT64_C(1) << (size < 63 ? size : 63);
         }
     }
 }
@@ -333,10 +335,10 @@ static void job_deinit(csv_job *job)
     tp_table_unref(job->table);
 }
 
-static tapeout_status read_text(const tp_env *env, csv_job *job, const tp_csv_options *options,
-                                const tp_map *map, tapeout_table **ret_table, tapeout_error *err)
+static tapeout_status read_text(csv_job *job, const tp_csv_options *options, const tp_map *map,
+                                tapeout_table **ret_table, tapeout_error *err)
 {
-    job->env = env;
+    const tp_env *env = job->env;
     tp_kernels_table_init(&job->kernels, tp_cpu_flags());
     tp_arena_init(&job->arena, env->alloc,
                   (size_t)TP_MAX_CSV_COLUMNS * (TP_MAX_CSV_NAME_BYTES + 64));
@@ -357,17 +359,17 @@ void tp_csv_options_init(tp_csv_options *options)
     *options = (tp_csv_options){.missing = usual, .missing_count = sizeof usual / sizeof usual[0]};
 }
 
-tapeout_status tp_csv_parse(const tp_env *env, tp_str text, const char *name,
-                            const tp_csv_options *options, tapeout_table **ret_table,
-                            tapeout_error *err)
+tapeout_status tp_csv_parse(const tp_env *env, tp_str text, const tp_csv_options *options,
+                            tapeout_table **ret_table, tapeout_error *err)
 {
     static const char nothing[1];
     csv_job job = {
-        .name = name,
+        .env = env,
+        .name = options->name == NULL ? "text" : options->name,
         .data = (const uint8_t *)(text.data == NULL ? nothing : text.data),
         .size = text.size,
     };
-    return read_text(env, &job, options, NULL, ret_table, err);
+    return read_text(&job, options, NULL, ret_table, err);
 }
 
 static tapeout_status read_stream(const tp_env *env, const tp_csv_options *options,
@@ -375,8 +377,9 @@ static tapeout_status read_stream(const tp_env *env, const tp_csv_options *optio
 {
     tp_str text;
     TP_TRY(tp_file_read(env->alloc, "-", TP_MAX_CSV_STREAM_BYTES, &text, err));
-    const tapeout_status status =
-        tp_csv_parse(env, text, "standard input", options, ret_table, err);
+    tp_csv_options named = *options;
+    named.name = options->name == NULL ? "standard input" : options->name;
+    const tapeout_status status = tp_csv_parse(env, text, &named, ret_table, err);
     tp_free(env->alloc, (void *)(uintptr_t)text.data, text.size + 1);
     return status;
 }
@@ -389,8 +392,8 @@ tapeout_status tp_csv_read(const tp_env *env, const char *path, const tp_csv_opt
     }
     tp_map map;
     TP_TRY(tp_map_open(path, &map, err));
-    csv_job job = {.name = path, .data = map.data, .size = map.size};
-    const tapeout_status status = read_text(env, &job, options, &map, ret_table, err);
+    csv_job job = {.env = env, .name = path, .data = map.data, .size = map.size};
+    const tapeout_status status = read_text(&job, options, &map, ret_table, err);
     tp_map_close(&map);
     return status;
 }

@@ -115,6 +115,7 @@ typedef struct tp_csv_options {
     size_t missing_count;
     const tp_field *types; // [type_count] overrides by name
     size_t type_count;
+    const char *name;        // of the text, for messages; NULL: the path, or "text"
     const tp_schema *expect; // when not NULL: only these columns, with these types; others skipped;
                              // a column that the file lacks is all missing
 } tp_csv_options;
@@ -125,9 +126,8 @@ void tp_csv_options_init(tp_csv_options *options);
 // number of threads. `name` stands in messages: "csv: flights.csv:17: column 3 (day): ...".
 tapeout_status tp_csv_read(const tp_env *env, const char *path, const tp_csv_options *options,
                            tapeout_table **ret_table, tapeout_error *err);
-tapeout_status tp_csv_parse(const tp_env *env, tp_str text, const char *name,
-                            const tp_csv_options *options, tapeout_table **ret_table,
-                            tapeout_error *err);
+tapeout_status tp_csv_parse(const tp_env *env, tp_str text, const tp_csv_options *options,
+                            tapeout_table **ret_table, tapeout_error *err);
 
 // How files are read. `duckdb_library` NULL: TAPEOUT_DUCKDB, else the usual places.
 typedef struct tp_read_options {

@@ -64,10 +64,13 @@ static const char *show(const tapeout_table *table)
 static tapeout_status parse(tp_str text, const tp_csv_options *options, tapeout_table **ret_table)
 {
     const tp_env env = tp_env_plain();
-    tp_csv_options usual;
-    tp_csv_options_init(&usual);
-    return tp_csv_parse(&env, text, "t.csv", options == NULL ? &usual : options, ret_table,
-                        &test_err);
+    tp_csv_options named;
+    tp_csv_options_init(&named);
+    if (options != NULL) {
+        named = *options;
+    }
+    named.name = "t.csv";
+    return tp_csv_parse(&env, text, &named, ret_table, &test_err);
 }
 
 static void check_text(tp_str text, const tp_csv_options *options, const char *want)
