@@ -43,6 +43,7 @@
 #define TP_MAX_CSV_COLUMNS 100000u // beyond it a file is not a table but a matrix, or broken
 #define TP_MAX_CSV_FIELD_BYTES (16u << 20)
 #define TP_MAX_CSV_NAME_BYTES 4096u
+#define TP_MAX_CSV_MARKERS 1000u // texts that stand for a missing value
 #define TP_MAX_CSV_ROW_BYTES (1u << 30) // offsets within a row are 32 bits wide
 #define TP_MAX_CSV_STREAM_BYTES (UINT64_C(64) << 30)
 // -- learn/gbt -----------------------------------------------------------------------------------

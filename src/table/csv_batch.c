@@ -83,14 +83,15 @@ static tapeout_status fail_ragged(const csv_reader *reader, size_t row_begin, ta
         }
     }
     if (fields > job->column_count) {
-        return tp_csv_fail(job, err, (csv_place){at, csv_no_column},
-                        "the row has more fields than the header, which has %u; put quotes around "
-                        "fields that contain the delimiter '%c'",
-                        job->column_count, job->delimiter == '\t' ? ' ' : job->delimiter);
+        return tp_csv_fail(
+            job, err, (csv_place){at, csv_no_column},
+            "the row has more fields than the header, which has %u; put quotes around "
+            "fields that contain the delimiter '%c'",
+            job->column_count, job->delimiter == '\t' ? ' ' : job->delimiter);
     }
     return tp_csv_fail(job, err, (csv_place){at, (uint32_t)fields},
-                    "the row ends after %zu of %u fields, before this one", fields,
-                    job->column_count);
+                       "the row ends after %zu of %u fields, before this one", fields,
+                       job->column_count);
 }
 
 // Rows from the cursor on: each ends with a line feed, and no other field does.
@@ -123,7 +124,7 @@ static tapeout_status check_quoted(const csv_job *job, tp_str field, uint32_t co
     }
     if (!is_good) {
         return tp_csv_fail(job, err, (csv_place){field.data, column},
-                        "text after the closing quote; double the quotes inside a quoted field");
+                           "text after the closing quote; double the quotes inside a quoted field");
     }
     return TAPEOUT_OK;
 }
@@ -133,8 +134,8 @@ static tapeout_status check_field(const csv_job *job, tp_str field, uint32_t col
 {
     if (field.size > TP_MAX_CSV_FIELD_BYTES) {
         return csv_limit(err, tp_csv_fail(job, err, (csv_place){field.data, column},
-                                       "a field of %zu bytes, at most %u", field.size,
-                                       TP_MAX_CSV_FIELD_BYTES));
+                                          "a field of %zu bytes, at most %u", field.size,
+                                          TP_MAX_CSV_FIELD_BYTES));
     }
     if (field.size == 0) {
         return TAPEOUT_OK;
@@ -144,14 +145,15 @@ static tapeout_status check_field(const csv_job *job, tp_str field, uint32_t col
     }
     const char *quote = memchr(field.data, '"', field.size);
     if (quote != NULL) {
-        return tp_csv_fail(job, err, (csv_place){quote, column},
-                        "a double quote inside a field that is not quoted; put the whole field in "
-                        "quotes and double those inside");
+        return tp_csv_fail(
+            job, err, (csv_place){quote, column},
+            "a double quote inside a field that is not quoted; put the whole field in "
+            "quotes and double those inside");
     }
     const char *carriage = memchr(field.data, '\r', field.size);
     if (carriage != NULL) {
         return tp_csv_fail(job, err, (csv_place){carriage, column},
-                        "a carriage return without line feed; end lines with LF or CRLF");
+                           "a carriage return without line feed; end lines with LF or CRLF");
     }
     return TAPEOUT_OK;
 }
@@ -262,7 +264,8 @@ tapeout_status tp_csv_reader_next(csv_reader *reader, csv_batch *ret_batch, tape
     return TAPEOUT_OK;
 }
 
-tapeout_status tp_csv_unescape(csv_reader *reader, tp_str field, tp_str *ret_text, tapeout_error *err)
+tapeout_status tp_csv_unescape(csv_reader *reader, tp_str field, tp_str *ret_text,
+                               tapeout_error *err)
 {
     tp_str inner = csv_unquote(field);
     const char *quote =

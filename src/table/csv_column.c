@@ -75,9 +75,9 @@ static tapeout_status fail_value(const parse *p, tp_str field, tapeout_error *er
 {
     const tp_str text = csv_unquote(field);
     return tp_csv_fail(p->reader->job, err, (csv_place){field.data, p->index},
-                    "\"%.*s\" is not %s: expected %s", (int)(text.size > 60 ? 60 : text.size),
-                    text.data, tapeout_type_name(p->column->type),
-                    tp_table_type_example(p->column->type));
+                       "\"%.*s\" is not %s: expected %s", (int)(text.size > 60 ? 60 : text.size),
+                       text.data, tapeout_type_name(p->column->type),
+                       tp_table_type_example(p->column->type));
 }
 
 // What the field is to a column that is not text; its bare text in `*ret_text`.
@@ -299,9 +299,9 @@ static tapeout_status check_text(const parse *p, tp_str field, tp_str text, tape
     size_t bad;
     if (!tp_utf8_check(text, &bad)) {
         return tp_csv_fail(p->reader->job, err, (csv_place){field.data, p->index},
-                        "byte 0x%02x is not UTF-8; convert the file, for example with "
-                        "iconv -f LATIN1 -t UTF-8",
-                        (unsigned)(uint8_t)text.data[bad]);
+                           "byte 0x%02x is not UTF-8; convert the file, for example with "
+                           "iconv -f LATIN1 -t UTF-8",
+                           (unsigned)(uint8_t)text.data[bad]);
     }
     return TAPEOUT_OK;
 }
@@ -317,9 +317,10 @@ static tapeout_status add_text(const parse *p, tp_str field, int32_t *ret_code, 
     if (status != TAPEOUT_OK) {
         return status == TAPEOUT_E_NOMEM
                    ? tp_fail_nomem(err)
-                   : csv_limit(err, tp_csv_fail(p->reader->job, err, (csv_place){field.data, p->index},
-                                             "more than 2 GiB of different texts in one column, or "
-                                             "texts made to collide"));
+                   : csv_limit(err,
+                               tp_csv_fail(p->reader->job, err, (csv_place){field.data, p->index},
+                                           "more than 2 GiB of different texts in one column, or "
+                                           "texts made to collide"));
     }
     *ret_code = (int32_t)code;
     return dict->count == before ? TAPEOUT_OK : check_text(p, field, text, err);
@@ -395,7 +396,7 @@ void tp_csv_dict_drop(const csv_job *job, csv_cell *cell)
 // -- which loop ----------------------------------------------------------------------------------
 
 tapeout_status tp_csv_column_parse(csv_reader *reader, const csv_batch *batch, uint32_t column,
-                                csv_cell *cell, tapeout_error *err)
+                                   csv_cell *cell, tapeout_error *err)
 {
     const csv_job *job = reader->job;
     const csv_segment *segment = reader->segment;

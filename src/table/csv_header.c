@@ -86,8 +86,9 @@ static tapeout_status unquote_name(csv_job *job, tp_str field, tp_str *ret_name,
 {
     const tp_str inner = csv_unquote(field);
     if (field.size < 2 || field.data[field.size - 1] != '"') {
-        return tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
-                        "a quoted name in the header is never closed, or text follows its quote");
+        return tp_csv_fail(
+            job, err, (csv_place){field.data, csv_no_column},
+            "a quoted name in the header is never closed, or text follows its quote");
     }
     char *name = tp_arena_alloc(&job->arena, inner.size + 1);
     if (name == NULL) {
@@ -98,7 +99,7 @@ static tapeout_status unquote_name(csv_job *job, tp_str field, tp_str *ret_name,
         const bool is_quote = inner.data[i] == '"';
         if (is_quote && (i + 1 == inner.size || inner.data[i + 1] != '"')) {
             return tp_csv_fail(job, err, (csv_place){inner.data + i, csv_no_column},
-                            "a double quote inside a quoted name; double it");
+                               "a double quote inside a quoted name; double it");
         }
         i += is_quote;
         name[size++] = inner.data[i];
@@ -112,29 +113,30 @@ static tapeout_status read_name(csv_job *job, tp_str field, uint32_t index, tp_s
 {
     if (field.size > TP_MAX_CSV_NAME_BYTES) {
         return csv_limit(err, tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
-                                       "column %u: a name of %zu bytes, at most %u", index + 1,
-                                       field.size, TP_MAX_CSV_NAME_BYTES));
+                                          "column %u: a name of %zu bytes, at most %u", index + 1,
+                                          field.size, TP_MAX_CSV_NAME_BYTES));
     }
     tp_str name = field;
     if (field.size > 0 && field.data[0] == '"') {
         TP_TRY(unquote_name(job, field, &name, err));
     } else if (field.size > 0 && memchr(field.data, '"', field.size) != NULL) {
         return tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
-                        "column %u: a double quote inside a name that is not quoted", index + 1);
+                           "column %u: a double quote inside a name that is not quoted", index + 1);
     } else if (field.size > 0 && memchr(field.data, '\r', field.size) != NULL) {
         return tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
-                        "a carriage return without line feed; end lines with LF or CRLF");
+                           "a carriage return without line feed; end lines with LF or CRLF");
     }
     name = tp_table_text_trim(name);
     if (name.size == 0) {
         return tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
-                        "column %u has no name; the first line must name every column", index + 1);
+                           "column %u has no name; the first line must name every column",
+                           index + 1);
     }
     if (!tp_utf8_check(name, NULL)) {
         return tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
-                        "the name of column %u is not UTF-8; convert the file, for example with "
-                        "iconv -f LATIN1 -t UTF-8",
-                        index + 1);
+                           "the name of column %u is not UTF-8; convert the file, for example with "
+                           "iconv -f LATIN1 -t UTF-8",
+                           index + 1);
     }
     *ret_name = name;
     return TAPEOUT_OK;
@@ -147,8 +149,9 @@ static tapeout_status count_columns(csv_job *job, tapeout_error *err)
     for (;;) {
         const size_t end = field_end(job, begin);
         if (++count > TP_MAX_CSV_COLUMNS) {
-            return csv_limit(err, tp_csv_fail(job, err, (csv_place){job->data + begin, csv_no_column},
-                                           "more than %u columns", TP_MAX_CSV_COLUMNS));
+            return csv_limit(err,
+                             tp_csv_fail(job, err, (csv_place){job->data + begin, csv_no_column},
+                                         "more than %u columns", TP_MAX_CSV_COLUMNS));
         }
         if (end == job->size || job->data[end] == '\n') {
             break;
@@ -176,8 +179,8 @@ static tapeout_status read_names(csv_job *job, tp_dict *seen, tapeout_error *err
         }
         if (number != i) {
             return tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
-                            "columns %u and %u have the same name \"%.*s\"; rename one", number + 1,
-                            i + 1, TP_STR_ARGS(job->columns[i].name));
+                               "columns %u and %u have the same name \"%.*s\"; rename one",
+                               number + 1, i + 1, TP_STR_ARGS(job->columns[i].name));
         }
         begin = end < job->size ? end + 1 : end;
     }
@@ -194,11 +197,11 @@ static tapeout_status skip_marks(csv_job *job, tapeout_error *err)
     if (job->size >= 2 &&
         ((data[0] == 0xff && data[1] == 0xfe) || (data[0] == 0xfe && data[1] == 0xff))) {
         return tp_csv_fail(job, err, (csv_place){data, csv_no_column},
-                        "the file is UTF-16; convert it, for example with iconv -t UTF-8");
+                           "the file is UTF-16; convert it, for example with iconv -t UTF-8");
     }
     if (job->body == job->size) {
         return tp_csv_fail(job, err, (csv_place){data, csv_no_column},
-                        "the file is empty; the first line must name the columns");
+                           "the file is empty; the first line must name the columns");
     }
     return TAPEOUT_OK;
 }

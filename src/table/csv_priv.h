@@ -113,8 +113,8 @@ typedef struct csv_place {
 static const uint32_t csv_no_column = UINT32_MAX;
 
 // E_DATA: "csv: name:line: column c (header): ...". O(text) for the line.
-tapeout_status tp_csv_fail(const csv_job *job, tapeout_error *err, csv_place place, const char *format,
-                        ...) __attribute__((format(printf, 4, 5)));
+tapeout_status tp_csv_fail(const csv_job *job, tapeout_error *err, csv_place place,
+                           const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 // Makes the failure just told one of E_LIMIT.
 static inline tapeout_status csv_limit(tapeout_error *err, tapeout_status failed)
@@ -200,13 +200,14 @@ static inline tp_str csv_unquote(tp_str field)
 }
 
 // The text of a field: without quotes, doubled ones made single (in the reader's scratch then).
-tapeout_status tp_csv_unescape(csv_reader *reader, tp_str field, tp_str *ret_text, tapeout_error *err);
+tapeout_status tp_csv_unescape(csv_reader *reader, tp_str field, tp_str *ret_text,
+                               tapeout_error *err);
 
 // -- columns -------------------------------------------------------------------------------------
 // Parses column `column` of the batch, or only looks for its kind where there is no place for
 // values.
 tapeout_status tp_csv_column_parse(csv_reader *reader, const csv_batch *batch, uint32_t column,
-                                csv_cell *cell, tapeout_error *err);
+                                   csv_cell *cell, tapeout_error *err);
 
 // -- together ------------------------------------------------------------------------------------
 void tp_csv_dict_drop(const csv_job *job, csv_cell *cell);

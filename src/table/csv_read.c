@@ -21,8 +21,8 @@
 
 enum { GUESS_SEGMENTS = 8, GUESS_BYTES = 8 << 10, SCAN_BYTES = 64 << 10 };
 
-tapeout_status tp_csv_fail(const csv_job *job, tapeout_error *err, csv_place place, const char *format,
-                        ...)
+tapeout_status tp_csv_fail(const csv_job *job, tapeout_error *err, csv_place place,
+                           const char *format, ...)
 {
     uint64_t line = 1;
     const uint8_t *end = place.at;
@@ -69,8 +69,8 @@ static tapeout_status parse_segment(const parse_round *round, csv_reader *reader
         }
         for (uint32_t i = 0; i < round->active_count; i++) {
             const uint32_t column = round->active[i];
-            TP_TRY(
-                tp_csv_column_parse(reader, &batch, column, csv_cell_at(job, segment, column), err));
+            TP_TRY(tp_csv_column_parse(reader, &batch, column, csv_cell_at(job, segment, column),
+                                       err));
         }
     }
 }
@@ -245,7 +245,7 @@ static tapeout_status start_table(csv_job *job, const tp_schema *expect, tapeout
     for (uint32_t i = 0; i < count; i++) {
         const tp_str name = expect == NULL ? job->columns[i].name : expect->fields[i].name;
         TP_TRY(tp_table_store_init(&table_stores(job->table)[i], job->env->alloc, name,
-                                TAPEOUT_TYPE_STRING, err));
+                                   TAPEOUT_TYPE_STRING, err));
     }
     for (uint32_t i = 0; i < job->column_count; i++) {
         csv_column *column = &job->columns[i];

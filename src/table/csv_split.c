@@ -73,9 +73,10 @@ static tapeout_status fail_unterminated(const csv_job *job, tapeout_error *err)
             continue;
         }
         if (!is_inside && !is_at_start && at[-1] != '"') {
-            return tp_csv_fail(job, err, (csv_place){at, csv_no_column},
-                            "a double quote inside a field that is not quoted; put the whole field "
-                            "in quotes and double those inside");
+            return tp_csv_fail(
+                job, err, (csv_place){at, csv_no_column},
+                "a double quote inside a field that is not quoted; put the whole field "
+                "in quotes and double those inside");
         }
         if (!is_inside) {
             opened = at;
@@ -84,7 +85,7 @@ static tapeout_status fail_unterminated(const csv_job *job, tapeout_error *err)
         is_at_start = false;
     }
     return tp_csv_fail(job, err, (csv_place){opened, csv_no_column},
-                    "the quoted field that begins here is never closed");
+                       "the quoted field that begins here is never closed");
 }
 
 static tapeout_status make_segments(csv_job *job, const split *s, tapeout_error *err)
@@ -112,9 +113,9 @@ static tapeout_status make_segments(csv_job *job, const split *s, tapeout_error 
         job->row_count += segment->row_count;
         begin = segment->end;
         if (segment->end - segment->begin > s->chunk_bytes + TP_MAX_CSV_ROW_BYTES) {
-            return csv_limit(err, tp_csv_fail(job, err,
-                                           (csv_place){job->data + segment->begin, csv_no_column},
-                                           "a row of more than %u bytes", TP_MAX_CSV_ROW_BYTES));
+            return csv_limit(
+                err, tp_csv_fail(job, err, (csv_place){job->data + segment->begin, csv_no_column},
+                                 "a row of more than %u bytes", TP_MAX_CSV_ROW_BYTES));
         }
     }
     return TAPEOUT_OK;
