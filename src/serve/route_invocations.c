@@ -245,7 +245,8 @@ static tapeout_status score_csv(serve_batch *batch, tapeout_error *err)
     tp_env env = *batch->exchange->state->env;
     env.pool = NULL; // the pool belongs to whoever runs the server
     tapeout_table *table = NULL;
-    TP_TRY(tp_csv_parse(&env, batch->exchange->body, "request body", &options, &table, err));
+    options.name = "request body";
+    TP_TRY(tp_csv_parse(&env, batch->exchange->body, &options, &table, err));
     tapeout_status status = check_rows(batch, table->row_count, err);
     if (status == TAPEOUT_OK) {
         status = serve_batch_score_table(batch, table, err);
