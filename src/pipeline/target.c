@@ -358,6 +358,9 @@ static tapeout_status fill_weights(const pipeline_dataset *dataset, const tp_spe
 tapeout_status tp_pipeline_target_values(const pipeline_dataset *dataset, const tp_spec *spec,
                                          pipeline_rows *rows, tapeout_error *err)
 {
+    if (rows->table == NULL) {
+        return TAPEOUT_OK; // nothing is held out
+    }
     const tp_column *column = tp_table_find(rows->table, dataset->target.name);
     rows->target = tp_alloc_array(dataset->alloc, rows->count, sizeof(*rows->target));
     if (rows->target == NULL && rows->count > 0) {
