@@ -224,6 +224,7 @@ static void test_nearest(void)
                             TP_STR("early_stopping")};
     ASSERT_EQ_INT(tp_str_nearest(TP_STR("learning_rat"), names, 4), 0);
     ASSERT_EQ_INT(tp_str_nearest(TP_STR("laeves"), names, 4), 1); // neighbours swapped
+    ASSERT_EQ_INT(tp_str_nearest(TP_STR("laevse"), names, 4), 1); // twice, which is two edits
     ASSERT_EQ_INT(tp_str_nearest(TP_STR("tree"), names, 4), 2);
     ASSERT_EQ_INT(tp_str_nearest(TP_STR("erly_stoping"), names, 4), 3);
     ASSERT_EQ_INT(tp_str_nearest(TP_STR("leaves"), names, 4), 1);
