@@ -3,6 +3,8 @@
 // The hot loops of boosted trees in plain C: the definition that every other variant is held to.
 #include "kernels/gbt_kernels_priv.h"
 
+#include <stdbool.h>
+
 static void hist_narrow_ref(const tp_gbt_rows *rows, uint32_t features, uint64_t *hist)
 {
     for (size_t i = 0; i < rows->count; i++) {
@@ -49,7 +51,7 @@ static void hist_flush_ref(uint64_t *hist, size_t count, tp_gbt_sum *sums)
     }
 }
 
-static void bin_values_ref(const tp_gbt_bin_job *job)
+void tp_gbt_bin_values_ref(const tp_gbt_bin_job *job)
 {
     for (size_t i = 0; i < job->count; i++) {
         const double value = job->values[i];
@@ -66,11 +68,36 @@ static void bin_values_ref(const tp_gbt_bin_job *job)
     }
 }
 
+static void find_leaves_ref(const tp_gbt_code_tree *tree, const tp_gbt_code_block *block,
+                            uint8_t *ret_leaves)
+{
+    for (size_t i = 0; i < block->count; i++) {
+        ret_leaves[i] = (uint8_t)tp_gbt_walk_codes(tree, block->codes + i, block->stride);
+    }
+}
+
+uint32_t tp_gbt_walk_codes(const tp_gbt_code_tree *tree, const uint8_t *codes, size_t stride)
+{
+    int32_t at = 0;
+    while (at >= 0) {
+        const tp_gbt_code_node *node = &tree->nodes[at];
+        const uint8_t code = codes[node->column * stride];
+        bool is_left = code <= node->limit;
+        if (node->is_category) {
+            is_left = tree->sets[(size_t)node->set * 32 + code / 8] >> (code % 8) & 1;
+        }
+        at = is_left ? node->left : node->right;
+    }
+    return (uint32_t)~at;
+}
+
 void tp_kernels_gbt_init_ref(tp_kernels_gbt *kernels)
 {
     kernels->hist_narrow = hist_narrow_ref;
     kernels->hist_wide = hist_wide_ref;
     kernels->hist_count = hist_count_ref;
     kernels->hist_flush = hist_flush_ref;
-    kernels->bin_values = bin_values_ref;
+    kernels->bin_values = tp_gbt_bin_values_ref;
+    kernels->find_leaves = find_leaves_ref;
+    kernels->find_leaves_min = SIZE_MAX;
 }

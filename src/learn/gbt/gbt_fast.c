@@ -1,63 +1,177 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Predicting: every row walks every tree.
-#include "learn/gbt/gbt_priv.h"
+// Predicting with codes. What a numeric feature tells a forest is between which of the forest's
+// thresholds its value lies: a number below 255. So a block of rows becomes columns of bytes first,
+// and the trees then compare bytes (tp_kernels_gbt.h). Where missing values go left at some nodes
+// and right at others, a feature has two columns: missing is 255, above every limit, in one and 0,
+// below every limit, in the other. A category becomes its place among the codes that some node
+// names; all others are 0. The leaf of a row is an exact thing and values are added in the order of
+// the trees, so alone or in a block a row has the same margin to the last bit.
+//
+// A forest that needs more than a byte (thousands of thresholds a feature, as other trainers may
+// give) is walked over the values themselves (gbt_plain.c).
+#include "learn/gbt/gbt_fast_priv.h"
 
+#include "base/tp_alloc.h"
+#include "base/tp_cpu.h"
 #include "base/tp_error.h"
 
 #include <math.h>
+#include <string.h>
 
-tapeout_status tp_gbt_fast_make(tp_gbt *gbt, tapeout_error *err)
-{
-    (void)gbt;
-    (void)err;
-    return TAPEOUT_OK;
-}
+enum { BLOCK_ROWS = 512, MISSING_CODE = 255, WALKS = 8 };
 
 void tp_gbt_fast_free(tp_gbt *gbt)
 {
+    tp_gbt_fast *fast = gbt->fast;
+    if (fast == NULL) {
+        return;
+    }
+    const tapeout_allocator *alloc = gbt->alloc;
+    tp_free_array(alloc, fast->features, gbt->feature_count, sizeof(tp_gbt_code_feature));
+    tp_free_array(alloc, fast->thresholds, fast->threshold_count, sizeof(double));
+    tp_free_array(alloc, fast->category_codes, fast->category_code_count, 1);
+    tp_free_array(alloc, fast->nodes, fast->node_count, sizeof(tp_gbt_code_node));
+    tp_free_array(alloc, fast->ops, fast->node_count, sizeof(tp_gbt_code_op));
+    tp_free_array(alloc, fast->sets, fast->set_count, 32);
+    tp_free_array(alloc, fast->trees, gbt->tree_count, sizeof(tp_gbt_code_tree));
+    tp_free(alloc, fast, sizeof(*fast));
     gbt->fast = NULL;
+}
+
+static size_t padded(size_t rows)
+{
+    const size_t most = rows < BLOCK_ROWS ? rows : BLOCK_ROWS;
+    return (most + 31) / 32 * 32;
 }
 
 size_t tp_gbt_scratch_size(const tp_gbt *gbt, uint32_t max_rows)
 {
-    (void)gbt;
-    return (size_t)max_rows * sizeof(double);
+    const tp_gbt_fast *fast = gbt->fast;
+    // Columns, slots, and the leaves.
+    return ((size_t)fast->column_count + TP_GBT_PROGRAM_SLOTS + 1) * padded(max_rows);
 }
 
-static bool goes_left(const tp_tree *tree, uint32_t node, double value)
+// -- codes ---------------------------------------------------------------------------------------
+
+static void code_category(const tp_gbt_fast *fast, const tp_gbt_code_feature *feature,
+                          const double *values, size_t count, uint8_t *ret_codes)
 {
-    if (tree->flags[node] & TP_TREE_CATEGORICAL) {
-        const uint32_t begin = tree->category_begin[node];
-        const uint32_t words = tree->category_begin[node + 1] - begin;
-        if (!(value >= 0 && value < 32.0 * words)) {
-            return false;
-        }
-        const uint32_t code = (uint32_t)value;
-        return tree->category_words[begin + code / 32] >> (code % 32) & 1;
+    const uint8_t *codes = fast->category_codes + feature->first;
+    for (size_t i = 0; i < count; i++) {
+        const double value = values[i];
+        ret_codes[i] = value >= 0 && value < feature->count ? codes[(uint32_t)value] : 0;
     }
-    return isnan(value) ? (tree->flags[node] & TP_TREE_MISSING_LEFT) != 0
-                        : value <= tree->threshold[node];
+}
+
+static void code_feature(const tp_gbt_fast *fast, const tp_gbt_code_feature *feature,
+                         const double *values, const tp_gbt_code_block *block)
+{
+    uint8_t *codes = (uint8_t *)block->codes + feature->column * block->stride;
+    if (feature->is_category) {
+        code_category(fast, feature, values, block->count, codes);
+        return;
+    }
+    const tp_gbt_bin_job job = {
+        .bounds = fast->thresholds + feature->first,
+        .bound_count = feature->count,
+        .missing = feature->has_right ? MISSING_CODE : 0,
+        .values = values,
+        .count = block->count,
+        .ret_bins = codes,
+        .stride = 1,
+    };
+    fast->kernels.bin_values(&job);
+    if (feature->has_right && feature->has_left) {
+        uint8_t *second = codes + block->stride;
+        for (size_t i = 0; i < block->count; i++) {
+            second[i] = codes[i] == MISSING_CODE ? 0 : codes[i];
+        }
+    }
+}
+
+// -- margins -------------------------------------------------------------------------------------
+
+// Trees of one output over a block, all rows at a time.
+static void add_blockwise(const tp_gbt *gbt, uint32_t k, const tp_gbt_code_block *block,
+                          uint8_t *leaves, double *margin)
+{
+    const tp_gbt_fast *fast = gbt->fast;
+    for (uint32_t t = k; t < gbt->tree_count; t += gbt->trees_per_iteration) {
+        const double *values = gbt->trees[t].leaf_value;
+        const tp_gbt_code_tree *tree = &fast->trees[t];
+        if (tree->ops == NULL) {
+            for (size_t i = 0; i < block->count; i++) {
+                margin[i] += values[tp_gbt_code_leaf(tree, block->codes + i, block->stride)];
+            }
+            continue;
+        }
+        fast->kernels.find_leaves(tree, block, leaves);
+        for (size_t i = 0; i < block->count; i++) {
+            margin[i] += values[leaves[i]];
+        }
+    }
+}
+
+// One row: several trees are walked side by side, so that their loads overlap.
+static double add_row(const tp_gbt *gbt, uint32_t k, const uint8_t *codes, size_t stride)
+{
+    const tp_gbt_fast *fast = gbt->fast;
+    const uint32_t step = gbt->trees_per_iteration;
+    double margin = gbt->base[k];
+    uint32_t t = k;
+    for (; t + (WALKS - 1) * step < gbt->tree_count; t += WALKS * step) {
+        int32_t at[WALKS];
+        uint32_t left = 0;
+        for (uint32_t w = 0; w < WALKS; w++) {
+            at[w] = fast->trees[t + w * step].node_count > 0 ? 0 : ~0;
+            left += at[w] >= 0;
+        }
+        while (left > 0) {
+            left = 0;
+            for (uint32_t w = 0; w < WALKS; w++) {
+                at[w] = tp_gbt_code_step(&fast->trees[t + w * step], at[w], codes, stride);
+                left += at[w] >= 0;
+            }
+        }
+        for (uint32_t w = 0; w < WALKS; w++) {
+            margin += gbt->trees[t + w * step].leaf_value[~at[w]];
+        }
+    }
+    for (; t < gbt->tree_count; t += step) {
+        margin += gbt->trees[t].leaf_value[tp_gbt_code_leaf(&fast->trees[t], codes, stride)];
+    }
+    return margin;
 }
 
 void tp_gbt_margins(const tp_gbt *gbt, const double *const *columns, uint32_t row_count,
                     void *scratch, double *ret_margin)
 {
-    (void)scratch;
-    for (uint32_t k = 0; k < gbt->trees_per_iteration; k++) {
-        for (uint32_t row = 0; row < row_count; row++) {
-            double margin = gbt->base[k];
-            for (uint32_t t = k; t < gbt->tree_count; t += gbt->trees_per_iteration) {
-                const tp_tree *tree = &gbt->trees[t];
-                int32_t at = tree->leaf_count > 1 ? 0 : ~0;
-                while (at >= 0) {
-                    at = goes_left(tree, (uint32_t)at, columns[tree->feature[at]][row])
-                             ? tree->left[at]
-                             : tree->right[at];
-                }
-                margin += tree->leaf_value[~at];
+    const tp_gbt_fast *fast = gbt->fast;
+    if (!fast->is_coded) {
+        tp_gbt_plain_margins(gbt, columns, row_count, ret_margin);
+        return;
+    }
+    tp_gbt_code_block block = {.codes = scratch, .stride = padded(row_count)};
+    block.slots = (uint8_t *)scratch + fast->column_count * block.stride;
+    uint8_t *leaves = block.slots + TP_GBT_PROGRAM_SLOTS * block.stride;
+    for (uint32_t begin = 0; begin < row_count; begin += BLOCK_ROWS) {
+        block.count = row_count - begin < BLOCK_ROWS ? row_count - begin : BLOCK_ROWS;
+        for (uint32_t f = 0; f < gbt->feature_count; f++) {
+            if (fast->features[f].has_left || fast->features[f].has_right) {
+                code_feature(fast, &fast->features[f], columns[f] + begin, &block);
             }
-            ret_margin[(size_t)k * row_count + row] = margin;
+        }
+        for (uint32_t k = 0; k < gbt->trees_per_iteration; k++) {
+            double *margin = ret_margin + (size_t)k * row_count + begin;
+            const bool is_block = block.count >= fast->kernels.find_leaves_min;
+            for (size_t i = 0; i < block.count; i++) {
+                margin[i] =
+                    is_block ? gbt->base[k] : add_row(gbt, k, block.codes + i, block.stride);
+            }
+            if (is_block) {
+                add_blockwise(gbt, k, &block, leaves, margin);
+            }
         }
     }
 }

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Prediction: the fast form against a walk over the values, rows alone against rows in blocks, and
+// forests that a byte is too small for. All to the last bit.
+#include "gbt_cases.h"
+#include "learn/gbt/gbt_fast_priv.h"
+#include "test.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+// Numbers with gaps in both directions, few and many categories, three classes.
+static gbt_case *mixed_case(uint64_t rows)
+{
+    gbt_case *c = case_new(rows, 5);
+    c->about[2] = (tp_learn_feature){.is_category = true, .category_count = 3};
+    c->about[3] = (tp_learn_feature){.is_category = true, .category_count = 300};
+    for (uint64_t row = 0; row < rows; row++) {
+        c->columns[2][row] = floor(c->columns[2][row] * 3);
+        c->columns[3][row] = floor(c->columns[3][row] * c->columns[3][row] * 300);
+        const double x = c->columns[0][row];
+        const uint64_t group = (uint64_t)c->columns[3][row] * 7 % 5;
+        const double score = sin(9 * x) + (double)group / 3 + (c->columns[2][row] == 1) +
+                             c->columns[1][row] + case_random(50, row);
+        if (row % 5 == 0) {
+            c->columns[0][row] = NAN;
+        }
+        if (row % 7 == 0) {
+            c->columns[1][row] = NAN;
+        }
+        if (row % 11 == 0) {
+            c->columns[3][row] = NAN;
+        }
+        c->target[row] = score < 1 ? 0 : score < 2 ? 1 : 2;
+    }
+    return c;
+}
+
+static tp_gbt *mixed_forest(gbt_case *c, uint32_t leaves)
+{
+    tp_gbt_options options;
+    tp_gbt_options_init(&options, TP_OBJECTIVE_MULTICLASS);
+    options.class_count = 3;
+    options.trees = 20;
+    options.leaves = leaves;
+    options.category_min_rows = 20;
+    options.min_rows_in_leaf = 5;
+    return case_train(c, &options);
+}
+
+static void assert_like_plain(const tp_gbt *gbt, gbt_case *c)
+{
+    const uint32_t outputs = gbt->trees_per_iteration;
+    const double *fast = case_margins(gbt, c);
+    double *plain = calloc(outputs * c->rows, sizeof(double));
+    ASSERT(plain != NULL);
+    tp_gbt_plain_margins(gbt, (const double *const *)c->columns, (uint32_t)c->rows, plain);
+    ASSERT_EQ_BYTES(fast, outputs * c->rows * sizeof(double), plain,
+                    outputs * c->rows * sizeof(double));
+    for (uint64_t row = 0; row < 50; row++) {
+        double values[CASE_FEATURES_MAX];
+        for (uint32_t f = 0; f < c->features; f++) {
+            values[f] = c->columns[f][row];
+        }
+        ASSERT_EQ_F64(case_margin_of(gbt, values), plain[row]);
+    }
+}
+
+// A node asks for each kind of feature, and missing values go both ways.
+static void test_fast_is_like_plain(void)
+{
+    gbt_case *c = mixed_case(6007);
+    const tp_gbt *gbt = mixed_forest(c, 63);
+    const tp_gbt_fast *fast = gbt->fast;
+    ASSERT(fast->is_coded && fast->trees[0].ops != NULL);
+    ASSERT(fast->features[0].has_left && fast->features[0].has_right);
+    ASSERT(fast->features[2].is_category && fast->features[3].is_category);
+    assert_like_plain(gbt, c);
+}
+
+static void test_values_at_the_edges(void)
+{
+    gbt_case *c = mixed_case(3000);
+    const tp_gbt *gbt = mixed_forest(c, 31);
+    const double odd[] = {NAN, INFINITY, -INFINITY, -0.0, 0.0, 1e300, -1, 299, 300, 1e18, 0.5};
+    const size_t odd_count = sizeof(odd) / sizeof(odd[0]);
+    for (uint64_t row = 0; row < c->rows; row++) {
+        const uint32_t f = (uint32_t)(row % c->features);
+        c->columns[f][row] = odd[row / c->features % odd_count];
+    }
+    // Values equal to thresholds: left, as in training.
+    for (uint32_t i = 0; i + 1 < gbt->trees[0].leaf_count; i++) {
+        if (!(gbt->trees[0].flags[i] & TP_TREE_CATEGORICAL)) {
+            c->columns[gbt->trees[0].feature[i]][i] = gbt->trees[0].threshold[i];
+        }
+    }
+    assert_like_plain(gbt, c);
+}
+
+static void test_trees_of_many_leaves(void)
+{
+    gbt_case *c = mixed_case(6000);
+    const tp_gbt *gbt = mixed_forest(c, 500);
+    const tp_gbt_fast *fast = gbt->fast;
+    ASSERT(fast->is_coded && fast->trees[0].ops == NULL);
+    assert_like_plain(gbt, c);
+}
+
+// More than 254 thresholds on one feature: walked over the values.
+static void test_too_many_thresholds(void)
+{
+    gbt_case *c = mixed_case(3000);
+    tp_gbt *gbt = mixed_forest(c, 63);
+    double next = 0.001;
+    for (uint32_t t = 0; t < gbt->tree_count; t++) {
+        for (uint32_t i = 0; i + 1 < gbt->trees[t].leaf_count; i++) {
+            if (gbt->trees[t].feature[i] < 2) {
+                gbt->trees[t].threshold[i] = next;
+                next += 0.0007;
+            }
+        }
+    }
+    ASSERT_OK(tp_gbt_fast_make(gbt, &test_err));
+    ASSERT(!((const tp_gbt_fast *)gbt->fast)->is_coded);
+    assert_like_plain(gbt, c);
+}
+
+// One chain of 256 leaves, the deepest that a program has to take.
+static void test_a_chain(void)
+{
+    tp_gbt *gbt = NULL;
+    ASSERT_OK(tp_gbt_new(tp_env_plain().alloc, 1, 1, 1, &gbt, &test_err));
+    ASSERT_OK(tp_gbt_tree_init(gbt->alloc, 256, 0, &gbt->trees[0], &test_err));
+    gbt->tree_count = 1;
+    tp_tree *tree = &gbt->trees[0];
+    for (int32_t i = 0; i < 255; i++) {
+        tree->threshold[i] = i % 254;
+        tree->left[i] = ~i;
+        tree->right[i] = i < 254 ? i + 1 : ~255;
+    }
+    for (int32_t i = 0; i < 256; i++) {
+        tree->leaf_value[i] = i;
+    }
+    ASSERT_OK(tp_gbt_check(gbt, NULL, &test_err));
+    ASSERT_OK(tp_gbt_fast_make(gbt, &test_err));
+    gbt_case *c = case_new(1000, 1);
+    for (uint64_t row = 0; row < 1000; row++) {
+        c->columns[0][row] = (double)row / 4 + 0.5;
+    }
+    assert_like_plain(gbt, c);
+    ASSERT_EQ_F64(case_margin_of(gbt, (double[]){77}), 77);
+    tp_gbt_free(gbt);
+}
+
+TEST_MAIN(TEST(test_fast_is_like_plain), TEST(test_values_at_the_edges),
+          TEST(test_trees_of_many_leaves), TEST(test_too_many_thresholds), TEST(test_a_chain))
