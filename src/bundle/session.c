@@ -251,7 +251,7 @@ static tapeout_status explain_block(void *user, size_t block, size_t worker, tap
         const tp_env inline_env = {.alloc = session->env->alloc};
         status = tp_model_explain(&inline_env, scorer->model, &job->groups,
                                   (const double *const *)session->workers[worker].columns, rows,
-                                  values, base, err);
+                                  &(tp_shapley){values, base}, err);
     }
     for (size_t s = 0; status == TAPEOUT_OK && s < series; s++) {
         memcpy(session->shapley.values + s * session->row_count + begin, values + s * rows,

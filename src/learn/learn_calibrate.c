@@ -56,21 +56,14 @@ double tp_calibration_apply(const tp_calibration *calibration, double margin)
 }
 
 // -- fitting ------------------------------------------------------------------------------------
-typedef struct held_out {
-    const double *margin; // [row_count]
-    const double *target; // [row_count] 0 or 1
-    const double *weight; // [row_count] or NULL
-    uint32_t row_count;
-} held_out;
-
-static double weight_of(const held_out *rows, uint32_t row)
+static double weight_of(const tp_held_out *rows, uint32_t row)
 {
     return rows->weight != NULL ? rows->weight[row] : 1.0;
 }
 
 // -- Platt ---------------------------------------------------------------------------------------
 typedef struct platt_fit {
-    const held_out *rows;
+    const tp_held_out *rows;
     double high; // what a positive aims at
     double low;  // what a negative aims at
 } platt_fit;
@@ -144,7 +137,7 @@ static bool platt_step(const platt_fit *fit, double line[2], double *loss)
     return false;
 }
 
-static void fit_platt(const held_out *rows, const double class_weight[2],
+static void fit_platt(const tp_held_out *rows, const double class_weight[2],
                       tp_calibration *ret_calibration)
 {
     const platt_fit fit = {.rows = rows,
@@ -177,7 +170,8 @@ static isotonic_block pool(isotonic_block a, isotonic_block b)
 
 // Rows of equal margin become one block first, then each block that is not above the one before it
 // is pooled with it. Returns how many are left.
-static uint32_t pool_violators(const held_out *rows, const uint32_t *order, isotonic_block *blocks)
+static uint32_t pool_violators(const tp_held_out *rows, const uint32_t *order,
+                               isotonic_block *blocks)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < rows->row_count;) {
@@ -228,7 +222,7 @@ static tapeout_status keep_blocks(const tp_env *env, const isotonic_block *block
     return TAPEOUT_OK;
 }
 
-static tapeout_status fit_isotonic(const tp_env *env, const held_out *rows,
+static tapeout_status fit_isotonic(const tp_env *env, const tp_held_out *rows,
                                    tp_calibration *ret_calibration, tapeout_error *err)
 {
     uint32_t *order = tp_alloc_array(env->alloc, rows->row_count, sizeof(*order));
@@ -238,7 +232,7 @@ static tapeout_status fit_isotonic(const tp_env *env, const held_out *rows,
         status = tp_fail_nomem(err);
     }
     if (status == TAPEOUT_OK) {
-        status = tp_learn_sort(env->alloc, rows->margin, rows->row_count, order, err);
+        status = tp_learn_sort(env->alloc, rows->margin, (uint32_t)rows->row_count, order, err);
     }
     if (status == TAPEOUT_OK) {
         const uint32_t count = pool_violators(rows, order, blocks);
@@ -250,7 +244,7 @@ static tapeout_status fit_isotonic(const tp_env *env, const held_out *rows,
 }
 
 // -- front ---------------------------------------------------------------------------------------
-static tapeout_status weigh_classes(const held_out *rows, double ret_class_weight[2],
+static tapeout_status weigh_classes(const tp_held_out *rows, double ret_class_weight[2],
                                     tapeout_error *err)
 {
     ret_class_weight[0] = 0.0;
@@ -265,34 +259,33 @@ static tapeout_status weigh_classes(const held_out *rows, double ret_class_weigh
     if (ret_class_weight[0] > 0.0 && ret_class_weight[1] > 0.0) {
         return TAPEOUT_OK;
     }
-    return tp_fail(err, TAPEOUT_E_DATA,
-                   "calibration: the %u held-out rows have one class alone; hold out more rows or "
-                   "leave calibration out",
-                   rows->row_count);
+    return tp_fail(
+        err, TAPEOUT_E_DATA,
+        "calibration: the %llu held-out rows have one class alone; hold out more rows or "
+        "leave calibration out",
+        (unsigned long long)rows->row_count);
 }
 
-tapeout_status tp_calibration_fit(const tp_env *env, uint32_t method, const double *margin,
-                                  const double *target, const double *weight, uint64_t row_count,
+tapeout_status tp_calibration_fit(const tp_env *env, uint32_t method, const tp_held_out *rows,
                                   tp_calibration *ret_calibration, tapeout_error *err)
 {
-    if (row_count > UINT32_MAX) {
+    if (rows->row_count > UINT32_MAX) {
         return tp_fail(err, TAPEOUT_E_LIMIT, "calibration: %llu rows; at most %u",
-                       (unsigned long long)row_count, UINT32_MAX);
+                       (unsigned long long)rows->row_count, UINT32_MAX);
     }
-    const held_out rows = {margin, target, weight, (uint32_t)row_count};
     double class_weight[2];
     switch (method) {
     case TP_CALIBRATION_NONE:
         *ret_calibration = (tp_calibration){0};
         return TAPEOUT_OK;
     case TP_CALIBRATION_PLATT:
-        TP_TRY(weigh_classes(&rows, class_weight, err));
+        TP_TRY(weigh_classes(rows, class_weight, err));
         *ret_calibration = (tp_calibration){0};
-        fit_platt(&rows, class_weight, ret_calibration);
+        fit_platt(rows, class_weight, ret_calibration);
         return TAPEOUT_OK;
     case TP_CALIBRATION_ISOTONIC:
-        TP_TRY(weigh_classes(&rows, class_weight, err));
-        return fit_isotonic(env, &rows, ret_calibration, err);
+        TP_TRY(weigh_classes(rows, class_weight, err));
+        return fit_isotonic(env, rows, ret_calibration, err);
     default:
         return tp_fail(err, TAPEOUT_E_INVALID,
                        "calibration: method %u; expected 0 none, 1 Platt or 2 isotonic", method);

@@ -110,16 +110,16 @@ static tapeout_status explain_linear(const tp_env *env, const tp_linear *linear,
 
 tapeout_status tp_model_explain(const tp_env *env, const tp_model *model,
                                 const tp_explain_groups *groups, const double *const *columns,
-                                uint32_t row_count, double *ret_values, double *ret_base,
+                                uint32_t row_count, const tp_shapley *ret_shapley,
                                 tapeout_error *err)
 {
     explain_plan plan;
     explain_job job = {
-        .plan = &plan, .columns = columns, .row_count = row_count, .values = ret_values};
+        .plan = &plan, .columns = columns, .row_count = row_count, .values = ret_shapley->values};
     const tp_model_parts *parts = &model->parts;
     if (parts->kind == TP_LEARNER_LINEAR) {
         for (uint32_t k = 0; k < tp_linear_output_count(parts->linear); k++) {
-            ret_base[k] = tp_linear_base(parts->linear, k);
+            ret_shapley->base[k] = tp_linear_base(parts->linear, k);
         }
         return explain_linear(env, parts->linear, groups, &job, err);
     }
@@ -128,7 +128,7 @@ tapeout_status tp_model_explain(const tp_env *env, const tp_model *model,
         status = run_plan(env, &job, err);
     }
     for (uint32_t k = 0; status == TAPEOUT_OK && k < plan.output_count; k++) {
-        ret_base[k] = plan.base[k];
+        ret_shapley->base[k] = plan.base[k];
     }
     tp_explain_plan_deinit(&plan);
     return status;

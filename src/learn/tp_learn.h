@@ -135,7 +135,7 @@ void tp_predict(tp_predictor *predictor, const double *const *columns, uint32_t 
 
 // Exact Shapley values of the margin with respect to groups of features. `group_sets` [F] lists for
 // each feature the groups (raw columns) it depends on: it counts as known when all of them are.
-// ret_values [K][G][R] plus ret_base [K]: base + sum over groups = margin, up to rounding (1e-12 of
+// `values` [K][G][R] plus `base` [K]: base + sum over groups = margin, up to rounding (1e-12 of
 // the sum of the absolute values). What an unknown feature of a tree leaves open is averaged by the
 // training rows at each split (path-dependent, Lundberg et al., 2020); of a linear model by the
 // training mean. E_LIMIT when features of one path share more than TP_MAX_EXPLAIN_SHARED columns.
@@ -145,9 +145,14 @@ typedef struct tp_explain_groups {
     const uint32_t *feature_group_counts;  // [F]
 } tp_explain_groups;
 
+typedef struct tp_shapley {
+    double *values; // [K][G][R]
+    double *base;   // [K]
+} tp_shapley;
+
 tapeout_status tp_model_explain(const tp_env *env, const tp_model *model,
                                 const tp_explain_groups *groups, const double *const *columns,
-                                uint32_t row_count, double *ret_values, double *ret_base,
+                                uint32_t row_count, const tp_shapley *ret_shapley,
                                 tapeout_error *err);
 
 const char *tp_task_name(tp_task task);

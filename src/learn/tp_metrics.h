@@ -82,9 +82,16 @@ tapeout_status tp_threshold_choose(const tp_env *env, const tp_metric_data *data
                                    const tp_threshold_rule *rule, double *ret_threshold,
                                    tapeout_error *err);
 
-// Fits a calibration on held-out margins: method as in tp_calibration.
-tapeout_status tp_calibration_fit(const tp_env *env, uint32_t method, const double *margin,
-                                  const double *target, const double *weight, uint64_t row_count,
+// Rows that the model was not trained on.
+typedef struct tp_held_out {
+    const double *margin; // [row_count]
+    const double *target; // [row_count] 0 or 1
+    const double *weight; // [row_count] or NULL
+    uint64_t row_count;
+} tp_held_out;
+
+// Fits a calibration: method as in tp_calibration. E_DATA when the rows have one class alone.
+tapeout_status tp_calibration_fit(const tp_env *env, uint32_t method, const tp_held_out *rows,
                                   tp_calibration *ret_calibration, tapeout_error *err);
 
 #endif

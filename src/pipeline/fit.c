@@ -359,9 +359,9 @@ static tapeout_status decide(fit_job *job, tapeout_error *err)
     job->parts.threshold = spec->threshold.value;
     if (spec->calibration_method != 0) {
         TP_TRY(tp_pipeline_score(job->env, learned, rows, &scores, err));
-        const tapeout_status status =
-            tp_calibration_fit(job->env, spec->calibration_method, scores.margin, rows->target,
-                               rows->weight, rows->count, &job->parts.calibration, err);
+        const tp_held_out held_out = {scores.margin, rows->target, rows->weight, rows->count};
+        const tapeout_status status = tp_calibration_fit(job->env, spec->calibration_method,
+                                                         &held_out, &job->parts.calibration, err);
         tp_pipeline_scores_deinit(job->env->alloc, &scores);
         TP_TRY(status);
         TP_TRY(tp_model_set_decision(job->fitted->model, &job->parts.calibration, 0.5, err));

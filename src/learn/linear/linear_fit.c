@@ -30,15 +30,23 @@ typedef struct column_sums {
     double second; // about the mean
 } column_sums;
 
+// Consecutive rows of one feature.
+typedef struct feature_run {
+    uint32_t feature;
+    uint32_t row_count;
+    uint64_t row_begin;
+    const double *values; // [row_count]
+} feature_run;
+
 // Adds a run of rows of a number, or of a category's codes into `mean`.
-static void describe_rows(linear_fit *fit, uint32_t f, uint64_t row_begin, const double *values,
-                          uint32_t count, bool about_mean, column_sums *sums)
+static void describe_rows(linear_fit *fit, const feature_run *run, bool about_mean,
+                          column_sums *sums)
 {
-    const linear_term *term = &fit->linear->terms[f];
+    const linear_term *term = &fit->linear->terms[run->feature];
     double *frequency = fit->mean + 1 + term->coefficient;
-    for (uint32_t r = 0; r < count; r++) {
-        const double weight = linear_row_weight(fit, row_begin + r);
-        const double value = values[r];
+    for (uint32_t r = 0; r < run->row_count; r++) {
+        const double weight = linear_row_weight(fit, run->row_begin + r);
+        const double value = run->values[r];
         if (term->is_category) {
             frequency[linear_code(term, value)] += weight;
         } else if (value - value == 0.0 && !about_mean) {
@@ -58,7 +66,8 @@ static tapeout_status describe_pass(linear_fit *fit, uint32_t f, size_t worker, 
     for (uint64_t begin = 0; begin < data->row_count; begin += data->block_rows) {
         const uint32_t count = least(data->block_rows, data->row_count - begin);
         TP_TRY(data->read(data->user, worker, f, begin, count, values, err));
-        describe_rows(fit, f, begin, values, count, about_mean, sums);
+        const feature_run run = {f, count, begin, values};
+        describe_rows(fit, &run, about_mean, sums);
     }
     return TAPEOUT_OK;
 }

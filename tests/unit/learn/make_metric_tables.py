@@ -126,8 +126,9 @@ def case_text(index, case):
     pointer = {part: f"case_{index}_{part}" if case[part] is not None else "NULL"
                for part in ("target", "probability", "prediction", "weight")}
     want = ", ".join(number(case["want"].get(m, math.nan)) for m in METRICS)
-    entry = (f"    {{{{TP_TASK_{case['task']}, TP_OBJECTIVE_{case['objective']}, {case['classes']}, "
-             f"{rows}, {pointer['target']}, {pointer['weight']}, {pointer['probability']}, "
+    entry = (f"    {{{{TP_TASK_{case['task']}, TP_OBJECTIVE_{case['objective']}, "
+             f"{case['classes']}, {rows}, {pointer['target']}, {pointer['weight']}, "
+             f"{pointer['probability']}, "
              f"{pointer['prediction']}, {number(case.get('quantile', 0.5))}, "
              f"{number(case.get('power', 1.5))}}},\n     {{{want}}}}},\n")
     return text, entry

@@ -13,12 +13,15 @@
 
 enum { ROWS = sizeof(calibration_margin) / sizeof(calibration_margin[0]) };
 
+static const tp_held_out weighted = {calibration_margin, calibration_target, calibration_weight,
+                                     ROWS};
+static const tp_held_out plain = {calibration_margin, calibration_target, NULL, ROWS};
+
 static void test_platt_equals_scikit_learn(void)
 {
     const tp_env env = tp_env_plain();
     tp_calibration got;
-    ASSERT_OK(tp_calibration_fit(&env, TP_CALIBRATION_PLATT, calibration_margin, calibration_target,
-                                 calibration_weight, ROWS, &got, &test_err));
+    ASSERT_OK(tp_calibration_fit(&env, TP_CALIBRATION_PLATT, &weighted, &got, &test_err));
     // The minimum is flat: scikit-learn stops at a gradient of 1e-5 or so.
     ASSERT(fabs(got.platt_a - calibration_platt[0]) < 1e-4);
     ASSERT(fabs(got.platt_b - calibration_platt[1]) < 1e-4);
@@ -30,8 +33,7 @@ static void test_platt_meets_its_condition(void)
 {
     const tp_env env = tp_env_plain();
     tp_calibration got;
-    ASSERT_OK(tp_calibration_fit(&env, TP_CALIBRATION_PLATT, calibration_margin, calibration_target,
-                                 NULL, ROWS, &got, &test_err));
+    ASSERT_OK(tp_calibration_fit(&env, TP_CALIBRATION_PLATT, &plain, &got, &test_err));
     double positive = 0.0;
     for (uint32_t r = 0; r < ROWS; r++) {
         positive += calibration_target[r];
@@ -52,8 +54,7 @@ static void test_isotonic_equals_scikit_learn(void)
 {
     const tp_env env = tp_env_plain();
     tp_calibration got;
-    ASSERT_OK(tp_calibration_fit(&env, TP_CALIBRATION_ISOTONIC, calibration_margin,
-                                 calibration_target, calibration_weight, ROWS, &got, &test_err));
+    ASSERT_OK(tp_calibration_fit(&env, TP_CALIBRATION_ISOTONIC, &weighted, &got, &test_err));
     for (uint32_t r = 0; r < ROWS; r++) {
         const double value = tp_calibration_apply(&got, calibration_margin[r]);
         ASSERT(fabs(value - calibration_isotonic[r]) < 1e-12);
@@ -72,9 +73,9 @@ static void test_isotonic_steps_lie_between(void)
     const tp_env env = tp_env_plain();
     const double margin[] = {3.0, -1.0, -2.0, 4.0};
     const double target[] = {1.0, 0.0, 0.0, 1.0};
+    const tp_held_out rows = {margin, target, NULL, 4};
     tp_calibration got;
-    ASSERT_OK(tp_calibration_fit(&env, TP_CALIBRATION_ISOTONIC, margin, target, NULL, 4, &got,
-                                 &test_err));
+    ASSERT_OK(tp_calibration_fit(&env, TP_CALIBRATION_ISOTONIC, &rows, &got, &test_err));
     ASSERT_EQ_UINT(got.point_count, 2);
     ASSERT_EQ_F64(tp_calibration_apply(&got, nextafter(1.0, 0.0)), 0.0);
     ASSERT_EQ_F64(tp_calibration_apply(&got, 1.0), 1.0);
@@ -86,12 +87,12 @@ static void test_one_class_is_refused(void)
     const tp_env env = tp_env_plain();
     const double margin[] = {1.0, 2.0};
     const double target[] = {1.0, 1.0};
+    const tp_held_out rows = {margin, target, NULL, 2};
     tp_calibration got;
-    ASSERT_FAILS(
-        tp_calibration_fit(&env, TP_CALIBRATION_PLATT, margin, target, NULL, 2, &got, &test_err),
-        TAPEOUT_E_DATA, "one class alone");
-    ASSERT_FAILS(tp_calibration_fit(&env, 7, margin, target, NULL, 2, &got, &test_err),
-                 TAPEOUT_E_INVALID, "method 7");
+    ASSERT_FAILS(tp_calibration_fit(&env, TP_CALIBRATION_PLATT, &rows, &got, &test_err),
+                 TAPEOUT_E_DATA, "one class alone");
+    ASSERT_FAILS(tp_calibration_fit(&env, 7, &rows, &got, &test_err), TAPEOUT_E_INVALID,
+                 "method 7");
 }
 
 static tapeout_status scenario(const tapeout_allocator *alloc, void *user, tapeout_error *err)
@@ -101,8 +102,7 @@ static tapeout_status scenario(const tapeout_allocator *alloc, void *user, tapeo
     env.alloc = alloc;
     tp_calibration got = {0};
     const tapeout_status status =
-        tp_calibration_fit(&env, TP_CALIBRATION_ISOTONIC, calibration_margin, calibration_target,
-                           NULL, ROWS, &got, err);
+        tp_calibration_fit(&env, TP_CALIBRATION_ISOTONIC, &plain, &got, err);
     tp_calibration_deinit(alloc, &got);
     return status;
 }

@@ -179,7 +179,8 @@ static void check_forest(tp_task task, const tp_explain_groups *groups, uint64_t
     static double values[CLASSES * MAX_GROUPS * SHOWN];
     double base[CLASSES];
     const tp_env env = tp_env_plain();
-    ASSERT_OK(tp_model_explain(&env, model, groups, data.columns, SHOWN, values, base, &test_err));
+    ASSERT_OK(tp_model_explain(&env, model, groups, data.columns, SHOWN,
+                               &(tp_shapley){values, base}, &test_err));
     for (uint32_t row = 0; row < SHOWN; row++) {
         check_row(gbt, groups, values, base, row);
     }
@@ -271,8 +272,8 @@ static void test_adds_up_for_any_threads(void)
     double base;
     for (uint32_t threads = 1; threads <= 7; threads += 3) {
         tp_env env = support_env(threads);
-        ASSERT_OK(
-            tp_model_explain(&env, model, &groups, data.columns, ROWS, values, &base, &test_err));
+        ASSERT_OK(tp_model_explain(&env, model, &groups, data.columns, ROWS,
+                                   &(tp_shapley){values, &base}, &test_err));
         if (threads == 1) {
             memcpy(first, values, sizeof(first));
         }
@@ -317,7 +318,8 @@ static void test_linear_terms_are_shared_out(void)
     static double margin[ROWS];
     static double term[2][ROWS];
     double base;
-    ASSERT_OK(tp_model_explain(&env, model, &groups, data.columns, ROWS, values, &base, &test_err));
+    ASSERT_OK(tp_model_explain(&env, model, &groups, data.columns, ROWS,
+                               &(tp_shapley){values, &base}, &test_err));
     tp_linear_margins(tp_model_view(model)->linear, data.columns, ROWS, margin);
     for (uint32_t f = 0; f < 2; f++) {
         const tp_linear_values of = {f, ROWS, data.columns[f]};
@@ -353,16 +355,16 @@ static void test_limits_say_so(void)
     static double values[(FEATURES + 20) * SHOWN];
     double base = 42.0;
     const tp_env env = tp_env_plain();
-    ASSERT_FAILS(
-        tp_model_explain(&env, model, &groups, data.columns, SHOWN, values, &base, &test_err),
-        TAPEOUT_E_LIMIT, "shared by several features");
+    ASSERT_FAILS(tp_model_explain(&env, model, &groups, data.columns, SHOWN,
+                                  &(tp_shapley){values, &base}, &test_err),
+                 TAPEOUT_E_LIMIT, "shared by several features");
     ASSERT_EQ_F64(base, 42.0);
     for (uint32_t f = 0; f < FEATURES; f++) {
         counts[f] = 0;
     }
-    ASSERT_FAILS(
-        tp_model_explain(&env, model, &groups, data.columns, SHOWN, values, &base, &test_err),
-        TAPEOUT_E_INVALID, "no column");
+    ASSERT_FAILS(tp_model_explain(&env, model, &groups, data.columns, SHOWN,
+                                  &(tp_shapley){values, &base}, &test_err),
+                 TAPEOUT_E_INVALID, "no column");
     tp_model_free(model);
 }
 
@@ -403,7 +405,8 @@ static tapeout_status scenario(const tapeout_allocator *alloc, void *user, tapeo
     double base;
     tp_env env = tp_env_plain();
     env.alloc = alloc;
-    return tp_model_explain(&env, model, &groups, data.columns, SHOWN, values, &base, err);
+    return tp_model_explain(&env, model, &groups, data.columns, SHOWN, &(tp_shapley){values, &base},
+                            err);
 }
 
 static void test_out_of_memory_leaves_nothing(void)
