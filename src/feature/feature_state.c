@@ -13,6 +13,14 @@ static const char magic[] = "TPFS";
 
 enum { STATE_VERSION = 1, OFFSET_MAX_S = 26 * 3600 };
 
+// What stands in the bytes for an operation: 1 for IMPUTE … 8 for ONEHOT, whatever else the
+// interpreter learns to do.
+static uint32_t kind_of(uint32_t op)
+{
+    _Static_assert(TP_OP_ONEHOT - TP_OP_IMPUTE == 7, "a new kind stands behind the others");
+    return op - TP_OP_IMPUTE + 1;
+}
+
 // -- writing -------------------------------------------------------------------------------------
 static void write_text(tp_buffer *buffer, tp_str text)
 {
@@ -41,7 +49,7 @@ static void write_numbers(tp_buffer *buffer, const tp_feature_fitted *fitted)
 
 static void write_fitted(tp_buffer *buffer, uint32_t op, const tp_feature_fitted *fitted)
 {
-    tp_buffer_append_u32le(buffer, op);
+    tp_buffer_append_u32le(buffer, kind_of(op));
     switch (op) {
     case TP_OP_IMPUTE:
         tp_buffer_append_f64le(buffer, fitted->shift);
@@ -246,12 +254,12 @@ static tapeout_status read_fitted(reader *r, tp_feature_fitted *fitted)
 {
     const tp_feature_code *code = &r->program->instrs[fitted->instr].code;
     tp_str text = {NULL, 0};
-    const uint32_t op = tp_cursor_u32(&r->cursor);
+    const uint32_t kind = tp_cursor_u32(&r->cursor);
     TP_TRY(tp_cursor_check(&r->cursor, "feature state", r->err));
-    if (op != code->op) {
+    if (kind != kind_of(code->op)) {
         return corrupt(r, "another function than the program has");
     }
-    switch (op) {
+    switch (code->op) {
     case TP_OP_IMPUTE:
         return read_finite(r, &fitted->shift);
     case TP_OP_IMPUTE_TEXT:
