@@ -30,12 +30,20 @@ static int run(cli *self)
     for (int i = 0; i < self->argument_count; i++) {
         models[i].model = self->arguments[i];
     }
+    if (!cli_has(self, "no-auth")) {
+        return cli_usage(self, "needs --no-auth: there are no identities yet, so anybody on this "
+                               "machine can ask the models; say so aloud to start");
+    }
+    const char *listen = cli_value(self, "listen");
+    if (listen != NULL && strrchr(listen, ':') == NULL) {
+        return cli_usage(self, "--listen wants HOST:PORT, not \"%s\"", listen);
+    }
     options.models = models;
     options.model_count = (size_t)self->argument_count;
     options.thread_count = self->options.thread_count;
-    options.listen = cli_value(self, "listen");
+    options.listen = listen;
     options.config = cli_value(self, "config");
-    options.no_auth = cli_has(self, "no-auth");
+    options.no_auth = true;
     options.quiet_requests = cli_has(self, "quiet-requests");
     options.handle_signals = true;
     options.log = write_stderr;

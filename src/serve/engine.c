@@ -29,6 +29,7 @@ static void kit_free(tp_served *model, tp_kit *kit)
     tp_session_free(kit->session);
     tp_table_builder_free(kit->builder);
     tp_free_array(alloc, kit->stamps, model->schema->count + 1u, sizeof(*kit->stamps));
+    tp_free_array(alloc, kit->missing, model->schema->count + 1u, sizeof(*kit->missing));
     tp_free(alloc, kit, sizeof(*kit));
 }
 
@@ -49,6 +50,15 @@ static void served_free(tp_served *model)
     tp_free(alloc, model, sizeof(*model));
 }
 
+// Names are checked when a bundle is written, but one given here may hold anything.
+static void append_header_text(tp_buffer *header, tp_str text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        const char c = text.data[i];
+        tp_buffer_append_char(header, c > 0x20 && c < 0x7f && c != ';' ? c : '?');
+    }
+}
+
 static tapeout_status served_set_names(tp_served *model, const tp_model_spec *spec,
                                        tapeout_error *err)
 {
@@ -59,8 +69,18 @@ static tapeout_status served_set_names(tp_served *model, const tp_model_spec *sp
     model->version =
         tp_arena_str(&model->arena,
                      spec->version.size > 0 ? spec->version : (tp_str){generation, (size_t)digits});
-    return model->name.data == NULL || model->version.data == NULL ? tp_fail_nomem(err)
-                                                                   : TAPEOUT_OK;
+    tp_buffer header;
+    tp_buffer_init(&header, model->env->alloc, TP_MAX_SERVED_TEXT_BYTES);
+    append_header_text(&header, model->name);
+    tp_buffer_append_str(&header, TP_STR(";version="));
+    append_header_text(&header, model->version);
+    tp_buffer_append_str(&header, TP_STR(";sha256="));
+    tp_buffer_append_text(&header, model->sha256);
+    model->header = tp_arena_str(&model->arena, tp_buffer_view(&header));
+    tp_buffer_deinit(&header);
+    return model->name.data == NULL || model->version.data == NULL || model->header.data == NULL
+               ? tp_fail_nomem(err)
+               : TAPEOUT_OK;
 }
 
 static tapeout_status served_set_outputs(tp_served *model, tapeout_error *err)
@@ -339,7 +359,9 @@ static tapeout_status kit_new(tp_served *model, tp_kit **ret_kit, tapeout_error 
     }
     // One more than there are columns, so that a model without any has a block too.
     kit->stamps = tp_alloc_array_zero(alloc, model->schema->count + 1u, sizeof(*kit->stamps));
-    tapeout_status status = kit->stamps == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
+    kit->missing = tp_alloc_array_zero(alloc, model->schema->count + 1u, sizeof(*kit->missing));
+    tapeout_status status =
+        kit->stamps == NULL || kit->missing == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
     if (status == TAPEOUT_OK) {
         status = tp_session_new(model->env, model->scorer, &kit->session, err);
     }

@@ -194,6 +194,16 @@ static tapeout_status undo_coding(serve_exchange *exchange, tapeout_error *err)
     return TAPEOUT_OK;
 }
 
+// Which bundle answered: also where the body's form has no place for it.
+static void name_model(serve_exchange *exchange)
+{
+    const tp_served *model = exchange->model;
+    tp_buffer *headers = &exchange->reply.headers;
+    tp_buffer_append_str(headers, TP_STR("x-tapeout-model: "));
+    tp_buffer_append_str(headers, model->header);
+    tp_buffer_append_str(headers, TP_STR("\r\n"));
+}
+
 static void compress_reply(serve_exchange *exchange)
 {
     tp_http_reply *reply = &exchange->reply;
@@ -242,6 +252,9 @@ void serve_exchange_run(serve_exchange *exchange, const tp_http_request *request
             exchange->fail_status != 0 ? exchange->fail_status : http_status_of(status);
         write_failure(exchange, http_status, message_of(http_status, err));
         return;
+    }
+    if (exchange->model != NULL && exchange->route->right == SERVE_RIGHT_SCORE) {
+        name_model(exchange);
     }
     compress_reply(exchange);
 }

@@ -348,8 +348,8 @@ tapeout_status serve_v2_infer(serve_exchange *exchange, tapeout_error *err)
     tapeout_status status = serve_batch_begin(&batch, exchange, err);
     if (status == TAPEOUT_OK) {
         status = infer(&call, yyjson_doc_get_root(doc), err);
-        serve_batch_end(&batch);
     }
+    serve_batch_end(&batch);
     yyjson_doc_free(doc);
     return status;
 }

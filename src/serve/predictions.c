@@ -78,13 +78,67 @@ void serve_batch_write_row(const serve_batch *batch, uint64_t row, tp_buffer *js
     }
 }
 
+// A list is begun with its first member: `,"key":["a"`.
+static void append_note(tp_buffer *json, const char *key, bool is_first, tp_str name)
+{
+    if (is_first) {
+        tp_buffer_append_str(json, TP_STR(",\""));
+        tp_buffer_append_text(json, key);
+        tp_buffer_append_str(json, TP_STR("\":["));
+    } else {
+        tp_buffer_append_char(json, ',');
+    }
+    tp_json_append_str(json, name);
+}
+
+static void end_notes(tp_buffer *json, const char *key, bool is_begun, bool all)
+{
+    if (is_begun) {
+        tp_buffer_append_char(json, ']');
+    } else if (all) {
+        tp_buffer_append_str(json, TP_STR(",\""));
+        tp_buffer_append_text(json, key);
+        tp_buffer_append_str(json, TP_STR("\":[]"));
+    }
+}
+
+void serve_batch_write_notes(const serve_batch *batch, bool all, tp_buffer *json)
+{
+    const tp_feature_program *program = tp_scorer_program(batch->model->scorer);
+    const tp_schema *schema = batch->model->schema;
+    bool is_begun = false;
+    for (uint32_t i = 0; i < tp_feature_output_count(program); i++) {
+        const uint64_t unseen = tp_session_counts(batch->kit->session, i).unseen;
+        if (unseen > 0) {
+            batch->exchange->unseen_count += unseen;
+            append_note(json, "unseen", !is_begun, tp_feature_output_at(program, i)->name);
+            is_begun = true;
+        }
+    }
+    end_notes(json, "unseen", is_begun, all);
+    is_begun = false;
+    for (uint32_t c = 0; c < schema->count; c++) {
+        if (batch->kit->missing[c] > 0) {
+            append_note(json, "missing", !is_begun, schema->fields[c].name);
+            is_begun = true;
+        }
+    }
+    end_notes(json, "missing", is_begun, all);
+    for (uint32_t i = 0; i < batch->ignored.count; i++) {
+        append_note(json, "ignored", i == 0, tp_dict_get(&batch->ignored, i));
+    }
+    end_notes(json, "ignored", batch->ignored.count > 0, all);
+}
+
 void serve_batch_write_all(const serve_batch *batch, tp_buffer *json)
 {
-    tp_buffer_append_char(json, '[');
+    tp_buffer_append_str(json, TP_STR("{\"predictions\":["));
     for (uint64_t row = 0; row < batch->scores.row_count; row++) {
         tp_buffer_append_text(json, row == 0 ? "{" : ",{");
         serve_batch_write_row(batch, row, json);
         tp_buffer_append_char(json, '}');
     }
     tp_buffer_append_char(json, ']');
+    serve_batch_write_notes(batch, false, json);
+    tp_buffer_append_char(json, '}');
 }

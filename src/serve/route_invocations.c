@@ -116,6 +116,7 @@ static tapeout_status read_columns(serve_batch *batch, yyjson_val *object, tapeo
         TP_TRY(check_rows(batch, (size_t)count, err));
         const int64_t column = tp_dict_find(&batch->model->columns, tp_json_str(key));
         if (column < 0) {
+            serve_batch_note_ignored(batch, tp_json_str(key));
             continue;
         }
         batch->kit->stamps[column] = stamp;
@@ -144,6 +145,9 @@ static tapeout_status map_columns(serve_batch *batch, yyjson_val *names, uint32_
         }
         const int64_t column = tp_dict_find(&batch->model->columns, tp_json_str(name));
         ret_columns[i] = column < 0 ? UINT32_MAX : (uint32_t)column;
+        if (column < 0) {
+            serve_batch_note_ignored(batch, tp_json_str(name));
+        }
         if (column >= 0 && batch->kit->stamps[column] == stamp) {
             return tp_fail(err, TAPEOUT_E_DATA, "column \"%.*s\" stands twice",
                            TP_STR_ARGS(tp_json_str(name)));
@@ -223,14 +227,30 @@ static tapeout_status read_form(serve_batch *batch, yyjson_val *root, tapeout_er
     return read_instances(batch, instances != NULL ? instances : inputs, err);
 }
 
+tapeout_status serve_batch_score_form(serve_batch *batch, yyjson_val *root, tapeout_error *err)
+{
+    TP_TRY(read_form(batch, root, err));
+    return serve_batch_score(batch, err);
+}
+
+bool serve_is_form(const tp_served *model, yyjson_val *root)
+{
+    static const char *const forms[] = {"dataframe_split", "dataframe_records", "instances",
+                                        "inputs"};
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        if (yyjson_obj_get(root, forms[i]) != NULL &&
+            tp_dict_find(&model->columns, tp_str_from(forms[i])) < 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static tapeout_status score_json(serve_batch *batch, tapeout_error *err)
 {
     yyjson_doc *doc = NULL;
     TP_TRY(serve_body_json(batch->exchange, &doc, err));
-    tapeout_status status = read_form(batch, yyjson_doc_get_root(doc), err);
-    if (status == TAPEOUT_OK) {
-        status = serve_batch_score(batch, err);
-    }
+    const tapeout_status status = serve_batch_score_form(batch, yyjson_doc_get_root(doc), err);
     yyjson_doc_free(doc);
     return status;
 }
@@ -247,6 +267,10 @@ static tapeout_status score_csv(serve_batch *batch, tapeout_error *err)
     tapeout_table *table = NULL;
     options.name = "request body";
     TP_TRY(tp_csv_parse(&env, batch->exchange->body, &options, &table, err));
+    for (uint32_t c = 0; c < batch->model->schema->count; c++) {
+        const tp_column *column = tp_table_find(table, batch->model->schema->fields[c].name);
+        batch->kit->missing[c] = column == NULL ? table->row_count : column->null_count;
+    }
     tapeout_status status = check_rows(batch, table->row_count, err);
     if (status == TAPEOUT_OK) {
         status = serve_batch_score_table(batch, table, err);
@@ -267,15 +291,13 @@ tapeout_status serve_invocations(serve_exchange *exchange, tapeout_error *err)
     }
     TP_TRY(serve_model_first(exchange, err));
     serve_batch batch;
-    TP_TRY(serve_batch_begin(&batch, exchange, err));
-    const tapeout_status status =
-        kind == BODY_CSV ? score_csv(&batch, err) : score_json(&batch, err);
+    tapeout_status status = serve_batch_begin(&batch, exchange, err);
     if (status == TAPEOUT_OK) {
-        tp_buffer *json = &exchange->reply.body;
+        status = kind == BODY_CSV ? score_csv(&batch, err) : score_json(&batch, err);
+    }
+    if (status == TAPEOUT_OK) {
         exchange->reply.content_type = "application/json";
-        tp_buffer_append_text(json, "{\"predictions\":");
-        serve_batch_write_all(&batch, json);
-        tp_buffer_append_char(json, '}');
+        serve_batch_write_all(&batch, &exchange->reply.body);
     }
     serve_batch_end(&batch);
     return status;

@@ -10,38 +10,11 @@
 #include "base/tp_error.h"
 #include "table/tp_json.h"
 
-typedef struct score_notes {
-    tp_buffer missing;
-    tp_buffer ignored;
-} score_notes;
-
-static void write_unseen(const serve_batch *batch, tp_buffer *json)
-{
-    const tp_feature_program *program = tp_scorer_program(batch->model->scorer);
-    const uint32_t count = tp_feature_output_count(program);
-    bool is_begun = false;
-    for (uint32_t i = 0; i < count; i++) {
-        const uint64_t unseen = tp_session_counts(batch->kit->session, i).unseen;
-        if (unseen == 0) {
-            continue;
-        }
-        batch->exchange->unseen_count += unseen;
-        if (is_begun) {
-            tp_buffer_append_char(json, ',');
-        }
-        tp_json_append_str(json, tp_feature_output_at(program, i)->name);
-        is_begun = true;
-    }
-}
-
-static tapeout_status score_record(serve_batch *batch, score_notes *notes, yyjson_val *record,
-                                   tapeout_error *err)
+static tapeout_status score_record(serve_batch *batch, yyjson_val *record, tapeout_error *err)
 {
     const tp_served *model = batch->model;
     tp_buffer *json = &batch->exchange->reply.body;
     serve_batch_clear(batch);
-    tp_buffer_clear(&notes->missing);
-    tp_buffer_clear(&notes->ignored);
     TP_TRY(serve_batch_record(batch, record, err));
     TP_TRY(serve_batch_score(batch, err));
     tp_buffer_append_char(json, '{');
@@ -52,18 +25,13 @@ static tapeout_status score_record(serve_batch *batch, score_notes *notes, yyjso
     tp_json_append_str(json, model->version);
     tp_buffer_append_str(json, TP_STR(",\"sha256\":\""));
     tp_buffer_append(json, model->sha256, TP_SHA256_HEX_SIZE);
-    tp_buffer_append_str(json, TP_STR("\",\"unseen\":["));
-    write_unseen(batch, json);
-    tp_buffer_append_str(json, TP_STR("],\"missing\":["));
-    tp_buffer_append_str(json, tp_buffer_view(&notes->missing));
-    tp_buffer_append_str(json, TP_STR("],\"ignored\":["));
-    tp_buffer_append_str(json, tp_buffer_view(&notes->ignored));
-    tp_buffer_append_str(json, TP_STR("]}"));
-    return tp_buffer_check(&notes->ignored, "list of ignored keys", err);
+    tp_buffer_append_char(json, '"');
+    serve_batch_write_notes(batch, true, json);
+    tp_buffer_append_char(json, '}');
+    return TAPEOUT_OK;
 }
 
-static tapeout_status score_list(serve_batch *batch, score_notes *notes, yyjson_val *list,
-                                 tapeout_error *err)
+static tapeout_status score_list(serve_batch *batch, yyjson_val *list, tapeout_error *err)
 {
     tp_buffer *json = &batch->exchange->reply.body;
     if (yyjson_arr_size(list) > batch->exchange->state->max_rows) {
@@ -78,7 +46,7 @@ static tapeout_status score_list(serve_batch *batch, score_notes *notes, yyjson_
         if (number++ > 0) {
             tp_buffer_append_char(json, ',');
         }
-        const tapeout_status status = score_record(batch, notes, record, err);
+        const tapeout_status status = score_record(batch, record, err);
         if (status != TAPEOUT_OK) {
             tp_error_prefix(err, "record %zu", number);
             return status;
@@ -90,25 +58,23 @@ static tapeout_status score_list(serve_batch *batch, score_notes *notes, yyjson_
 
 static tapeout_status score_document(serve_exchange *exchange, yyjson_val *root, tapeout_error *err)
 {
-    const tapeout_allocator *alloc = exchange->state->env->alloc;
     serve_batch batch;
-    TP_TRY(serve_batch_begin(&batch, exchange, err));
-    score_notes notes;
-    tp_buffer_init(&notes.missing, alloc, exchange->state->max_body_bytes);
-    tp_buffer_init(&notes.ignored, alloc, exchange->state->max_body_bytes);
-    batch.missing = &notes.missing;
-    batch.ignored = &notes.ignored;
-    tapeout_status status = TAPEOUT_OK;
-    if (yyjson_is_obj(root)) {
-        status = score_record(&batch, &notes, root, err);
+    tapeout_status status = serve_batch_begin(&batch, exchange, err);
+    if (status != TAPEOUT_OK) {
+        // Falls through to the end, which gives back what there is.
+    } else if (serve_is_form(batch.model, root)) {
+        status = serve_batch_score_form(&batch, root, err);
+        if (status == TAPEOUT_OK) {
+            serve_batch_write_all(&batch, &exchange->reply.body);
+        }
+    } else if (yyjson_is_obj(root)) {
+        status = score_record(&batch, root, err);
     } else if (yyjson_is_arr(root)) {
-        status = score_list(&batch, &notes, root, err);
+        status = score_list(&batch, root, err);
     } else {
         status = tp_fail(err, TAPEOUT_E_INVALID,
                          "request body: a record (an object) or a list of records was expected");
     }
-    tp_buffer_deinit(&notes.missing);
-    tp_buffer_deinit(&notes.ignored);
     serve_batch_end(&batch);
     return status;
 }

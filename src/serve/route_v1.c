@@ -75,8 +75,7 @@ static tapeout_status predict(serve_exchange *exchange, yyjson_val *root, tapeou
                        yyjson_arr_size(instances), (unsigned long long)exchange->state->max_rows);
     }
     serve_batch batch;
-    TP_TRY(serve_batch_begin(&batch, exchange, err));
-    tapeout_status status = TAPEOUT_OK;
+    tapeout_status status = serve_batch_begin(&batch, exchange, err);
     yyjson_arr_iter iter = yyjson_arr_iter_with(instances);
     for (yyjson_val *row = yyjson_arr_iter_next(&iter); row != NULL && status == TAPEOUT_OK;
          row = yyjson_arr_iter_next(&iter)) {
@@ -88,9 +87,7 @@ static tapeout_status predict(serve_exchange *exchange, yyjson_val *root, tapeou
         status = serve_batch_score(&batch, err);
     }
     if (status == TAPEOUT_OK) {
-        tp_buffer_append_text(&exchange->reply.body, "{\"predictions\":");
         serve_batch_write_all(&batch, &exchange->reply.body);
-        tp_buffer_append_char(&exchange->reply.body, '}');
     }
     serve_batch_end(&batch);
     return status;

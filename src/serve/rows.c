@@ -13,25 +13,37 @@
 #include "table/tp_json.h"
 
 #include <math.h>
+#include <string.h>
+
+static void forget_rows(serve_batch *batch)
+{
+    tp_table_builder_clear(batch->kit->builder);
+    memset(batch->kit->missing, 0, batch->model->schema->count * sizeof(*batch->kit->missing));
+    tp_dict_clear(&batch->ignored);
+    batch->row_count = 0;
+}
 
 tapeout_status serve_batch_begin(serve_batch *batch, serve_exchange *exchange, tapeout_error *err)
 {
     *batch = (serve_batch){.exchange = exchange, .model = exchange->model};
-    return tp_served_kit_take(batch->model, &batch->kit, err);
+    tp_dict_init(&batch->ignored, exchange->state->env->alloc);
+    TP_TRY(tp_served_kit_take(batch->model, &batch->kit, err));
+    forget_rows(batch);
+    return TAPEOUT_OK;
 }
 
 void serve_batch_end(serve_batch *batch)
 {
+    tp_dict_deinit(&batch->ignored);
     if (batch->kit != NULL) {
-        tp_served_kit_give(batch->model, batch->kit, batch->row_count);
+        tp_served_kit_give(batch->model, batch->kit, batch->max_row_count);
         batch->kit = NULL;
     }
 }
 
 void serve_batch_clear(serve_batch *batch)
 {
-    tp_table_builder_clear(batch->kit->builder);
-    batch->row_count = 0;
+    forget_rows(batch);
 }
 
 static const char *type_word(yyjson_val *value)
@@ -123,6 +135,7 @@ tapeout_status serve_batch_value(serve_batch *batch, uint32_t column, yyjson_val
     const tp_field *field = &batch->model->schema->fields[column];
     tapeout_status status = TAPEOUT_OK;
     if (value == NULL || yyjson_is_null(value)) {
+        batch->kit->missing[column]++;
         status = tp_table_builder_null(builder, column);
     } else if (yyjson_is_str(value)) {
         // Parsed JSON is well-formed UTF-8.
@@ -139,13 +152,12 @@ tapeout_status serve_batch_value(serve_batch *batch, uint32_t column, yyjson_val
     return status == TAPEOUT_E_NOMEM ? tp_fail_nomem(err) : status;
 }
 
-static void note(tp_buffer *list, tp_str name)
+// Notes are for people: the first few suffice, and without memory there are fewer.
+void serve_batch_note_ignored(serve_batch *batch, tp_str name)
 {
-    if (list != NULL) {
-        if (list->size > 0) {
-            tp_buffer_append_char(list, ',');
-        }
-        tp_json_append_str(list, name);
+    uint32_t code = 0;
+    if (batch->ignored.count < TP_MAX_NOTED_KEYS) {
+        (void)tp_dict_add(&batch->ignored, name, &code);
     }
 }
 
@@ -174,21 +186,16 @@ tapeout_status serve_batch_record(serve_batch *batch, yyjson_val *object, tapeou
         const tp_str name = tp_json_str(key);
         const int64_t found = find_column(batch->model, name, column + 1);
         if (found < 0) {
-            note(batch->ignored, name);
+            serve_batch_note_ignored(batch, name);
             continue;
         }
         column = found;
-        yyjson_val *value = yyjson_obj_iter_get_val(key);
-        TP_TRY(serve_batch_value(batch, (uint32_t)column, value, err));
+        TP_TRY(serve_batch_value(batch, (uint32_t)column, yyjson_obj_iter_get_val(key), err));
         kit->stamps[column] = stamp;
-        if (yyjson_is_null(value)) {
-            note(batch->missing, name);
-        }
     }
     for (uint32_t c = 0; c < schema->count; c++) {
         if (kit->stamps[c] != stamp) {
             TP_TRY(serve_batch_value(batch, c, NULL, err));
-            note(batch->missing, schema->fields[c].name);
         }
     }
     batch->row_count++;

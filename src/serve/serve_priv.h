@@ -106,8 +106,8 @@ typedef struct serve_batch {
     tp_served *model;
     tp_kit *kit;
     uint64_t row_count;
-    tp_buffer *ignored; // keys of records that are no column, as JSON strings; may be NULL
-    tp_buffer *missing; // columns without a value, as JSON strings; may be NULL
+    uint64_t max_row_count; // over all clears
+    tp_dict ignored;        // keys of records that are no column, each once, the first few
     tp_scores scores;
 } serve_batch;
 
@@ -122,6 +122,7 @@ tapeout_status serve_batch_record(serve_batch *batch, yyjson_val *object, tapeou
 // Values by position: `columns` [column_count] of the schema, or NULL for its own order.
 tapeout_status serve_batch_list(serve_batch *batch, yyjson_val *list, const uint32_t *columns,
                                 uint32_t column_count, tapeout_error *err);
+void serve_batch_note_ignored(serve_batch *batch, tp_str name);
 // Scores the rows gathered so far.
 tapeout_status serve_batch_score(serve_batch *batch, tapeout_error *err);
 // Scores a table that came from elsewhere, such as CSV.
@@ -129,8 +130,16 @@ tapeout_status serve_batch_score_table(serve_batch *batch, const tapeout_table *
                                        tapeout_error *err);
 // `"prediction":...,"probability":...` of one row, without braces.
 void serve_batch_write_row(const serve_batch *batch, uint64_t row, tp_buffer *json);
-// `[{...},...]` of all rows.
+// `{"predictions":[{...},...]}` of all rows, with lists of what was noticed where there is
+// anything: "unseen" features, "missing" columns, "ignored" keys.
 void serve_batch_write_all(const serve_batch *batch, tp_buffer *json);
+// The three lists as `"unseen":[...],"missing":[...],"ignored":[...]`; without `all` only those
+// that are not empty, each with a comma before it.
+void serve_batch_write_notes(const serve_batch *batch, bool all, tp_buffer *json);
+// Reads the body by one of MLflow's four forms and scores it.
+tapeout_status serve_batch_score_form(serve_batch *batch, yyjson_val *root, tapeout_error *err);
+// Whether the object is one of those forms rather than a record of the model.
+bool serve_is_form(const tp_served *model, yyjson_val *root);
 // The class that row `row` was given, or an empty view for a regression.
 tp_str serve_batch_label(const serve_batch *batch, uint64_t row);
 

@@ -21,6 +21,7 @@ typedef struct tp_kit {
     tp_table_builder *builder;
     uint64_t *stamps; // [C] the row that last gave column c a value, plus one
     uint64_t stamp;
+    uint64_t *missing; // [C] rows of this batch in which column c has no value
     struct tp_kit *next;
 } tp_kit;
 
@@ -40,6 +41,7 @@ typedef struct tp_served {
     tp_str name;
     tp_str version;
     char sha256[TP_SHA256_HEX_SIZE + 1];
+    tp_str header; // "<name>;version=<version>;sha256=<hash>", for replies
     tp_scorer *scorer;
     const tp_schema *schema;
     const tp_target *target;
