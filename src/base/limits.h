@@ -28,9 +28,8 @@
 #define TP_MAX_SPEC_BYTES (1u << 20)
 
 // -- table: SQL ----------------------------------------------------------------------------------
-#define TP_MAX_SQL_BYTES (1u << 20)         // of a query; people write a few thousand
-#define TP_MAX_SQL_FILES 64u                // that one query names
-#define TP_MAX_SQL_SCHEMA_BYTES (64u << 20) // of our CREATE TABLE: names and types of all columns
+#define TP_MAX_SQL_BYTES (1u << 20) // of a query; people write a few thousand
+#define TP_MAX_SQL_FILES 64u        // that one query names
 // -- learn ---------------------------------------------------------------------------------------
 #define TP_MAX_CALIBRATION_POINTS 1048576u // steps of an isotonic calibration
 #define TP_MAX_LINEAR_COEFFICIENTS 2048u   // of all outputs: their second derivatives are 32 MiB
@@ -43,7 +42,7 @@
 #define TP_MAX_CSV_COLUMNS 100000u // beyond it a file is not a table but a matrix, or broken
 #define TP_MAX_CSV_FIELD_BYTES (16u << 20)
 #define TP_MAX_CSV_NAME_BYTES 4096u
-#define TP_MAX_CSV_MARKERS 1000u // texts that stand for a missing value
+#define TP_MAX_CSV_MARKERS 1000u        // texts that stand for a missing value
 #define TP_MAX_CSV_ROW_BYTES (1u << 30) // offsets within a row are 32 bits wide
 #define TP_MAX_CSV_STREAM_BYTES (UINT64_C(64) << 30)
 // -- learn/gbt -----------------------------------------------------------------------------------

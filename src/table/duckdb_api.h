@@ -24,7 +24,11 @@ typedef struct duck_pending_object *duck_pending;
 typedef struct duck_chunk_object *duck_chunk;
 typedef struct duck_vector_object *duck_vector;
 typedef struct duck_logical_type_object *duck_logical_type;
-typedef struct duck_appender_object *duck_appender;
+typedef struct duck_value_object *duck_value;
+typedef struct duck_table_function_object *duck_table_function;
+typedef struct duck_bind_info_object *duck_bind_info;
+typedef struct duck_init_info_object *duck_init_info;
+typedef struct duck_function_info_object *duck_function_info;
 
 typedef uint64_t duck_index;
 
@@ -119,6 +123,11 @@ typedef struct duck_uhugeint {
     uint64_t upper;
 } duck_uhugeint;
 
+typedef void (*duck_delete_fn)(void *data);
+typedef void (*duck_bind_fn)(duck_bind_info info);
+typedef void (*duck_init_fn)(duck_init_info info);
+typedef void (*duck_scan_fn)(duck_function_info info, duck_chunk output);
+
 // X(name, result, parameters); each is the library's duckdb_<name>.
 #define DUCK_FUNCTION_MAP(X)                                                                       \
     X(library_version, const char *, (void))                                                       \
@@ -174,21 +183,42 @@ typedef struct duck_uhugeint {
     X(enum_internal_type, duck_type, (duck_logical_type type))                                     \
     X(enum_dictionary_size, uint32_t, (duck_logical_type type))                                    \
     X(enum_dictionary_value, char *, (duck_logical_type type, duck_index index))                   \
-    X(create_data_chunk, duck_chunk, (duck_logical_type * types, duck_index column_count))         \
-    X(data_chunk_reset, void, (duck_chunk chunk))                                                  \
-    X(appender_create, int,                                                                        \
-      (duck_connection connection, const char *schema, const char *table,                          \
-       duck_appender *appender))                                                                   \
-    X(append_data_chunk, int, (duck_appender appender, duck_chunk chunk))                          \
-    X(appender_close, int, (duck_appender appender))                                               \
-    X(appender_error, const char *, (duck_appender appender))                                      \
-    X(appender_destroy, int, (duck_appender * appender))
+    X(get_int64, int64_t, (duck_value value))                                                      \
+    X(destroy_value, void, (duck_value * value))                                                   \
+    X(create_table_function, duck_table_function, (void))                                          \
+    X(destroy_table_function, void, (duck_table_function * function))                              \
+    X(table_function_set_name, void, (duck_table_function function, const char *name))             \
+    X(table_function_add_parameter, void, (duck_table_function function, duck_logical_type type))  \
+    X(table_function_set_bind, void, (duck_table_function function, duck_bind_fn bind))            \
+    X(table_function_set_init, void, (duck_table_function function, duck_init_fn init))            \
+    X(table_function_set_function, void, (duck_table_function function, duck_scan_fn scan))        \
+    X(table_function_supports_projection_pushdown, void,                                           \
+      (duck_table_function function, bool supports))                                               \
+    X(register_table_function, int, (duck_connection connection, duck_table_function function))    \
+    X(bind_get_parameter, duck_value, (duck_bind_info info, duck_index index))                     \
+    X(bind_add_result_column, void,                                                                \
+      (duck_bind_info info, const char *name, duck_logical_type type))                             \
+    X(bind_set_bind_data, void, (duck_bind_info info, void *data, duck_delete_fn destroy))         \
+    X(bind_set_cardinality, void, (duck_bind_info info, duck_index count, bool is_exact))          \
+    X(bind_set_error, void, (duck_bind_info info, const char *text))                               \
+    X(init_get_column_count, duck_index, (duck_init_info info))                                    \
+    X(init_get_column_index, duck_index, (duck_init_info info, duck_index index))                  \
+    X(init_set_init_data, void, (duck_init_info info, void *data, duck_delete_fn destroy))         \
+    X(init_set_error, void, (duck_init_info info, const char *text))                               \
+    X(function_get_bind_data, void *, (duck_function_info info))                                   \
+    X(function_get_init_data, void *, (duck_function_info info))
+
+// What an older or newer library may lack; NULL then. The first gives rows as they are made instead
+// of keeping all of them.
+#define DUCK_OPTIONAL_FUNCTION_MAP(X)                                                              \
+    X(pending_prepared_streaming, int, (duck_prepared prepared, duck_pending * pending))
 
 // The functions of one loaded library. The library stays loaded until the process ends: DuckDB does
 // not promise that it can be unloaded.
 typedef struct duck_api {
 #define DUCK_FUNCTION_POINTER(name, result, parameters) result(*name) parameters;
     DUCK_FUNCTION_MAP(DUCK_FUNCTION_POINTER)
+    DUCK_OPTIONAL_FUNCTION_MAP(DUCK_FUNCTION_POINTER)
 #undef DUCK_FUNCTION_POINTER
 } duck_api;
 

@@ -18,7 +18,7 @@ static const char how_to_get_it[] =
 static tapeout_status resolve(void *library, const char *where, duck_api *ret_api,
                               tapeout_error *err)
 {
-    duck_api api;
+    duck_api api = {0};
     const char *missing = NULL;
 #define RESOLVE(name, result, parameters)                                                          \
     if (missing == NULL && !tp_library_function(library, "duckdb_" #name, &api.name)) {            \
@@ -30,6 +30,10 @@ static tapeout_status resolve(void *library, const char *where, duck_api *ret_ap
         return tp_fail(err, TAPEOUT_E_UNAVAILABLE,
                        "duckdb: %s lacks %s; DuckDB 1.2 or later is needed", where, missing);
     }
+#define RESOLVE_OPTIONAL(name, result, parameters)                                                 \
+    (void)tp_library_function(library, "duckdb_" #name, &api.name); // stays NULL
+    DUCK_OPTIONAL_FUNCTION_MAP(RESOLVE_OPTIONAL)
+#undef RESOLVE_OPTIONAL
     *ret_api = api;
     return TAPEOUT_OK;
 }

@@ -26,6 +26,7 @@ typedef struct query_file {
     tp_str name; // as the query writes it
     tp_str path; // resolved
     file_kind kind;
+    tapeout_table *table; // CSV: its rows, once read
 } query_file;
 
 typedef struct query_files {
@@ -103,6 +104,14 @@ static bool is_known(const query_files *files, tp_str name)
     return false;
 }
 
+static void free_files(query_files *files)
+{
+    for (size_t i = 0; i < files->count; i++) {
+        tp_table_unref(files->items[i].table);
+    }
+    tp_arena_deinit(&files->arena);
+}
+
 // Notes a quoted word that names a file. One that does not is no error here: it may be any text.
 static tapeout_status note_file(query_files *files, tp_str name, tapeout_error *err)
 {
@@ -149,14 +158,11 @@ static tapeout_status find_files(query_files *files, const tapeout_allocator *al
 }
 
 // -- making them readable ------------------------------------------------------------------------
-static tapeout_status add_csv(sql_session *session, const query_file *file,
-                              const tp_csv_options *csv, tapeout_error *err)
+static tapeout_status add_csv(sql_session *session, query_file *file, const tp_csv_options *csv,
+                              tapeout_error *err)
 {
-    tapeout_table *table = NULL;
-    TP_TRY(tp_csv_read(session->env, file->path.data, csv, &table, err));
-    const tapeout_status status = tp_sql_append_table(session, file->name, table, err);
-    tp_table_unref(table);
-    return status;
+    TP_TRY(tp_csv_read(session->env, file->path.data, csv, &file->table, err));
+    return tp_sql_scan_add(session, file->name, file->table, err);
 }
 
 static tapeout_status add_view(sql_session *session, const query_file *file, tapeout_error *err)
@@ -179,8 +185,8 @@ static tapeout_status add_view(sql_session *session, const query_file *file, tap
     return status;
 }
 
-static tapeout_status add_file(sql_session *session, const query_file *file,
-                               const tp_csv_options *csv, tapeout_error *err)
+static tapeout_status add_file(sql_session *session, query_file *file, const tp_csv_options *csv,
+                               tapeout_error *err)
 {
     tapeout_status status = TAPEOUT_OK;
     switch (file->kind) {
@@ -238,7 +244,7 @@ static tapeout_status add_macros(sql_session *session, const query_files *files,
     return status;
 }
 
-static tapeout_status prepare_session(sql_session *session, const query_files *files,
+static tapeout_status prepare_session(sql_session *session, query_files *files,
                                       const tp_csv_options *csv, tapeout_error *err)
 {
     tp_str allowed[TP_MAX_SQL_FILES];
@@ -357,7 +363,7 @@ tapeout_status tp_sql_query(const tp_env *env, tp_str query, const tp_read_optio
     sql_session session;
     tapeout_status status = tp_sql_session_open(&session, env, options->duckdb_library, err);
     if (status != TAPEOUT_OK) {
-        tp_arena_deinit(&files.arena);
+        free_files(&files);
         return status;
     }
     status = find_files(&files, env->alloc, query, &local);
@@ -371,7 +377,7 @@ tapeout_status tp_sql_query(const tp_env *env, tp_str query, const tp_read_optio
         status = explain_denied(root, &local);
     }
     tp_sql_session_close(&session);
-    tp_arena_deinit(&files.arena);
+    free_files(&files);
     if (status != TAPEOUT_OK && err != NULL) {
         *err = local;
     }

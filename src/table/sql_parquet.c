@@ -92,7 +92,7 @@ static tapeout_status publish(const tp_env *env, const char *from, const char *p
 static tapeout_status copy_out(sql_session *session, const tapeout_table *table, const char *path,
                                tapeout_error *err)
 {
-    TP_TRY(tp_sql_append_table(session, TP_STR("rows"), table, err));
+    TP_TRY(tp_sql_scan_add(session, TP_STR("rows"), table, err));
     tp_buffer text;
     tp_buffer_init(&text, session->env->alloc, 2 * TP_MAX_PATH_BYTES + 64);
     tp_buffer_append_text(&text, "COPY \"rows\" TO ");

@@ -48,6 +48,8 @@ typedef struct sql_session {
     duck_api api;
     duck_database database;
     duck_connection connection;
+    const tapeout_table *tables[TP_MAX_SQL_FILES]; // borrowed, see tp_sql_scan_add
+    size_t table_count;
 } sql_session;
 
 // Loads DuckDB and opens a database: one thread, UTC, no extension loaded by itself, nothing
@@ -65,8 +67,9 @@ tapeout_status tp_sql_session_confine(sql_session *session, const tp_str *allowe
                                       size_t allowed_count, tapeout_error *err);
 tapeout_status tp_sql_session_lock(sql_session *session, tapeout_error *err);
 
-// Runs `query`, which must be one SELECT, step by step, so that it can be cancelled.
-// `ret_result` is destroyed by the caller.
+// Runs `query`, which must be one SELECT, step by step, so that it can be cancelled. The rows may
+// be made while they are fetched, by tp_sql_result_table alone. `ret_result` is destroyed by the
+// caller.
 tapeout_status tp_sql_session_select(sql_session *session, const char *query,
                                      duck_result *ret_result, tapeout_error *err);
 
@@ -74,10 +77,14 @@ tapeout_status tp_sql_session_select(sql_session *session, const char *query,
 tapeout_status tp_sql_fail(const char *message, tapeout_error *err);
 
 // -- both directions -----------------------------------------------------------------------------
-// Copies `table` into DuckDB as a table of that name. Costs one more copy of the data; DuckDB then
-// works on memory of its own, and nothing of ours has to outlive the call.
-tapeout_status tp_sql_append_table(sql_session *session, tp_str name, const tapeout_table *table,
-                                   tapeout_error *err);
+// Registers the table function that shows our tables. While a session is in a call of DuckDB, it is
+// the one that this thread has entered; NULL leaves it.
+tapeout_status tp_sql_scan_register(sql_session *session, tapeout_error *err);
+void tp_sql_scan_enter(const sql_session *session);
+
+// Makes `table` readable under `name`; it must outlive the session.
+tapeout_status tp_sql_scan_add(sql_session *session, tp_str name, const tapeout_table *table,
+                               tapeout_error *err);
 
 // The rows of `result`, which is used up by it.
 tapeout_status tp_sql_result_table(sql_session *session, duck_result *result,

@@ -4,6 +4,9 @@
 // comes across; a column of another type (a list, a struct, a time of day, bytes) is refused by
 // name, since a model could not use it.
 //
+// Rows are made by DuckDB as they are fetched, and copied at once: they never stand in memory
+// twice.
+//
 // Integers of any width become int64. A 64-bit unsigned or 128-bit column (sum() of integers is
 // one) stays int64 while all its values fit, and is float64 when one does not, just as a CSV column
 // would be. Decimals become the nearest float64. Time below a microsecond is cut off.
@@ -286,12 +289,18 @@ static bool read_instant(duck_type type, const void *data, uint64_t row, int64_t
 }
 
 // -- columns -------------------------------------------------------------------------------------
+// Integers of which some do not fit an int64.
+static bool is_wide(duck_type type)
+{
+    return type == DUCK_UBIGINT || type == DUCK_HUGEINT || type == DUCK_UHUGEINT;
+}
+
 // True when every value of the column fits an int64.
 static bool fits_i64(const result_reader *reader, size_t column)
 {
     const duck_api *api = &reader->session->api;
     const duck_type type = reader->columns[column].type;
-    if (type != DUCK_UBIGINT && type != DUCK_HUGEINT && type != DUCK_UHUGEINT) {
+    if (!is_wide(reader->columns[column].written)) {
         return true;
     }
     for (size_t i = 0; i < reader->chunk_count; i++) {
@@ -379,65 +388,108 @@ static tapeout_status append_chunk(const result_reader *reader, duck_chunk chunk
 }
 
 // -- the whole -----------------------------------------------------------------------------------
-static tapeout_status collect_chunks(result_reader *reader, duck_result *result, tapeout_error *err)
+// NULL at the end of the rows.
+static tapeout_status fetch_chunk(result_reader *reader, duck_result *result, duck_chunk *ret_chunk,
+                                  tapeout_error *err)
 {
     const duck_api *api = &reader->session->api;
-    const tapeout_allocator *alloc = reader->session->env->alloc;
-    for (;;) {
-        TP_TRY(tp_env_check(reader->session->env, err));
-        if (reader->chunk_count == reader->chunk_capacity) {
-            const size_t capacity = reader->chunk_capacity == 0 ? 64 : reader->chunk_capacity * 2;
-            duck_chunk *chunks = tp_resize_array(alloc, reader->chunks, reader->chunk_capacity,
-                                                 capacity, sizeof(duck_chunk));
-            if (chunks == NULL) {
-                return tp_fail_nomem(err);
-            }
-            reader->chunks = chunks;
-            reader->chunk_capacity = capacity;
+    TP_TRY(tp_env_check(reader->session->env, err));
+    duck_chunk chunk = api->fetch_chunk(*result);
+    if (chunk == NULL) {
+        const char *why = api->result_error(result);
+        if (why != NULL && why[0] != '\0') {
+            return tp_sql_fail(why, err);
         }
-        duck_chunk chunk = api->fetch_chunk(*result);
-        if (chunk == NULL) {
-            const char *why = api->result_error(result);
-            return why == NULL || why[0] == '\0' ? TAPEOUT_OK : tp_sql_fail(why, err);
-        }
-        reader->chunks[reader->chunk_count++] = chunk;
+    } else {
         reader->row_count += api->data_chunk_get_size(chunk);
-        if (reader->row_count > UINT32_MAX) {
-            return tp_fail(err, TAPEOUT_E_LIMIT, "sql: the result has more than %u rows",
-                           UINT32_MAX);
-        }
     }
-}
-
-// Chunks are given back as they are copied, so that the rows never stand in memory twice.
-static tapeout_status build(result_reader *reader, tp_table_builder *builder, tapeout_error *err)
-{
-    uint64_t first_row = 0;
-    for (size_t i = 0; i < reader->chunk_count; i++) {
-        TP_TRY(tp_env_check(reader->session->env, err));
-        TP_TRY(append_chunk(reader, reader->chunks[i], first_row, builder, err));
-        first_row += reader->session->api.data_chunk_get_size(reader->chunks[i]);
-        reader->session->api.destroy_data_chunk(&reader->chunks[i]);
+    if (reader->row_count > TP_MAX_TABLE_ROWS) {
+        api->destroy_data_chunk(&chunk);
+        return tp_fail(err, TAPEOUT_E_LIMIT, "sql: the result has more than %u rows",
+                       TP_MAX_TABLE_ROWS);
     }
+    *ret_chunk = chunk;
     return TAPEOUT_OK;
 }
 
-static tapeout_status read_result(result_reader *reader, duck_result *result,
-                                  tapeout_table **ret_table, tapeout_error *err)
+static tapeout_status keep_chunk(result_reader *reader, duck_chunk chunk, tapeout_error *err)
 {
-    for (size_t c = 0; c < reader->column_count; c++) {
-        TP_TRY(describe_column(reader, result, c, err));
+    if (reader->chunk_count == reader->chunk_capacity) {
+        const size_t capacity = reader->chunk_capacity == 0 ? 64 : reader->chunk_capacity * 2;
+        duck_chunk *chunks = tp_resize_array(reader->session->env->alloc, reader->chunks,
+                                             reader->chunk_capacity, capacity, sizeof(duck_chunk));
+        if (chunks == NULL) {
+            return tp_fail_nomem(err);
+        }
+        reader->chunks = chunks;
+        reader->chunk_capacity = capacity;
     }
-    TP_TRY(collect_chunks(reader, result, err));
+    reader->chunks[reader->chunk_count++] = chunk;
+    return TAPEOUT_OK;
+}
+
+// All rows first, since the type of a wide column depends on all of its values.
+static tapeout_status keep_all(result_reader *reader, duck_result *result, tapeout_error *err)
+{
+    for (;;) {
+        duck_chunk chunk = NULL;
+        TP_TRY(fetch_chunk(reader, result, &chunk, err));
+        if (chunk == NULL) {
+            break;
+        }
+        const tapeout_status status = keep_chunk(reader, chunk, err);
+        if (status != TAPEOUT_OK) {
+            reader->session->api.destroy_data_chunk(&chunk);
+            return status;
+        }
+    }
     for (size_t c = 0; c < reader->column_count; c++) {
         if (!fits_i64(reader, c)) {
             reader->fields[c].type = TAPEOUT_TYPE_FLOAT64;
         }
     }
+    return TAPEOUT_OK;
+}
+
+// Those kept, then those still to come; each is given back as soon as it is copied.
+static tapeout_status build(result_reader *reader, duck_result *result, tp_table_builder *builder,
+                            tapeout_error *err)
+{
+    const duck_api *api = &reader->session->api;
+    uint64_t first_row = 0;
+    for (size_t i = 0;; i++) {
+        duck_chunk chunk = NULL;
+        if (i < reader->chunk_count) {
+            chunk = reader->chunks[i];
+            reader->chunks[i] = NULL;
+        } else if (reader->chunk_count == 0) {
+            TP_TRY(fetch_chunk(reader, result, &chunk, err));
+        }
+        if (chunk == NULL) {
+            return TAPEOUT_OK;
+        }
+        const tapeout_status status = append_chunk(reader, chunk, first_row, builder, err);
+        first_row += api->data_chunk_get_size(chunk);
+        api->destroy_data_chunk(&chunk);
+        TP_TRY(status);
+    }
+}
+
+static tapeout_status read_result(result_reader *reader, duck_result *result,
+                                  tapeout_table **ret_table, tapeout_error *err)
+{
+    bool has_wide = false;
+    for (size_t c = 0; c < reader->column_count; c++) {
+        TP_TRY(describe_column(reader, result, c, err));
+        has_wide = has_wide || is_wide(reader->columns[c].written);
+    }
+    if (has_wide) {
+        TP_TRY(keep_all(reader, result, err));
+    }
     const tp_schema schema = {reader->fields, (uint32_t)reader->column_count};
     tp_table_builder *builder = NULL;
     TP_TRY(tp_table_builder_new(reader->session->env->alloc, &schema, &builder, err));
-    tapeout_status status = build(reader, builder, err);
+    tapeout_status status = build(reader, result, builder, err);
     if (status == TAPEOUT_OK) {
         status = tp_table_builder_take(builder, ret_table, err);
     }
@@ -461,7 +513,9 @@ tapeout_status tp_sql_result_table(sql_session *session, duck_result *result,
     for (size_t c = 0; c < reader.column_count; c++) {
         tp_dict_init(&reader.columns[c].words, alloc);
     }
+    tp_sql_scan_enter(session);
     status = read_result(&reader, result, ret_table, err);
+    tp_sql_scan_enter(NULL);
     for (size_t c = 0; c < reader.column_count; c++) {
         if (reader.columns[c].logical != NULL) {
             api->destroy_logical_type(&reader.columns[c].logical);

@@ -36,15 +36,22 @@ const char *tp_duck_type_name(duck_type type)
 // -- messages ------------------------------------------------------------------------------------
 static tapeout_status status_of(tp_str message)
 {
+    if (tp_str_contains(message, TP_STR("Out of Memory Error"))) {
+        return TAPEOUT_E_NOMEM; // also where another kind of error carries it, as from sql_scan.c
+    }
     static const struct {
         const char *prefix;
         tapeout_status status;
     } kinds[] = {
-        {"Parser ", TAPEOUT_E_INVALID},      {"Binder ", TAPEOUT_E_INVALID},
-        {"Catalog ", TAPEOUT_E_INVALID},     {"Syntax ", TAPEOUT_E_INVALID},
-        {"Permission ", TAPEOUT_E_DENIED},   {"Not implemented ", TAPEOUT_E_UNSUPPORTED},
-        {"Out of Memory ", TAPEOUT_E_NOMEM}, {"IO ", TAPEOUT_E_IO},
-        {"INTERRUPT ", TAPEOUT_E_CANCELLED}, {"INTERNAL ", TAPEOUT_E_INTERNAL},
+        {"Parser ", TAPEOUT_E_INVALID},
+        {"Binder ", TAPEOUT_E_INVALID},
+        {"Catalog ", TAPEOUT_E_INVALID},
+        {"Syntax ", TAPEOUT_E_INVALID},
+        {"Permission ", TAPEOUT_E_DENIED},
+        {"Not implemented ", TAPEOUT_E_UNSUPPORTED},
+        {"IO ", TAPEOUT_E_IO},
+        {"INTERRUPT ", TAPEOUT_E_CANCELLED},
+        {"INTERNAL ", TAPEOUT_E_INTERNAL},
         {"FATAL ", TAPEOUT_E_INTERNAL},
     };
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -136,6 +143,9 @@ tapeout_status tp_sql_session_open(sql_session *session, const tp_env *env,
     if (status == TAPEOUT_OK) {
         status = settle(session, err);
     }
+    if (status == TAPEOUT_OK) {
+        status = tp_sql_scan_register(session, err);
+    }
     if (status != TAPEOUT_OK) {
         tp_sql_session_close(session);
     }
@@ -156,10 +166,12 @@ tapeout_status tp_sql_session_run(sql_session *session, const char *statement, t
 {
     duck_result result;
     tapeout_status status = TAPEOUT_OK;
+    tp_sql_scan_enter(session);
     if (session->api.query(session->connection, statement, &result) != DUCK_SUCCESS) {
         status = tp_sql_fail(session->api.result_error(&result), err);
     }
     session->api.destroy_result(&result);
+    tp_sql_scan_enter(NULL);
     return status;
 }
 
@@ -245,15 +257,26 @@ static tapeout_status run_tasks(sql_session *session, duck_pending pending, tape
     return TAPEOUT_OK;
 }
 
+static tapeout_status make_pending(sql_session *session, duck_prepared prepared,
+                                   duck_pending *ret_pending, tapeout_error *err)
+{
+    const duck_api *api = &session->api;
+    const int state = api->pending_prepared_streaming != NULL
+                          ? api->pending_prepared_streaming(prepared, ret_pending)
+                          : api->pending_prepared(prepared, ret_pending);
+    return state == DUCK_SUCCESS ? TAPEOUT_OK : tp_sql_fail(api->pending_error(*ret_pending), err);
+}
+
 tapeout_status tp_sql_session_select(sql_session *session, const char *query,
                                      duck_result *ret_result, tapeout_error *err)
 {
     const duck_api *api = &session->api;
     duck_prepared prepared = NULL;
     duck_pending pending = NULL;
+    tp_sql_scan_enter(session);
     tapeout_status status = prepare_select(session, query, &prepared, err);
-    if (status == TAPEOUT_OK && api->pending_prepared(prepared, &pending) != DUCK_SUCCESS) {
-        status = tp_sql_fail(api->pending_error(pending), err);
+    if (status == TAPEOUT_OK) {
+        status = make_pending(session, prepared, &pending, err);
     }
     if (status == TAPEOUT_OK) {
         status = run_tasks(session, pending, err);
@@ -268,5 +291,6 @@ tapeout_status tp_sql_session_select(sql_session *session, const char *query,
     if (prepared != NULL) {
         api->destroy_prepare(&prepared);
     }
+    tp_sql_scan_enter(NULL);
     return status;
 }

@@ -310,6 +310,22 @@ static void test_same_twice(void)
     tp_table_unref(second);
 }
 
+// Two passes over one table, at once and one behind the other.
+static void test_self_join(void)
+{
+    const char *directory = folder_of_files();
+    tapeout_table *table = rows_of(
+        directory, "SELECT a.id AS i, b.id AS j FROM 'a.csv' a, 'a.csv' b WHERE a.id <> b.id "
+                   "UNION ALL SELECT id, 0 FROM 'a.csv' ORDER BY i, j");
+    ASSERT_EQ_UINT(table->row_count, 9);
+    ASSERT_EQ_STR(cases_value(table, "j", 0), "0");
+    ASSERT_EQ_STR(cases_value(table, "j", 8), "2");
+    tp_table_unref(table);
+    table = rows_of(directory, "SELECT count(*) AS n FROM 'a.csv'"); // rows without a column
+    ASSERT_EQ_STR(cases_value(table, "n", 0), "3");
+    tp_table_unref(table);
+}
+
 static void test_no_rows(void)
 {
     const char *directory = folder_of_files();
@@ -573,6 +589,6 @@ static void test_flights(void)
 TEST_MAIN(TEST(test_tokens), TEST(test_tokens_end_anywhere), TEST(test_forbidden_calls),
           TEST(test_types), TEST(test_wide_integers), TEST(test_refused_columns),
           TEST(test_csv_as_by_itself), TEST(test_long_csv), TEST(test_join), TEST(test_same_twice),
-          TEST(test_no_rows), TEST(test_mistakes), TEST(test_no_library), TEST(test_confined),
-          TEST(test_settings), TEST(test_cancelled), TEST_SLOW(test_out_of_memory_query, 180),
-          TEST(test_flights))
+          TEST(test_self_join), TEST(test_no_rows), TEST(test_mistakes), TEST(test_no_library),
+          TEST(test_confined), TEST(test_settings), TEST(test_cancelled),
+          TEST_SLOW(test_out_of_memory_query, 180), TEST(test_flights))
