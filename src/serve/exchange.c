@@ -13,7 +13,7 @@
 
 enum { COMPRESS_FROM_BYTES = 1400, KEEP_BYTES = 256 << 10 };
 
-void serve_exchange_init(serve_exchange *exchange, serve_state *state)
+void tp_serve_exchange_init(serve_exchange *exchange, serve_state *state)
 {
     memset(exchange, 0, sizeof(*exchange));
     exchange->state = state;
@@ -34,7 +34,7 @@ static void buffer_settle(tp_buffer *buffer)
     }
 }
 
-void serve_exchange_clear(serve_exchange *exchange)
+void tp_serve_exchange_clear(serve_exchange *exchange)
 {
     tp_engine_unref(exchange->state->engine, exchange->model);
     exchange->model = NULL;
@@ -51,15 +51,15 @@ void serve_exchange_clear(serve_exchange *exchange)
     buffer_settle(&exchange->scratch);
 }
 
-void serve_exchange_deinit(serve_exchange *exchange)
+void tp_serve_exchange_deinit(serve_exchange *exchange)
 {
-    serve_exchange_clear(exchange);
+    tp_serve_exchange_clear(exchange);
     tp_http_reply_deinit(&exchange->reply);
     tp_buffer_deinit(&exchange->inflated);
     tp_buffer_deinit(&exchange->scratch);
 }
 
-tapeout_status serve_fail_as(serve_exchange *exchange, int http_status, tapeout_status status)
+tapeout_status tp_serve_fail_as(serve_exchange *exchange, int http_status, tapeout_status status)
 {
     exchange->fail_status = http_status;
     return status;
@@ -230,11 +230,11 @@ static void compress_reply(serve_exchange *exchange)
     }
 }
 
-void serve_exchange_run(serve_exchange *exchange, const tp_http_request *request)
+void tp_serve_exchange_run(serve_exchange *exchange, const tp_http_request *request)
 {
     exchange->request = request;
     uint32_t allowed = 0;
-    exchange->route = serve_route_find(request, exchange->params, &allowed);
+    exchange->route = tp_serve_route_find(request, exchange->params, &allowed);
     if (exchange->route == NULL) {
         answer_without_route(exchange, allowed);
         return;
@@ -259,14 +259,14 @@ void serve_exchange_run(serve_exchange *exchange, const tp_http_request *request
     compress_reply(exchange);
 }
 
-bool serve_exchange_is_large(const tp_http_request *request)
+bool tp_serve_exchange_is_large(const tp_http_request *request)
 {
     return request->body.size > (request->content_coding == TP_HTTP_IDENTITY
                                      ? TP_SERVE_INLINE_BYTES
                                      : TP_SERVE_INLINE_CODED_BYTES);
 }
 
-tapeout_status serve_model_first(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_model_first(serve_exchange *exchange, tapeout_error *err)
 {
     exchange->model = tp_engine_first(exchange->state->engine);
     if (exchange->model == NULL) {
@@ -275,7 +275,7 @@ tapeout_status serve_model_first(serve_exchange *exchange, tapeout_error *err)
     return TAPEOUT_OK;
 }
 
-tapeout_status serve_model_find(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_model_find(serve_exchange *exchange, tapeout_error *err)
 {
     tp_engine *engine = exchange->state->engine;
     exchange->model = tp_engine_find(engine, exchange->params[0], exchange->params[1]);
@@ -293,7 +293,8 @@ tapeout_status serve_model_find(serve_exchange *exchange, tapeout_error *err)
                    TP_STR_ARGS(exchange->params[0]));
 }
 
-tapeout_status serve_body_json(serve_exchange *exchange, yyjson_doc **ret_doc, tapeout_error *err)
+tapeout_status tp_serve_body_json(serve_exchange *exchange, yyjson_doc **ret_doc,
+                                  tapeout_error *err)
 {
     if (exchange->body.size == 0) {
         return tp_fail(err, TAPEOUT_E_INVALID, "the request has no body; JSON is expected");

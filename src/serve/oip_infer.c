@@ -124,14 +124,14 @@ static tapeout_status read_input(infer_call *call, yyjson_val *object, uint64_t 
     }
     batch->kit->stamps[column] = stamp;
     input.column = (uint32_t)column;
-    input.datatype = oip_datatype_find(tp_json_get_str(object, "datatype"));
+    input.datatype = tp_oip_datatype_find(tp_json_get_str(object, "datatype"));
     if (input.datatype == NULL) {
         return tp_fail(err, TAPEOUT_E_DATA, "input \"%.*s\": its datatype is none of the protocol",
                        TP_STR_ARGS(input.name));
     }
     TP_TRY(read_shape(call, &input, yyjson_obj_get(object, "shape"), err));
     TP_TRY(read_place(call, &input, object, err));
-    return oip_input_read(batch, &input, err);
+    return tp_oip_input_read(batch, &input, err);
 }
 
 static tapeout_status read_inputs(infer_call *call, yyjson_val *root, tapeout_error *err)
@@ -153,7 +153,7 @@ static tapeout_status read_inputs(infer_call *call, yyjson_val *root, tapeout_er
     }
     for (uint32_t c = 0; c < batch->model->schema->count; c++) {
         for (uint64_t row = 0; batch->kit->stamps[c] != stamp && row < call->row_count; row++) {
-            TP_TRY(serve_batch_value(batch, c, NULL, err));
+            TP_TRY(tp_serve_batch_value(batch, c, NULL, err));
         }
     }
     batch->row_count = call->row_count;
@@ -175,7 +175,7 @@ static double output_value(const serve_batch *batch, uint32_t output, uint64_t r
     }
     double value = batch->scores.prediction[row];
     if (target->class_count > 0) {
-        const tp_str label = serve_batch_label(batch, row);
+        const tp_str label = tp_serve_batch_label(batch, row);
         bool truth = false;
         // Labels of numeric targets are numbers or truth values.
         if (!tp_parse_f64(label, &value) && tp_parse_bool(label, &truth)) {
@@ -194,7 +194,7 @@ static void write_values(const infer_call *call, uint32_t output, tp_buffer *jso
             tp_buffer_append_char(json, ',');
         }
         if (is_text) {
-            tp_json_append_str(json, serve_batch_label(call->batch, row));
+            tp_json_append_str(json, tp_serve_batch_label(call->batch, row));
         } else {
             tp_json_append_f64(json, output_value(call->batch, output, row));
         }
@@ -208,7 +208,7 @@ static void write_bytes(const infer_call *call, uint32_t output, tp_buffer *json
     const size_t begin = binary->size;
     for (uint64_t row = 0; row < call->row_count; row++) {
         if (output_is_text(call->batch->model, output)) {
-            const tp_str label = serve_batch_label(call->batch, row);
+            const tp_str label = tp_serve_batch_label(call->batch, row);
             tp_buffer_append_u32le(binary, (uint32_t)label.size);
             tp_buffer_append_str(binary, label);
         } else {
@@ -333,23 +333,23 @@ static tapeout_status infer(infer_call *call, yyjson_val *root, tapeout_error *e
     call->is_binary =
         yyjson_is_true(yyjson_obj_get(yyjson_obj_get(root, "parameters"), "binary_data_output"));
     TP_TRY(read_inputs(call, root, err));
-    TP_TRY(serve_batch_score(call->batch, err));
+    TP_TRY(tp_serve_batch_score(call->batch, err));
     return write_reply(call, root, err);
 }
 
-tapeout_status serve_v2_infer(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_v2_infer(serve_exchange *exchange, tapeout_error *err)
 {
-    TP_TRY(serve_model_find(exchange, err));
+    TP_TRY(tp_serve_model_find(exchange, err));
     serve_batch batch;
     infer_call call = {.exchange = exchange, .batch = &batch, .binary = &exchange->scratch};
     TP_TRY(split_body(&call, err));
     yyjson_doc *doc = NULL;
-    TP_TRY(serve_body_json(exchange, &doc, err));
-    tapeout_status status = serve_batch_begin(&batch, exchange, err);
+    TP_TRY(tp_serve_body_json(exchange, &doc, err));
+    tapeout_status status = tp_serve_batch_begin(&batch, exchange, err);
     if (status == TAPEOUT_OK) {
         status = infer(&call, yyjson_doc_get_root(doc), err);
     }
-    serve_batch_end(&batch);
+    tp_serve_batch_end(&batch);
     yyjson_doc_free(doc);
     return status;
 }

@@ -17,8 +17,8 @@ typedef struct oip_datatype {
 } oip_datatype;
 
 // NULL where the name is none.
-const oip_datatype *oip_datatype_find(tp_str name);
-const char *oip_datatype_of_column(tapeout_type type);
+const oip_datatype *tp_oip_datatype_find(tp_str name);
+const char *tp_oip_datatype_of_column(tapeout_type type);
 
 typedef struct oip_input {
     tp_str name;
@@ -31,6 +31,6 @@ typedef struct oip_input {
 } oip_input;
 
 // Appends all elements of the input to its column. E_DATA names the input and the element.
-tapeout_status oip_input_read(serve_batch *batch, const oip_input *input, tapeout_error *err);
+tapeout_status tp_oip_input_read(serve_batch *batch, const oip_input *input, tapeout_error *err);
 
 #endif

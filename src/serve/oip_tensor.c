@@ -20,7 +20,7 @@ static const oip_datatype datatypes[] = {
     {"BF16", OIP_BFLOAT, 2}, {"BYTES", OIP_BYTES, 0},
 };
 
-const oip_datatype *oip_datatype_find(tp_str name)
+const oip_datatype *tp_oip_datatype_find(tp_str name)
 {
     for (size_t i = 0; i < sizeof(datatypes) / sizeof(datatypes[0]); i++) {
         if (tp_str_equal(name, tp_str_from(datatypes[i].name))) {
@@ -30,7 +30,7 @@ const oip_datatype *oip_datatype_find(tp_str name)
     return NULL;
 }
 
-const char *oip_datatype_of_column(tapeout_type type)
+const char *tp_oip_datatype_of_column(tapeout_type type)
 {
     switch (type) {
     case TAPEOUT_TYPE_BOOL:
@@ -235,7 +235,7 @@ static tapeout_status put_real(tp_table_builder *builder, uint32_t column, tapeo
 static tapeout_status put_element(tp_table_builder *builder, uint32_t column, tapeout_type type,
                                   const element *value)
 {
-    const bool is_text = oip_datatype_of_column(type)[1] == 'Y'; // BYTES
+    const bool is_text = tp_oip_datatype_of_column(type)[1] == 'Y'; // BYTES
     if (value->kind == ELEMENT_MISSING ||
         (value->kind == ELEMENT_BYTES && value->bytes.size == 0 && is_text)) {
         return tp_table_builder_null(builder, column);
@@ -335,7 +335,7 @@ static tapeout_status read_bytes(serve_batch *batch, const oip_input *input, tap
     return TAPEOUT_OK;
 }
 
-tapeout_status oip_input_read(serve_batch *batch, const oip_input *input, tapeout_error *err)
+tapeout_status tp_oip_input_read(serve_batch *batch, const oip_input *input, tapeout_error *err)
 {
     return input->data != NULL ? read_json(batch, input, err) : read_bytes(batch, input, err);
 }

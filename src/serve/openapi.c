@@ -79,15 +79,15 @@ static void write_operation(tp_buffer *json, const serve_route *route)
                                 "\"default\":{\"description\":\"An error, in JSON\"}}}");
 }
 
-void serve_openapi_write(tp_buffer *ret_json)
+void tp_serve_openapi_write(tp_buffer *ret_json)
 {
     tp_buffer_append_text(ret_json, "{\"openapi\":\"3.0.3\",\"info\":{\"title\":\"tapeout\","
                                     "\"version\":");
     tp_json_append_str(ret_json, tp_str_from(tapeout_version()));
     tp_buffer_append_text(ret_json, "},\"paths\":{");
-    for (uint32_t i = 0; i < serve_route_count; i++) {
-        const serve_route *route = &serve_routes[i];
-        const char *const before = i > 0 ? serve_routes[i - 1].pattern : "";
+    for (uint32_t i = 0; i < tp_serve_route_count; i++) {
+        const serve_route *route = &tp_serve_routes[i];
+        const char *const before = i > 0 ? tp_serve_routes[i - 1].pattern : "";
         // Lines of one path stand together.
         if (strcmp(before, route->pattern) == 0) {
             tp_buffer_append_char(ret_json, ',');

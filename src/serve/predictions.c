@@ -14,8 +14,8 @@ static void add(atomic_uint_fast64_t *counter, uint64_t more)
     atomic_fetch_add_explicit(counter, more, memory_order_relaxed);
 }
 
-tapeout_status serve_batch_score_table(serve_batch *batch, const tapeout_table *table,
-                                       tapeout_error *err)
+tapeout_status tp_serve_batch_score_table(serve_batch *batch, const tapeout_table *table,
+                                          tapeout_error *err)
 {
     serve_exchange *exchange = batch->exchange;
     const tp_rows rows = {NULL, table->row_count};
@@ -30,14 +30,14 @@ tapeout_status serve_batch_score_table(serve_batch *batch, const tapeout_table *
     return TAPEOUT_OK;
 }
 
-tapeout_status serve_batch_score(serve_batch *batch, tapeout_error *err)
+tapeout_status tp_serve_batch_score(serve_batch *batch, tapeout_error *err)
 {
     const tapeout_table *table = NULL;
     TP_TRY(tp_table_builder_view(batch->kit->builder, &table, err));
-    return serve_batch_score_table(batch, table, err);
+    return tp_serve_batch_score_table(batch, table, err);
 }
 
-tp_str serve_batch_label(const serve_batch *batch, uint64_t row)
+tp_str tp_serve_batch_label(const serve_batch *batch, uint64_t row)
 {
     const tp_target *target = batch->model->target;
     const double prediction = batch->scores.prediction[row];
@@ -49,7 +49,7 @@ tp_str serve_batch_label(const serve_batch *batch, uint64_t row)
 
 static void write_label(const serve_batch *batch, uint64_t row, tp_buffer *json)
 {
-    const tp_str label = serve_batch_label(batch, row);
+    const tp_str label = tp_serve_batch_label(batch, row);
     if (batch->model->target->classes_are_int) {
         tp_buffer_append_str(json, label);
     } else {
@@ -57,7 +57,7 @@ static void write_label(const serve_batch *batch, uint64_t row, tp_buffer *json)
     }
 }
 
-void serve_batch_write_row(const serve_batch *batch, uint64_t row, tp_buffer *json)
+void tp_serve_batch_write_row(const serve_batch *batch, uint64_t row, tp_buffer *json)
 {
     const tp_target *target = batch->model->target;
     const tp_scores *scores = &batch->scores;
@@ -102,7 +102,7 @@ static void end_notes(tp_buffer *json, const char *key, bool is_begun, bool all)
     }
 }
 
-void serve_batch_write_notes(const serve_batch *batch, bool all, tp_buffer *json)
+void tp_serve_batch_write_notes(const serve_batch *batch, bool all, tp_buffer *json)
 {
     const tp_feature_program *program = tp_scorer_program(batch->model->scorer);
     const tp_schema *schema = batch->model->schema;
@@ -130,15 +130,15 @@ void serve_batch_write_notes(const serve_batch *batch, bool all, tp_buffer *json
     end_notes(json, "ignored", batch->ignored.count > 0, all);
 }
 
-void serve_batch_write_all(const serve_batch *batch, tp_buffer *json)
+void tp_serve_batch_write_all(const serve_batch *batch, tp_buffer *json)
 {
     tp_buffer_append_str(json, TP_STR("{\"predictions\":["));
     for (uint64_t row = 0; row < batch->scores.row_count; row++) {
         tp_buffer_append_text(json, row == 0 ? "{" : ",{");
-        serve_batch_write_row(batch, row, json);
+        tp_serve_batch_write_row(batch, row, json);
         tp_buffer_append_char(json, '}');
     }
     tp_buffer_append_char(json, ']');
-    serve_batch_write_notes(batch, false, json);
+    tp_serve_batch_write_notes(batch, false, json);
     tp_buffer_append_char(json, '}');
 }

@@ -51,7 +51,7 @@ static tapeout_status read_records(serve_batch *batch, yyjson_val *list, tapeout
     yyjson_arr_iter iter = yyjson_arr_iter_with(list);
     for (yyjson_val *row = yyjson_arr_iter_next(&iter); row != NULL;
          row = yyjson_arr_iter_next(&iter)) {
-        TP_TRY(serve_batch_record(batch, row, err));
+        TP_TRY(tp_serve_batch_record(batch, row, err));
     }
     return TAPEOUT_OK;
 }
@@ -68,11 +68,11 @@ static tapeout_status read_instances(serve_batch *batch, yyjson_val *list, tapeo
     for (yyjson_val *row = yyjson_arr_iter_next(&iter); row != NULL;
          row = yyjson_arr_iter_next(&iter)) {
         if (yyjson_is_obj(row)) {
-            TP_TRY(serve_batch_record(batch, row, err));
+            TP_TRY(tp_serve_batch_record(batch, row, err));
         } else if (yyjson_is_arr(row) || column_count != 1) {
-            TP_TRY(serve_batch_list(batch, row, NULL, column_count, err));
+            TP_TRY(tp_serve_batch_list(batch, row, NULL, column_count, err));
         } else {
-            TP_TRY(serve_batch_value(batch, 0, row, err));
+            TP_TRY(tp_serve_batch_value(batch, 0, row, err));
             batch->row_count++;
         }
     }
@@ -89,7 +89,7 @@ static tapeout_status read_column(serve_batch *batch, uint32_t column, yyjson_va
         yyjson_val *inner = yyjson_is_arr(value) && yyjson_arr_size(value) == 1
                                 ? yyjson_arr_get_first(value)
                                 : value;
-        TP_TRY(serve_batch_value(batch, column, inner, err));
+        TP_TRY(tp_serve_batch_value(batch, column, inner, err));
     }
     return TAPEOUT_OK;
 }
@@ -116,16 +116,16 @@ static tapeout_status read_columns(serve_batch *batch, yyjson_val *object, tapeo
         TP_TRY(check_rows(batch, (size_t)count, err));
         const int64_t column = tp_dict_find(&batch->model->columns, tp_json_str(key));
         if (column < 0) {
-            serve_batch_note_ignored(batch, tp_json_str(key));
+            tp_serve_batch_note_ignored(batch, tp_json_str(key));
             continue;
         }
         batch->kit->stamps[column] = stamp;
         TP_TRY(yyjson_is_arr(values) ? read_column(batch, (uint32_t)column, values, err)
-                                     : serve_batch_value(batch, (uint32_t)column, values, err));
+                                     : tp_serve_batch_value(batch, (uint32_t)column, values, err));
     }
     for (uint32_t c = 0; c < schema->count; c++) {
         for (uint64_t row = 0; batch->kit->stamps[c] != stamp && row < row_count; row++) {
-            TP_TRY(serve_batch_value(batch, c, NULL, err));
+            TP_TRY(tp_serve_batch_value(batch, c, NULL, err));
         }
     }
     batch->row_count = row_count;
@@ -146,7 +146,7 @@ static tapeout_status map_columns(serve_batch *batch, yyjson_val *names, uint32_
         const int64_t column = tp_dict_find(&batch->model->columns, tp_json_str(name));
         ret_columns[i] = column < 0 ? UINT32_MAX : (uint32_t)column;
         if (column < 0) {
-            serve_batch_note_ignored(batch, tp_json_str(name));
+            tp_serve_batch_note_ignored(batch, tp_json_str(name));
         }
         if (column >= 0 && batch->kit->stamps[column] == stamp) {
             return tp_fail(err, TAPEOUT_E_DATA, "column \"%.*s\" stands twice",
@@ -166,7 +166,7 @@ static tapeout_status read_split_rows(serve_batch *batch, yyjson_val *data, cons
     yyjson_arr_iter iter = yyjson_arr_iter_with(data);
     for (yyjson_val *row = yyjson_arr_iter_next(&iter); row != NULL;
          row = yyjson_arr_iter_next(&iter)) {
-        TP_TRY(serve_batch_list(batch, row, columns, column_count, err));
+        TP_TRY(tp_serve_batch_list(batch, row, columns, column_count, err));
     }
     return TAPEOUT_OK;
 }
@@ -227,13 +227,13 @@ static tapeout_status read_form(serve_batch *batch, yyjson_val *root, tapeout_er
     return read_instances(batch, instances != NULL ? instances : inputs, err);
 }
 
-tapeout_status serve_batch_score_form(serve_batch *batch, yyjson_val *root, tapeout_error *err)
+tapeout_status tp_serve_batch_score_form(serve_batch *batch, yyjson_val *root, tapeout_error *err)
 {
     TP_TRY(read_form(batch, root, err));
-    return serve_batch_score(batch, err);
+    return tp_serve_batch_score(batch, err);
 }
 
-bool serve_is_form(const tp_served *model, yyjson_val *root)
+bool tp_serve_is_form(const tp_served *model, yyjson_val *root)
 {
     static const char *const forms[] = {"dataframe_split", "dataframe_records", "instances",
                                         "inputs"};
@@ -249,8 +249,8 @@ bool serve_is_form(const tp_served *model, yyjson_val *root)
 static tapeout_status score_json(serve_batch *batch, tapeout_error *err)
 {
     yyjson_doc *doc = NULL;
-    TP_TRY(serve_body_json(batch->exchange, &doc, err));
-    const tapeout_status status = serve_batch_score_form(batch, yyjson_doc_get_root(doc), err);
+    TP_TRY(tp_serve_body_json(batch->exchange, &doc, err));
+    const tapeout_status status = tp_serve_batch_score_form(batch, yyjson_doc_get_root(doc), err);
     yyjson_doc_free(doc);
     return status;
 }
@@ -273,32 +273,32 @@ static tapeout_status score_csv(serve_batch *batch, tapeout_error *err)
     }
     tapeout_status status = check_rows(batch, table->row_count, err);
     if (status == TAPEOUT_OK) {
-        status = serve_batch_score_table(batch, table, err);
+        status = tp_serve_batch_score_table(batch, table, err);
     }
     tp_table_unref(table);
     return status;
 }
 
-tapeout_status serve_invocations(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_invocations(serve_exchange *exchange, tapeout_error *err)
 {
     const body_kind kind = kind_of(tp_http_header_find(exchange->request, "content-type"));
     if (kind == BODY_OTHER) {
-        return serve_fail_as(
+        return tp_serve_fail_as(
             exchange, 415,
             tp_fail(err, TAPEOUT_E_UNSUPPORTED,
                     "content type application/json or text/csv was expected, with no parameter "
                     "but charset=utf-8"));
     }
-    TP_TRY(serve_model_first(exchange, err));
+    TP_TRY(tp_serve_model_first(exchange, err));
     serve_batch batch;
-    tapeout_status status = serve_batch_begin(&batch, exchange, err);
+    tapeout_status status = tp_serve_batch_begin(&batch, exchange, err);
     if (status == TAPEOUT_OK) {
         status = kind == BODY_CSV ? score_csv(&batch, err) : score_json(&batch, err);
     }
     if (status == TAPEOUT_OK) {
         exchange->reply.content_type = "application/json";
-        serve_batch_write_all(&batch, &exchange->reply.body);
+        tp_serve_batch_write_all(&batch, &exchange->reply.body);
     }
-    serve_batch_end(&batch);
+    tp_serve_batch_end(&batch);
     return status;
 }

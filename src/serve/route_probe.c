@@ -26,20 +26,20 @@ static bool is_ready(const serve_exchange *exchange)
     return atomic_load_explicit(&exchange->state->is_ready, memory_order_acquire);
 }
 
-tapeout_status serve_root(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_root(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     return answer_text(exchange, 200, "application/json",
                        "{\"name\":\"tapeout\",\"status\":\"alive\"}");
 }
 
-tapeout_status serve_live(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_live(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     return answer_text(exchange, 200, "text/plain; charset=utf-8", "ok\n");
 }
 
-tapeout_status serve_ready(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_ready(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     return is_ready(exchange)
@@ -47,32 +47,32 @@ tapeout_status serve_ready(serve_exchange *exchange, tapeout_error *err)
                : answer_text(exchange, 503, "text/plain; charset=utf-8", "not ready\n");
 }
 
-tapeout_status serve_ping(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_ping(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     return answer_text(exchange, is_ready(exchange) ? 200 : 503, "text/plain; charset=utf-8", "\n");
 }
 
-tapeout_status serve_version(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_version(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     return answer_text(exchange, 200, "text/plain; charset=utf-8", tapeout_version());
 }
 
-tapeout_status serve_v2_live(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_v2_live(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     return answer_text(exchange, 200, "application/json", "{\"live\":true}");
 }
 
-tapeout_status serve_v2_ready(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_v2_ready(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     return is_ready(exchange) ? answer_text(exchange, 200, "application/json", "{\"ready\":true}")
                               : answer_text(exchange, 503, "application/json", "{\"ready\":false}");
 }
 
-tapeout_status serve_metrics(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_metrics(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     serve_state *state = exchange->state;
@@ -85,10 +85,10 @@ tapeout_status serve_metrics(serve_exchange *exchange, tapeout_error *err)
     return TAPEOUT_OK;
 }
 
-tapeout_status serve_openapi(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_openapi(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     exchange->reply.content_type = "application/json";
-    serve_openapi_write(&exchange->reply.body);
+    tp_serve_openapi_write(&exchange->reply.body);
     return TAPEOUT_OK;
 }

@@ -14,11 +14,11 @@ static tapeout_status score_record(serve_batch *batch, yyjson_val *record, tapeo
 {
     const tp_served *model = batch->model;
     tp_buffer *json = &batch->exchange->reply.body;
-    serve_batch_clear(batch);
-    TP_TRY(serve_batch_record(batch, record, err));
-    TP_TRY(serve_batch_score(batch, err));
+    tp_serve_batch_clear(batch);
+    TP_TRY(tp_serve_batch_record(batch, record, err));
+    TP_TRY(tp_serve_batch_score(batch, err));
     tp_buffer_append_char(json, '{');
-    serve_batch_write_row(batch, 0, json);
+    tp_serve_batch_write_row(batch, 0, json);
     tp_buffer_append_str(json, TP_STR(",\"model\":"));
     tp_json_append_str(json, model->name);
     tp_buffer_append_str(json, TP_STR(",\"version\":"));
@@ -26,7 +26,7 @@ static tapeout_status score_record(serve_batch *batch, yyjson_val *record, tapeo
     tp_buffer_append_str(json, TP_STR(",\"sha256\":\""));
     tp_buffer_append(json, model->sha256, TP_SHA256_HEX_SIZE);
     tp_buffer_append_char(json, '"');
-    serve_batch_write_notes(batch, true, json);
+    tp_serve_batch_write_notes(batch, true, json);
     tp_buffer_append_char(json, '}');
     return TAPEOUT_OK;
 }
@@ -59,13 +59,13 @@ static tapeout_status score_list(serve_batch *batch, yyjson_val *list, tapeout_e
 static tapeout_status score_document(serve_exchange *exchange, yyjson_val *root, tapeout_error *err)
 {
     serve_batch batch;
-    tapeout_status status = serve_batch_begin(&batch, exchange, err);
+    tapeout_status status = tp_serve_batch_begin(&batch, exchange, err);
     if (status != TAPEOUT_OK) {
         // Falls through to the end, which gives back what there is.
-    } else if (serve_is_form(batch.model, root)) {
-        status = serve_batch_score_form(&batch, root, err);
+    } else if (tp_serve_is_form(batch.model, root)) {
+        status = tp_serve_batch_score_form(&batch, root, err);
         if (status == TAPEOUT_OK) {
-            serve_batch_write_all(&batch, &exchange->reply.body);
+            tp_serve_batch_write_all(&batch, &exchange->reply.body);
         }
     } else if (yyjson_is_obj(root)) {
         status = score_record(&batch, root, err);
@@ -75,15 +75,15 @@ static tapeout_status score_document(serve_exchange *exchange, yyjson_val *root,
         status = tp_fail(err, TAPEOUT_E_INVALID,
                          "request body: a record (an object) or a list of records was expected");
     }
-    serve_batch_end(&batch);
+    tp_serve_batch_end(&batch);
     return status;
 }
 
-tapeout_status serve_score(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_score(serve_exchange *exchange, tapeout_error *err)
 {
-    TP_TRY(serve_model_first(exchange, err));
+    TP_TRY(tp_serve_model_first(exchange, err));
     yyjson_doc *doc = NULL;
-    TP_TRY(serve_body_json(exchange, &doc, err));
+    TP_TRY(tp_serve_body_json(exchange, &doc, err));
     exchange->reply.content_type = "application/json";
     const tapeout_status status = score_document(exchange, yyjson_doc_get_root(doc), err);
     yyjson_doc_free(doc);

@@ -34,23 +34,23 @@ static void write_names(serve_exchange *exchange)
     }
 }
 
-tapeout_status serve_v1_list(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_v1_list(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     write_names(exchange);
     return TAPEOUT_OK;
 }
 
-tapeout_status serve_v2_list(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_v2_list(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     write_names(exchange);
     return TAPEOUT_OK;
 }
 
-tapeout_status serve_v1_model(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_v1_model(serve_exchange *exchange, tapeout_error *err)
 {
-    TP_TRY(serve_model_find(exchange, err));
+    TP_TRY(tp_serve_model_find(exchange, err));
     tp_buffer *json = &exchange->reply.body;
     exchange->reply.content_type = "application/json";
     tp_buffer_append_text(json, "{\"name\":");
@@ -75,29 +75,29 @@ static tapeout_status predict(serve_exchange *exchange, yyjson_val *root, tapeou
                        yyjson_arr_size(instances), (unsigned long long)exchange->state->max_rows);
     }
     serve_batch batch;
-    tapeout_status status = serve_batch_begin(&batch, exchange, err);
+    tapeout_status status = tp_serve_batch_begin(&batch, exchange, err);
     yyjson_arr_iter iter = yyjson_arr_iter_with(instances);
     for (yyjson_val *row = yyjson_arr_iter_next(&iter); row != NULL && status == TAPEOUT_OK;
          row = yyjson_arr_iter_next(&iter)) {
         status = yyjson_is_obj(row)
-                     ? serve_batch_record(&batch, row, err)
-                     : serve_batch_list(&batch, row, NULL, batch.model->schema->count, err);
+                     ? tp_serve_batch_record(&batch, row, err)
+                     : tp_serve_batch_list(&batch, row, NULL, batch.model->schema->count, err);
     }
     if (status == TAPEOUT_OK) {
-        status = serve_batch_score(&batch, err);
+        status = tp_serve_batch_score(&batch, err);
     }
     if (status == TAPEOUT_OK) {
-        serve_batch_write_all(&batch, &exchange->reply.body);
+        tp_serve_batch_write_all(&batch, &exchange->reply.body);
     }
-    serve_batch_end(&batch);
+    tp_serve_batch_end(&batch);
     return status;
 }
 
-tapeout_status serve_v1_predict(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_v1_predict(serve_exchange *exchange, tapeout_error *err)
 {
-    TP_TRY(serve_model_find(exchange, err));
+    TP_TRY(tp_serve_model_find(exchange, err));
     yyjson_doc *doc = NULL;
-    TP_TRY(serve_body_json(exchange, &doc, err));
+    TP_TRY(tp_serve_body_json(exchange, &doc, err));
     exchange->reply.content_type = "application/json";
     const tapeout_status status = predict(exchange, yyjson_doc_get_root(doc), err);
     yyjson_doc_free(doc);

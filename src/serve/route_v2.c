@@ -7,7 +7,7 @@
 #include "base/tp_error.h"
 #include "table/tp_json.h"
 
-tapeout_status serve_v2_server(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_v2_server(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     exchange->reply.content_type = "application/json";
@@ -40,7 +40,7 @@ static void write_tensors(serve_exchange *exchange, bool is_config)
     tp_buffer_append_text(json, is_config ? ",\"input\":[" : ",\"inputs\":[");
     for (uint32_t c = 0; c < model->schema->count; c++) {
         const tp_field *field = &model->schema->fields[c];
-        write_tensor(json, field->name, oip_datatype_of_column(field->type), is_config);
+        write_tensor(json, field->name, tp_oip_datatype_of_column(field->type), is_config);
     }
     tp_buffer_append_text(json, is_config ? "],\"output\":[" : "],\"outputs\":[");
     const bool is_text = model->target->class_count > 0 && !model->target->classes_are_int;
@@ -70,9 +70,9 @@ static void write_versions(serve_exchange *exchange)
     tp_buffer_append_char(json, ']');
 }
 
-tapeout_status serve_v2_model(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_v2_model(serve_exchange *exchange, tapeout_error *err)
 {
-    TP_TRY(serve_model_find(exchange, err));
+    TP_TRY(tp_serve_model_find(exchange, err));
     tp_buffer *json = &exchange->reply.body;
     exchange->reply.content_type = "application/json";
     tp_buffer_append_text(json, "{\"name\":");
@@ -84,9 +84,9 @@ tapeout_status serve_v2_model(serve_exchange *exchange, tapeout_error *err)
     return TAPEOUT_OK;
 }
 
-tapeout_status serve_v2_model_ready(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_v2_model_ready(serve_exchange *exchange, tapeout_error *err)
 {
-    TP_TRY(serve_model_find(exchange, err));
+    TP_TRY(tp_serve_model_find(exchange, err));
     tp_buffer *json = &exchange->reply.body;
     const bool is_ready = atomic_load_explicit(&exchange->state->is_ready, memory_order_acquire);
     exchange->reply.status = is_ready ? 200 : 503;
@@ -97,9 +97,9 @@ tapeout_status serve_v2_model_ready(serve_exchange *exchange, tapeout_error *err
     return TAPEOUT_OK;
 }
 
-tapeout_status serve_v2_config(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_v2_config(serve_exchange *exchange, tapeout_error *err)
 {
-    TP_TRY(serve_model_find(exchange, err));
+    TP_TRY(tp_serve_model_find(exchange, err));
     tp_buffer *json = &exchange->reply.body;
     exchange->reply.content_type = "application/json";
     tp_buffer_append_text(json, "{\"name\":");
@@ -150,9 +150,9 @@ static void write_stats(tp_buffer *json, const tp_served *model)
     tp_buffer_append_text(json, "},\"batch_stats\":[],\"memory_usage\":[],\"response_stats\":{}}");
 }
 
-tapeout_status serve_v2_stats(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_v2_stats(serve_exchange *exchange, tapeout_error *err)
 {
-    TP_TRY(serve_model_find(exchange, err));
+    TP_TRY(tp_serve_model_find(exchange, err));
     tp_buffer *json = &exchange->reply.body;
     exchange->reply.content_type = "application/json";
     tp_buffer_append_text(json, "{\"model_stats\":[");
@@ -161,7 +161,7 @@ tapeout_status serve_v2_stats(serve_exchange *exchange, tapeout_error *err)
     return TAPEOUT_OK;
 }
 
-tapeout_status serve_v2_stats_all(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_v2_stats_all(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     tp_served *models[TP_MAX_SERVED_MODELS];
@@ -179,7 +179,7 @@ tapeout_status serve_v2_stats_all(serve_exchange *exchange, tapeout_error *err)
     return TAPEOUT_OK;
 }
 
-tapeout_status serve_v2_index(serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_v2_index(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     tp_served *models[TP_MAX_SERVED_MODELS];

@@ -12,46 +12,49 @@
 
 // X(method, pattern, right, family of errors, handler, summary)
 #define SERVE_ROUTE_MAP(X)                                                                         \
-    X(GET, "/", PROBE, PLAIN, serve_root, "The server is alive")                                   \
-    X(GET, "/livez", PROBE, PLAIN, serve_live, "The process answers")                              \
-    X(GET, "/readyz", PROBE, PLAIN, serve_ready, "Models are loaded and no drain has begun")       \
-    X(GET, "/health", PROBE, PLAIN, serve_ping, "As /ping")                                        \
-    X(GET, "/ping", PROBE, PLAIN, serve_ping, "200 when ready, for SageMaker and MLflow")          \
-    X(GET, "/version", PROBE, PLAIN, serve_version, "The version of tapeout as text")              \
-    X(GET, "/metrics", READ, PLAIN, serve_metrics, "Metrics in Prometheus' text format")           \
-    X(GET, "/openapi.json", READ, PLAIN, serve_openapi, "This document")                           \
-    X(POST, "/score", SCORE, PLAIN, serve_score, "Raw records in, predictions and notes out")      \
-    X(POST, "/invocations", SCORE, MLFLOW, serve_invocations, "MLflow's scoring protocol")         \
-    X(GET, "/v1/models", READ, PLAIN, serve_v1_list, "Names of the models")                        \
-    X(GET, "/v1/models/{model}", READ, PLAIN, serve_v1_model, "Whether a model is ready")          \
-    X(POST, "/v1/models/{model}:predict", SCORE, PLAIN, serve_v1_predict, "KServe v1 prediction")  \
-    X(GET, "/v2", READ, PLAIN, serve_v2_server, "Name, version and extensions")                    \
-    X(GET, "/v2/health/live", PROBE, PLAIN, serve_v2_live, "The process answers")                  \
-    X(GET, "/v2/health/ready", PROBE, PLAIN, serve_v2_ready, "Models are loaded")                  \
-    X(GET, "/v2/models", READ, PLAIN, serve_v2_list, "Names of the models")                        \
-    X(GET, "/v2/models/stats", READ, PLAIN, serve_v2_stats_all, "Statistics of all models")        \
-    X(GET, "/v2/models/{model}", READ, PLAIN, serve_v2_model, "Inputs and outputs of a model")     \
-    X(GET, "/v2/models/{model}/versions/{version}", READ, PLAIN, serve_v2_model,                   \
+    X(GET, "/", PROBE, PLAIN, tp_serve_root, "The server is alive")                                \
+    X(GET, "/livez", PROBE, PLAIN, tp_serve_live, "The process answers")                           \
+    X(GET, "/readyz", PROBE, PLAIN, tp_serve_ready, "Models are loaded and no drain has begun")    \
+    X(GET, "/health", PROBE, PLAIN, tp_serve_ping, "As /ping")                                     \
+    X(GET, "/ping", PROBE, PLAIN, tp_serve_ping, "200 when ready, for SageMaker and MLflow")       \
+    X(GET, "/version", PROBE, PLAIN, tp_serve_version, "The version of tapeout as text")           \
+    X(GET, "/metrics", READ, PLAIN, tp_serve_metrics, "Metrics in Prometheus' text format")        \
+    X(GET, "/openapi.json", READ, PLAIN, tp_serve_openapi, "This document")                        \
+    X(POST, "/score", SCORE, PLAIN, tp_serve_score, "Raw records in, predictions and notes out")   \
+    X(POST, "/invocations", SCORE, MLFLOW, tp_serve_invocations, "MLflow's scoring protocol")      \
+    X(GET, "/v1/models", READ, PLAIN, tp_serve_v1_list, "Names of the models")                     \
+    X(GET, "/v1/models/{model}", READ, PLAIN, tp_serve_v1_model, "Whether a model is ready")       \
+    X(POST, "/v1/models/{model}:predict", SCORE, PLAIN, tp_serve_v1_predict,                       \
+      "KServe v1 prediction")                                                                      \
+    X(GET, "/v2", READ, PLAIN, tp_serve_v2_server, "Name, version and extensions")                 \
+    X(GET, "/v2/health/live", PROBE, PLAIN, tp_serve_v2_live, "The process answers")               \
+    X(GET, "/v2/health/ready", PROBE, PLAIN, tp_serve_v2_ready, "Models are loaded")               \
+    X(GET, "/v2/models", READ, PLAIN, tp_serve_v2_list, "Names of the models")                     \
+    X(GET, "/v2/models/stats", READ, PLAIN, tp_serve_v2_stats_all, "Statistics of all models")     \
+    X(GET, "/v2/models/{model}", READ, PLAIN, tp_serve_v2_model, "Inputs and outputs of a model")  \
+    X(GET, "/v2/models/{model}/versions/{version}", READ, PLAIN, tp_serve_v2_model,                \
       "Inputs and outputs of a version")                                                           \
-    X(GET, "/v2/models/{model}/ready", READ, PLAIN, serve_v2_model_ready, "Whether it is ready")   \
-    X(GET, "/v2/models/{model}/versions/{version}/ready", READ, PLAIN, serve_v2_model_ready,       \
+    X(GET, "/v2/models/{model}/ready", READ, PLAIN, tp_serve_v2_model_ready,                       \
+      "Whether it is ready")                                                                       \
+    X(GET, "/v2/models/{model}/versions/{version}/ready", READ, PLAIN, tp_serve_v2_model_ready,    \
       "Whether a version is ready")                                                                \
-    X(GET, "/v2/models/{model}/config", READ, PLAIN, serve_v2_config, "Configuration")             \
-    X(GET, "/v2/models/{model}/versions/{version}/config", READ, PLAIN, serve_v2_config,           \
+    X(GET, "/v2/models/{model}/config", READ, PLAIN, tp_serve_v2_config, "Configuration")          \
+    X(GET, "/v2/models/{model}/versions/{version}/config", READ, PLAIN, tp_serve_v2_config,        \
       "Configuration of a version")                                                                \
-    X(GET, "/v2/models/{model}/stats", READ, PLAIN, serve_v2_stats, "Statistics of a model")       \
-    X(GET, "/v2/models/{model}/versions/{version}/stats", READ, PLAIN, serve_v2_stats,             \
+    X(GET, "/v2/models/{model}/stats", READ, PLAIN, tp_serve_v2_stats, "Statistics of a model")    \
+    X(GET, "/v2/models/{model}/versions/{version}/stats", READ, PLAIN, tp_serve_v2_stats,          \
       "Statistics of a version")                                                                   \
-    X(POST, "/v2/models/{model}/infer", SCORE, PLAIN, serve_v2_infer, "Open Inference Protocol")   \
-    X(POST, "/v2/models/{model}/versions/{version}/infer", SCORE, PLAIN, serve_v2_infer,           \
+    X(POST, "/v2/models/{model}/infer", SCORE, PLAIN, tp_serve_v2_infer,                           \
+      "Open Inference Protocol")                                                                   \
+    X(POST, "/v2/models/{model}/versions/{version}/infer", SCORE, PLAIN, tp_serve_v2_infer,        \
       "Open Inference Protocol, a given version")                                                  \
-    X(POST, "/v2/repository/index", READ, PLAIN, serve_v2_index, "Models and their states")
+    X(POST, "/v2/repository/index", READ, PLAIN, tp_serve_v2_index, "Models and their states")
 
 #define SERVE_ROUTE_LINE(method, pattern, right, family, handler, summary)                         \
     {TP_HTTP_##method, pattern, SERVE_RIGHT_##right, family, handler, summary},
-const serve_route serve_routes[] = {SERVE_ROUTE_MAP(SERVE_ROUTE_LINE)};
+const serve_route tp_serve_routes[] = {SERVE_ROUTE_MAP(SERVE_ROUTE_LINE)};
 #undef SERVE_ROUTE_LINE
-const uint32_t serve_route_count = sizeof(serve_routes) / sizeof(serve_routes[0]);
+const uint32_t tp_serve_route_count = sizeof(tp_serve_routes) / sizeof(tp_serve_routes[0]);
 
 // One segment of a pattern against one of a path. "{model}:predict" takes what stands before its
 // tail, which must be something.
@@ -86,21 +89,21 @@ static bool route_matches(const serve_route *route, const tp_http_request *reque
     return *at == '\0';
 }
 
-const serve_route *serve_route_find(const tp_http_request *request, tp_str *ret_params,
-                                    uint32_t *ret_allowed)
+const serve_route *tp_serve_route_find(const tp_http_request *request, tp_str *ret_params,
+                                       uint32_t *ret_allowed)
 {
     const tp_http_method method = request->method == TP_HTTP_HEAD ? TP_HTTP_GET : request->method;
     *ret_allowed = 0;
-    for (uint32_t i = 0; i < serve_route_count; i++) {
+    for (uint32_t i = 0; i < tp_serve_route_count; i++) {
         tp_str params[SERVE_MAX_PARAMS] = {{NULL, 0}};
-        if (!route_matches(&serve_routes[i], request, params)) {
+        if (!route_matches(&tp_serve_routes[i], request, params)) {
             continue;
         }
-        if (serve_routes[i].method == method) {
+        if (tp_serve_routes[i].method == method) {
             memcpy(ret_params, params, sizeof(params));
-            return &serve_routes[i];
+            return &tp_serve_routes[i];
         }
-        *ret_allowed |= 1u << serve_routes[i].method;
+        *ret_allowed |= 1u << tp_serve_routes[i].method;
     }
     return NULL;
 }

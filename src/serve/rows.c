@@ -23,7 +23,8 @@ static void forget_rows(serve_batch *batch)
     batch->row_count = 0;
 }
 
-tapeout_status serve_batch_begin(serve_batch *batch, serve_exchange *exchange, tapeout_error *err)
+tapeout_status tp_serve_batch_begin(serve_batch *batch, serve_exchange *exchange,
+                                    tapeout_error *err)
 {
     *batch = (serve_batch){.exchange = exchange, .model = exchange->model};
     tp_dict_init(&batch->ignored, exchange->state->env->alloc);
@@ -32,7 +33,7 @@ tapeout_status serve_batch_begin(serve_batch *batch, serve_exchange *exchange, t
     return TAPEOUT_OK;
 }
 
-void serve_batch_end(serve_batch *batch)
+void tp_serve_batch_end(serve_batch *batch)
 {
     tp_dict_deinit(&batch->ignored);
     if (batch->kit != NULL) {
@@ -41,7 +42,7 @@ void serve_batch_end(serve_batch *batch)
     }
 }
 
-void serve_batch_clear(serve_batch *batch)
+void tp_serve_batch_clear(serve_batch *batch)
 {
     forget_rows(batch);
 }
@@ -128,8 +129,8 @@ static tapeout_status put_bool(serve_batch *batch, uint32_t column, yyjson_val *
     return fail_type(field, value, "text", err);
 }
 
-tapeout_status serve_batch_value(serve_batch *batch, uint32_t column, yyjson_val *value,
-                                 tapeout_error *err)
+tapeout_status tp_serve_batch_value(serve_batch *batch, uint32_t column, yyjson_val *value,
+                                    tapeout_error *err)
 {
     tp_table_builder *builder = batch->kit->builder;
     const tp_field *field = &batch->model->schema->fields[column];
@@ -153,7 +154,7 @@ tapeout_status serve_batch_value(serve_batch *batch, uint32_t column, yyjson_val
 }
 
 // Notes are for people: the first few suffice, and without memory there are fewer.
-void serve_batch_note_ignored(serve_batch *batch, tp_str name)
+void tp_serve_batch_note_ignored(serve_batch *batch, tp_str name)
 {
     uint32_t code = 0;
     if (batch->ignored.count < TP_MAX_NOTED_KEYS) {
@@ -170,7 +171,7 @@ static int64_t find_column(const tp_served *model, tp_str key, int64_t guess)
     return tp_dict_find(&model->columns, key);
 }
 
-tapeout_status serve_batch_record(serve_batch *batch, yyjson_val *object, tapeout_error *err)
+tapeout_status tp_serve_batch_record(serve_batch *batch, yyjson_val *object, tapeout_error *err)
 {
     if (!yyjson_is_obj(object)) {
         return tp_fail(err, TAPEOUT_E_DATA, "a record must be an object, not %s",
@@ -186,24 +187,24 @@ tapeout_status serve_batch_record(serve_batch *batch, yyjson_val *object, tapeou
         const tp_str name = tp_json_str(key);
         const int64_t found = find_column(batch->model, name, column + 1);
         if (found < 0) {
-            serve_batch_note_ignored(batch, name);
+            tp_serve_batch_note_ignored(batch, name);
             continue;
         }
         column = found;
-        TP_TRY(serve_batch_value(batch, (uint32_t)column, yyjson_obj_iter_get_val(key), err));
+        TP_TRY(tp_serve_batch_value(batch, (uint32_t)column, yyjson_obj_iter_get_val(key), err));
         kit->stamps[column] = stamp;
     }
     for (uint32_t c = 0; c < schema->count; c++) {
         if (kit->stamps[c] != stamp) {
-            TP_TRY(serve_batch_value(batch, c, NULL, err));
+            TP_TRY(tp_serve_batch_value(batch, c, NULL, err));
         }
     }
     batch->row_count++;
     return TAPEOUT_OK;
 }
 
-tapeout_status serve_batch_list(serve_batch *batch, yyjson_val *list, const uint32_t *columns,
-                                uint32_t column_count, tapeout_error *err)
+tapeout_status tp_serve_batch_list(serve_batch *batch, yyjson_val *list, const uint32_t *columns,
+                                   uint32_t column_count, tapeout_error *err)
 {
     if (!yyjson_is_arr(list)) {
         return tp_fail(err, TAPEOUT_E_DATA, "row %llu: a list of values was expected, not %s",
@@ -222,13 +223,13 @@ tapeout_status serve_batch_list(serve_batch *batch, yyjson_val *list, const uint
         yyjson_val *value = yyjson_arr_iter_next(&iter);
         const uint32_t column = columns == NULL ? i : columns[i];
         if (column < schema->count) { // else a column that the model does not know
-            TP_TRY(serve_batch_value(batch, column, value, err));
+            TP_TRY(tp_serve_batch_value(batch, column, value, err));
             kit->stamps[column] = stamp;
         }
     }
     for (uint32_t c = 0; c < schema->count; c++) {
         if (kit->stamps[c] != stamp) {
-            TP_TRY(serve_batch_value(batch, c, NULL, err));
+            TP_TRY(tp_serve_batch_value(batch, c, NULL, err));
         }
     }
     batch->row_count++;

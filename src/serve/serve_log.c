@@ -10,7 +10,7 @@
 
 enum { LOG_MAX_TEXT = 256 };
 
-void serve_log_begin(tp_buffer *log, const char *event)
+void tp_serve_log_begin(tp_buffer *log, const char *event)
 {
     const int64_t now_us = tp_clock_unix_us();
     tp_buffer_append_str(log, TP_STR("{\"event\":\""));
@@ -30,7 +30,7 @@ static void append_key(tp_buffer *log, const char *key)
     tp_buffer_append_str(log, TP_STR("\":"));
 }
 
-void serve_log_str(tp_buffer *log, const char *key, tp_str value)
+void tp_serve_log_str(tp_buffer *log, const char *key, tp_str value)
 {
     append_key(log, key);
     value.size = value.size < LOG_MAX_TEXT ? value.size : LOG_MAX_TEXT;
@@ -45,13 +45,13 @@ void serve_log_str(tp_buffer *log, const char *key, tp_str value)
     tp_json_append_str(log, (tp_str){ascii, value.size});
 }
 
-void serve_log_u64(tp_buffer *log, const char *key, uint64_t value)
+void tp_serve_log_u64(tp_buffer *log, const char *key, uint64_t value)
 {
     append_key(log, key);
     tp_json_append_i64(log, value <= INT64_MAX ? (int64_t)value : INT64_MAX);
 }
 
-void serve_log_ms(tp_buffer *log, const char *key, uint64_t ns)
+void tp_serve_log_ms(tp_buffer *log, const char *key, uint64_t ns)
 {
     append_key(log, key);
     const uint64_t us = ns / 1000;
@@ -62,7 +62,7 @@ void serve_log_ms(tp_buffer *log, const char *key, uint64_t ns)
     tp_buffer_append(log, digits, sizeof(digits));
 }
 
-void serve_log_end(tp_buffer *log)
+void tp_serve_log_end(tp_buffer *log)
 {
     tp_buffer_append_str(log, TP_STR("}\n"));
 }

@@ -71,33 +71,34 @@ struct serve_exchange {
     uint64_t unseen_count;
 };
 
-void serve_exchange_init(serve_exchange *exchange, serve_state *state);
-void serve_exchange_clear(serve_exchange *exchange); // for the next request; keeps some memory
-void serve_exchange_deinit(serve_exchange *exchange);
+void tp_serve_exchange_init(serve_exchange *exchange, serve_state *state);
+void tp_serve_exchange_clear(serve_exchange *exchange); // for the next request; keeps some memory
+void tp_serve_exchange_deinit(serve_exchange *exchange);
 // Routes, handles, and leaves a reply whatever happens.
-void serve_exchange_run(serve_exchange *exchange, const tp_http_request *request);
+void tp_serve_exchange_run(serve_exchange *exchange, const tp_http_request *request);
 // Whether the request is so large that the loop should not wait for it.
-bool serve_exchange_is_large(const tp_http_request *request);
+bool tp_serve_exchange_is_large(const tp_http_request *request);
 
 // -- routes --------------------------------------------------------------------------------------
-extern const serve_route serve_routes[];
-extern const uint32_t serve_route_count;
+extern const serve_route tp_serve_routes[];
+extern const uint32_t tp_serve_route_count;
 // The route for method and path, filling `ret_params`; NULL where there is none, and then
 // `ret_allowed` has a bit for each method that the path knows (none: unknown path).
-const serve_route *serve_route_find(const tp_http_request *request, tp_str *ret_params,
-                                    uint32_t *ret_allowed);
+const serve_route *tp_serve_route_find(const tp_http_request *request, tp_str *ret_params,
+                                       uint32_t *ret_allowed);
 // Appends the OpenAPI document of the table.
-void serve_openapi_write(tp_buffer *ret_json);
+void tp_serve_openapi_write(tp_buffer *ret_json);
 
 // -- help for handlers ---------------------------------------------------------------------------
 // Sets the status that the failure is to have and passes `status` on.
-tapeout_status serve_fail_as(serve_exchange *exchange, int http_status, tapeout_status status);
+tapeout_status tp_serve_fail_as(serve_exchange *exchange, int http_status, tapeout_status status);
 // The model that the path names (params 0 and 1), or the first one; E_NOT_FOUND, or E_BUSY while
 // nothing is loaded yet. Sets exchange.model.
-tapeout_status serve_model_find(serve_exchange *exchange, tapeout_error *err);
-tapeout_status serve_model_first(serve_exchange *exchange, tapeout_error *err);
+tapeout_status tp_serve_model_find(serve_exchange *exchange, tapeout_error *err);
+tapeout_status tp_serve_model_first(serve_exchange *exchange, tapeout_error *err);
 // The body as JSON: E_INVALID, so 400, for whatever is wrong with it. Freed with yyjson_doc_free.
-tapeout_status serve_body_json(serve_exchange *exchange, yyjson_doc **ret_doc, tapeout_error *err);
+tapeout_status tp_serve_body_json(serve_exchange *exchange, yyjson_doc **ret_doc,
+                                  tapeout_error *err);
 
 // -- rows ----------------------------------------------------------------------------------------
 // Rows on their way into a model: the kit's builder, and what was noticed.
@@ -111,46 +112,47 @@ typedef struct serve_batch {
     tp_scores scores;
 } serve_batch;
 
-tapeout_status serve_batch_begin(serve_batch *batch, serve_exchange *exchange, tapeout_error *err);
-void serve_batch_end(serve_batch *batch);
+tapeout_status tp_serve_batch_begin(serve_batch *batch, serve_exchange *exchange,
+                                    tapeout_error *err);
+void tp_serve_batch_end(serve_batch *batch);
 // Forgets the rows.
-void serve_batch_clear(serve_batch *batch);
+void tp_serve_batch_clear(serve_batch *batch);
 // One value for a column, by the column's type: see docs/serve.md.
-tapeout_status serve_batch_value(serve_batch *batch, uint32_t column, yyjson_val *value,
-                                 tapeout_error *err);
-tapeout_status serve_batch_record(serve_batch *batch, yyjson_val *object, tapeout_error *err);
+tapeout_status tp_serve_batch_value(serve_batch *batch, uint32_t column, yyjson_val *value,
+                                    tapeout_error *err);
+tapeout_status tp_serve_batch_record(serve_batch *batch, yyjson_val *object, tapeout_error *err);
 // Values by position: `columns` [column_count] of the schema, or NULL for its own order.
-tapeout_status serve_batch_list(serve_batch *batch, yyjson_val *list, const uint32_t *columns,
-                                uint32_t column_count, tapeout_error *err);
-void serve_batch_note_ignored(serve_batch *batch, tp_str name);
+tapeout_status tp_serve_batch_list(serve_batch *batch, yyjson_val *list, const uint32_t *columns,
+                                   uint32_t column_count, tapeout_error *err);
+void tp_serve_batch_note_ignored(serve_batch *batch, tp_str name);
 // Scores the rows gathered so far.
-tapeout_status serve_batch_score(serve_batch *batch, tapeout_error *err);
+tapeout_status tp_serve_batch_score(serve_batch *batch, tapeout_error *err);
 // Scores a table that came from elsewhere, such as CSV.
-tapeout_status serve_batch_score_table(serve_batch *batch, const tapeout_table *table,
-                                       tapeout_error *err);
+tapeout_status tp_serve_batch_score_table(serve_batch *batch, const tapeout_table *table,
+                                          tapeout_error *err);
 // `"prediction":...,"probability":...` of one row, without braces.
-void serve_batch_write_row(const serve_batch *batch, uint64_t row, tp_buffer *json);
+void tp_serve_batch_write_row(const serve_batch *batch, uint64_t row, tp_buffer *json);
 // `{"predictions":[{...},...]}` of all rows, with lists of what was noticed where there is
 // anything: "unseen" features, "missing" columns, "ignored" keys.
-void serve_batch_write_all(const serve_batch *batch, tp_buffer *json);
+void tp_serve_batch_write_all(const serve_batch *batch, tp_buffer *json);
 // The three lists as `"unseen":[...],"missing":[...],"ignored":[...]`; without `all` only those
 // that are not empty, each with a comma before it.
-void serve_batch_write_notes(const serve_batch *batch, bool all, tp_buffer *json);
+void tp_serve_batch_write_notes(const serve_batch *batch, bool all, tp_buffer *json);
 // Reads the body by one of MLflow's four forms and scores it.
-tapeout_status serve_batch_score_form(serve_batch *batch, yyjson_val *root, tapeout_error *err);
+tapeout_status tp_serve_batch_score_form(serve_batch *batch, yyjson_val *root, tapeout_error *err);
 // Whether the object is one of those forms rather than a record of the model.
-bool serve_is_form(const tp_served *model, yyjson_val *root);
+bool tp_serve_is_form(const tp_served *model, yyjson_val *root);
 // The class that row `row` was given, or an empty view for a regression.
-tp_str serve_batch_label(const serve_batch *batch, uint64_t row);
+tp_str tp_serve_batch_label(const serve_batch *batch, uint64_t row);
 
 // -- handlers, by file ---------------------------------------------------------------------------
-serve_handler serve_root, serve_live, serve_ready, serve_ping, serve_version, serve_metrics,
-    serve_openapi, serve_v2_live, serve_v2_ready;              // route_probe.c
-serve_handler serve_score;                                     // route_score.c
-serve_handler serve_invocations;                               // route_invocations.c
-serve_handler serve_v1_list, serve_v1_model, serve_v1_predict; // route_v1.c
-serve_handler serve_v2_server, serve_v2_list, serve_v2_model, serve_v2_model_ready, serve_v2_config,
-    serve_v2_stats, serve_v2_stats_all, serve_v2_index; // route_v2.c
-serve_handler serve_v2_infer;                           // oip_infer.c
+serve_handler tp_serve_root, tp_serve_live, tp_serve_ready, tp_serve_ping, tp_serve_version,
+    tp_serve_metrics, tp_serve_openapi, tp_serve_v2_live, tp_serve_v2_ready; // route_probe.c
+serve_handler tp_serve_score;                                                // route_score.c
+serve_handler tp_serve_invocations;                                          // route_invocations.c
+serve_handler tp_serve_v1_list, tp_serve_v1_model, tp_serve_v1_predict;      // route_v1.c
+serve_handler tp_serve_v2_server, tp_serve_v2_list, tp_serve_v2_model, tp_serve_v2_model_ready,
+    tp_serve_v2_config, tp_serve_v2_stats, tp_serve_v2_stats_all, tp_serve_v2_index; // route_v2.c
+serve_handler tp_serve_v2_infer;                                                     // oip_infer.c
 
 #endif

@@ -44,12 +44,12 @@ static void log_models(struct tapeout_server *server, tp_buffer *log)
     tp_served *models[TP_MAX_SERVED_MODELS];
     const size_t count = tp_engine_list(server->state.engine, models, TP_MAX_SERVED_MODELS);
     for (size_t i = 0; i < count; i++) {
-        serve_log_begin(log, "model");
-        serve_log_str(log, "model", models[i]->name);
-        serve_log_str(log, "version", models[i]->version);
-        serve_log_str(log, "sha256", tp_str_from(models[i]->sha256));
-        serve_log_str(log, "path", tp_str_from(models[i]->path));
-        serve_log_end(log);
+        tp_serve_log_begin(log, "model");
+        tp_serve_log_str(log, "model", models[i]->name);
+        tp_serve_log_str(log, "version", models[i]->version);
+        tp_serve_log_str(log, "sha256", tp_str_from(models[i]->sha256));
+        tp_serve_log_str(log, "path", tp_str_from(models[i]->path));
+        tp_serve_log_end(log);
         tp_engine_unref(server->state.engine, models[i]);
     }
 }
@@ -62,15 +62,15 @@ static void announce(struct tapeout_server *server)
     server->is_announced = true;
     tp_buffer log;
     tp_buffer_init(&log, server->env.alloc, TP_MAX_SERVE_LOG_BYTES);
-    serve_log_begin(&log, "listening");
-    serve_log_str(&log, "url", tp_str_from(server->url));
-    serve_log_u64(&log, "threads", server->shard_count);
+    tp_serve_log_begin(&log, "listening");
+    tp_serve_log_str(&log, "url", tp_str_from(server->url));
+    tp_serve_log_u64(&log, "threads", server->shard_count);
     tp_buffer_append_text(&log, atomic_load(&server->state.is_ready) ? ",\"ready\":true"
                                                                      : ",\"ready\":false");
-    serve_log_str(&log, "try", TP_STR("curl -d '{...}' URL/score"));
-    serve_log_end(&log);
+    tp_serve_log_str(&log, "try", TP_STR("curl -d '{...}' URL/score"));
+    tp_serve_log_end(&log);
     log_models(server, &log);
-    server_log(server, &log);
+    tp_server_log(server, &log);
     tp_buffer_deinit(&log);
 }
 
@@ -78,12 +78,12 @@ static void log_event(struct tapeout_server *server, const char *event, const ch
 {
     tp_buffer log;
     tp_buffer_init(&log, server->env.alloc, TP_MAX_SERVE_LOG_BYTES);
-    serve_log_begin(&log, event);
+    tp_serve_log_begin(&log, event);
     if (message != NULL) {
-        serve_log_str(&log, "error", tp_str_from(message));
+        tp_serve_log_str(&log, "error", tp_str_from(message));
     }
-    serve_log_end(&log);
-    server_log(server, &log);
+    tp_serve_log_end(&log);
+    tp_server_log(server, &log);
     tp_buffer_deinit(&log);
 }
 
@@ -191,11 +191,11 @@ static void log_reload(struct tapeout_server *server)
 {
     tp_buffer log;
     tp_buffer_init(&log, server->env.alloc, TP_MAX_SERVE_LOG_BYTES);
-    serve_log_begin(&log, "reloaded");
-    serve_log_u64(&log, "loaded", server->loaded_count);
-    serve_log_end(&log);
+    tp_serve_log_begin(&log, "reloaded");
+    tp_serve_log_u64(&log, "loaded", server->loaded_count);
+    tp_serve_log_end(&log);
     log_models(server, &log);
-    server_log(server, &log);
+    tp_server_log(server, &log);
     tp_buffer_deinit(&log);
 }
 
@@ -364,7 +364,7 @@ static tapeout_status open_shard(struct tapeout_server *server, uint32_t index, 
     const tp_serve_config *config = server->config;
     shard->server = server;
     shard->index = index;
-    serve_exchange_init(&shard->exchange, &server->state);
+    tp_serve_exchange_init(&shard->exchange, &server->state);
     tp_buffer_init(&shard->log, server->env.alloc, TP_MAX_SERVE_LOG_BYTES);
     uint64_t seed = tp_clock_monotonic_ns() ^ (uint64_t)tp_clock_unix_us() << 20;
     // Ids need to differ, not to be secret; the clock's is enough where the system gives none.
@@ -376,9 +376,9 @@ static tapeout_status open_shard(struct tapeout_server *server, uint32_t index, 
         .max_body_bytes = (size_t)config->max_body_bytes,
         .id_seed = seed,
         .timeouts = config->timeouts,
-        .handle = server_handle,
-        .refused = server_refused,
-        .turned = server_turned,
+        .handle = tp_server_handle,
+        .refused = tp_server_refused,
+        .turned = tp_server_turned,
         .user = shard,
     };
     return tp_loop_new(&options, &shard->loop, err);
@@ -428,15 +428,15 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
         return tp_fail(err, TAPEOUT_E_INVALID, "%u threads, at most %u", count, TP_MAX_THREADS);
     }
     TP_TRY(tp_engine_new(&server->env, &server->state.engine, err));
-    TP_TRY(
-        tp_monitor_new(alloc, server_families, METRIC_COUNT, count, &server->state.monitor, err));
+    TP_TRY(tp_monitor_new(alloc, tp_server_families, METRIC_COUNT, count, &server->state.monitor,
+                          err));
     const tp_str version = tp_str_from(tapeout_version());
     tp_monitor_set(server->state.monitor,
                    tp_monitor_series(server->state.monitor, METRIC_BUILD, &version), 1);
     server->state.env = &server->env;
     server->state.max_body_bytes = (size_t)server->config->max_body_bytes;
     server->state.max_rows = server->config->max_rows;
-    server->state.refresh_metrics = server_refresh_metrics;
+    server->state.refresh_metrics = tp_server_refresh_metrics;
     server->state.user = server;
     server->shards = tp_alloc_array_zero(alloc, count, sizeof(*server->shards));
     if (server->shards == NULL) {
@@ -501,7 +501,7 @@ void tapeout_server_close(tapeout_server **server_place)
         server_shard *shard = &server->shards[i];
         tp_loop_free(shard->loop);
         if (shard->server != NULL) {
-            serve_exchange_deinit(&shard->exchange);
+            tp_serve_exchange_deinit(&shard->exchange);
             tp_buffer_deinit(&shard->log);
         }
     }
@@ -576,7 +576,7 @@ tapeout_status tapeout_server_run(tapeout_server *server, tapeout_error *err)
         }
     }
     for (uint32_t i = 0; i < server->shard_count; i++) {
-        server_turned(&server->shards[i]);
+        tp_server_turned(&server->shards[i]);
     }
     (void)pthread_sigmask(SIG_SETMASK, &old_mask, NULL);
     if (status == TAPEOUT_OK && server->run_status != TAPEOUT_OK) {

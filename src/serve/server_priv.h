@@ -11,7 +11,7 @@
 
 #include <pthread.h>
 
-// The metrics, in the order of server_families.
+// The metrics, in the order of tp_server_families.
 typedef enum server_metric {
     METRIC_REQUESTS,
     METRIC_REQUEST_SECONDS,
@@ -79,14 +79,14 @@ struct tapeout_server {
     atomic_uint ended_count; // of the loops with threads of their own
 };
 
-extern const tp_metric_family server_families[METRIC_COUNT];
+extern const tp_metric_family tp_server_families[METRIC_COUNT];
 
 // -- server_request.c ----------------------------------------------------------------------------
-void server_handle(void *user, tp_client *client);
-void server_refused(void *user, tp_client *client, int status, const char *why);
-void server_turned(void *user); // hands the lines of this turn on
-void server_refresh_metrics(void *user);
+void tp_server_handle(void *user, tp_client *client);
+void tp_server_refused(void *user, tp_client *client, int status, const char *why);
+void tp_server_turned(void *user); // hands the lines of this turn on
+void tp_server_refresh_metrics(void *user);
 // Hands lines to the log function; a NULL function drops them.
-void server_log(struct tapeout_server *server, const tp_buffer *lines);
+void tp_server_log(struct tapeout_server *server, const tp_buffer *lines);
 
 #endif

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-const tp_metric_family server_families[METRIC_COUNT] = {
+const tp_metric_family tp_server_families[METRIC_COUNT] = {
     {"tapeout_http_requests_total",
      "Requests answered.",
      TP_METRIC_COUNTER,
@@ -95,7 +95,7 @@ static uint32_t status_slot(int status)
 
 static uint32_t route_slot(const serve_route *route)
 {
-    return route == NULL ? SERVER_MAX_ROUTES : (uint32_t)(route - serve_routes);
+    return route == NULL ? SERVER_MAX_ROUTES : (uint32_t)(route - tp_serve_routes);
 }
 
 static tp_str route_label(const serve_route *route)
@@ -169,29 +169,29 @@ static void log_request(server_shard *shard, const serve_exchange *exchange, uin
 {
     const tp_http_request *request = exchange->request;
     tp_buffer *log = &shard->log;
-    serve_log_begin(log, "request");
-    serve_log_str(log, "id", tp_str_from(request->id));
+    tp_serve_log_begin(log, "request");
+    tp_serve_log_str(log, "id", tp_str_from(request->id));
     if (request->trace_id[0] != '\0') {
-        serve_log_str(log, "trace_id", tp_str_from(request->trace_id));
+        tp_serve_log_str(log, "trace_id", tp_str_from(request->trace_id));
     }
-    serve_log_str(log, "method", tp_str_from(tp_http_method_name(request->method)));
-    serve_log_str(log, "route", route_label(exchange->route));
+    tp_serve_log_str(log, "method", tp_str_from(tp_http_method_name(request->method)));
+    tp_serve_log_str(log, "route", route_label(exchange->route));
     if (exchange->route == NULL) {
-        serve_log_str(log, "target", request->target);
+        tp_serve_log_str(log, "target", request->target);
     }
-    serve_log_u64(log, "status", (uint64_t)exchange->reply.status);
-    serve_log_ms(log, "ms", took_ns);
-    serve_log_u64(log, "bytes_in", request->body.size);
-    serve_log_u64(log, "bytes_out", exchange->reply.body.size);
+    tp_serve_log_u64(log, "status", (uint64_t)exchange->reply.status);
+    tp_serve_log_ms(log, "ms", took_ns);
+    tp_serve_log_u64(log, "bytes_in", request->body.size);
+    tp_serve_log_u64(log, "bytes_out", exchange->reply.body.size);
     if (exchange->model != NULL) {
-        serve_log_str(log, "model", exchange->model->name);
-        serve_log_str(log, "version", exchange->model->version);
-        serve_log_u64(log, "rows", exchange->row_count);
+        tp_serve_log_str(log, "model", exchange->model->name);
+        tp_serve_log_str(log, "version", exchange->model->version);
+        tp_serve_log_u64(log, "rows", exchange->row_count);
     }
     if (exchange->error.message[0] != '\0') {
-        serve_log_str(log, "error", tp_str_from(exchange->error.message));
+        tp_serve_log_str(log, "error", tp_str_from(exchange->error.message));
     }
-    serve_log_end(log);
+    tp_serve_log_end(log);
 }
 
 // A turn with more lines than the buffer holds loses the rest, and says how many.
@@ -234,7 +234,7 @@ typedef struct server_job {
 static void on_job_run(tp_loop_job *base)
 {
     server_job *job = (server_job *)base;
-    serve_exchange_run(&job->exchange, &base->client->http.request);
+    tp_serve_exchange_run(&job->exchange, &base->client->http.request);
 }
 
 // On the loop's thread again, before the reply goes out and the request is forgotten.
@@ -247,7 +247,7 @@ static void on_job_answer(tp_loop_job *base)
 static void on_job_done(tp_loop_job *base)
 {
     server_job *job = (server_job *)base;
-    serve_exchange_deinit(&job->exchange);
+    tp_serve_exchange_deinit(&job->exchange);
     tp_free(job->shard->server->env.alloc, job, sizeof(*job));
 }
 
@@ -262,7 +262,7 @@ static bool offload(server_shard *shard, tp_client *client)
     job->base.answer = on_job_answer;
     job->base.done = on_job_done;
     job->base.reply = &job->exchange.reply;
-    serve_exchange_init(&job->exchange, &shard->server->state);
+    tp_serve_exchange_init(&job->exchange, &shard->server->state);
     if (tp_client_offload(client, &job->base, NULL) != TAPEOUT_OK) {
         on_job_done(&job->base);
         return false;
@@ -270,21 +270,21 @@ static bool offload(server_shard *shard, tp_client *client)
     return true;
 }
 
-void server_handle(void *user, tp_client *client)
+void tp_server_handle(void *user, tp_client *client)
 {
     server_shard *shard = user;
     serve_exchange *exchange = &shard->exchange;
     // Where no other thread is to be had, the loop does it itself: slowly is better than not.
-    if (serve_exchange_is_large(&client->http.request) && offload(shard, client)) {
+    if (tp_serve_exchange_is_large(&client->http.request) && offload(shard, client)) {
         return;
     }
-    serve_exchange_run(exchange, &client->http.request);
+    tp_serve_exchange_run(exchange, &client->http.request);
     account(shard, exchange);
     tp_http_connection_reply(&client->http, &exchange->reply);
-    serve_exchange_clear(exchange);
+    tp_serve_exchange_clear(exchange);
 }
 
-void server_refused(void *user, tp_client *client, int status, const char *why)
+void tp_server_refused(void *user, tp_client *client, int status, const char *why)
 {
     server_shard *shard = user;
     struct tapeout_server *server = shard->server;
@@ -293,16 +293,16 @@ void server_refused(void *user, tp_client *client, int status, const char *why)
                    request_series(server, NULL, TP_HTTP_OTHER, status), 1);
     if (server->config->logs_requests) {
         const size_t size_before = shard->log.size;
-        serve_log_begin(&shard->log, "refused");
-        serve_log_str(&shard->log, "id", tp_str_from(request->id));
-        serve_log_u64(&shard->log, "status", (uint64_t)status);
-        serve_log_str(&shard->log, "error", tp_str_from(why));
-        serve_log_end(&shard->log);
+        tp_serve_log_begin(&shard->log, "refused");
+        tp_serve_log_str(&shard->log, "id", tp_str_from(request->id));
+        tp_serve_log_u64(&shard->log, "status", (uint64_t)status);
+        tp_serve_log_str(&shard->log, "error", tp_str_from(why));
+        tp_serve_log_end(&shard->log);
         settle_log(shard, size_before);
     }
 }
 
-void server_log(struct tapeout_server *server, const tp_buffer *lines)
+void tp_server_log(struct tapeout_server *server, const tp_buffer *lines)
 {
     if (server->options.log != NULL && lines->size > 0) {
         (void)pthread_mutex_lock(&server->log_lock);
@@ -311,16 +311,16 @@ void server_log(struct tapeout_server *server, const tp_buffer *lines)
     }
 }
 
-void server_turned(void *user)
+void tp_server_turned(void *user)
 {
     server_shard *shard = user;
     if (shard->log.size > 0) {
-        server_log(shard->server, &shard->log);
+        tp_server_log(shard->server, &shard->log);
         tp_buffer_clear(&shard->log);
     }
 }
 
-void server_refresh_metrics(void *user)
+void tp_server_refresh_metrics(void *user)
 {
     struct tapeout_server *server = user;
     tp_monitor *monitor = server->state.monitor;
