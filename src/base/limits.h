@@ -39,6 +39,7 @@
 #define TP_MAX_EXPLAIN_PLAN_BYTES ((size_t)1 << 30)
 #define TP_MAX_BOOTSTRAP_REPLICATES 10000u
 #define TP_MAX_FOLDS 100u
+#define TP_MAX_IMPORTANCE_REPEATS 1000u
 #define TP_MAX_CSV_COLUMNS 100000u // beyond it a file is not a table but a matrix, or broken
 #define TP_MAX_CSV_FIELD_BYTES (16u << 20)
 #define TP_MAX_CSV_NAME_BYTES 4096u
