@@ -147,14 +147,13 @@ static void table_open(const char *path, table_file *table)
     }
 }
 
-static tapeout_status table_read(void *user, size_t worker, uint32_t feature, uint64_t begin,
-                                 uint32_t count, double *ret_values, tapeout_error *err)
+static tapeout_status table_read(void *user, const tp_learn_slice *slice, double *ret_values,
+                                 tapeout_error *err)
 {
-    (void)worker;
     (void)err;
     const table_file *table = user;
-    const double *column = table->columns + feature * table->rows + table->first_row;
-    memcpy(ret_values, column + begin, count * sizeof(double));
+    const double *column = table->columns + slice->feature * table->rows + table->first_row;
+    memcpy(ret_values, column + slice->row_begin, slice->row_count * sizeof(double));
     return TAPEOUT_OK;
 }
 

@@ -48,6 +48,14 @@ typedef struct tp_learn_feature {
     int8_t monotone; // -1, 0, +1
 } tp_learn_feature;
 
+// A run of one feature's rows, asked for by one worker of the pool.
+typedef struct tp_learn_slice {
+    size_t worker;
+    uint32_t feature;
+    uint32_t row_count; // at most block_rows
+    uint64_t row_begin;
+} tp_learn_slice;
+
 // Training or validation rows. The matrix is never held: `read` gives a run of one feature, NaN for
 // missing, on any worker at once (worker indexes are the pool's). `target` is the class index for
 // classification.
@@ -57,8 +65,8 @@ typedef struct tp_learn_data {
     const tp_learn_feature *features; // [F]
     const double *target;             // [R]
     const double *weight;             // [R], >= 0, or NULL for 1
-    tapeout_status (*read)(void *user, size_t worker, uint32_t feature, uint64_t row_begin,
-                           uint32_t row_count, double *ret_values, tapeout_error *err);
+    tapeout_status (*read)(void *user, const tp_learn_slice *slice, double *ret_values,
+                           tapeout_error *err);
     void *user;
     uint32_t block_rows; // most rows a single `read` may ask for
 } tp_learn_data;

@@ -146,16 +146,16 @@ static tapeout_status view_features(fit_job *job, tapeout_error *err)
 
 // -- reading features block by block --------------------------------------------------------------
 
-static tapeout_status read_feature(void *user, size_t worker, uint32_t feature, uint64_t row_begin,
-                                   uint32_t row_count, double *ret_values, tapeout_error *err)
+static tapeout_status read_feature(void *user, const tp_learn_slice *slice, double *ret_values,
+                                   tapeout_error *err)
 {
     double *const values[1] = {ret_values};
-    const tp_feature_block block = {.row_begin = row_begin,
-                                    .row_count = row_count,
-                                    .outputs = &feature,
+    const tp_feature_block block = {.row_begin = slice->row_begin,
+                                    .row_count = slice->row_count,
+                                    .outputs = &slice->feature,
                                     .output_count = 1,
                                     .values = values};
-    return tp_feature_run_block(user, worker, &block, err);
+    return tp_feature_run_block(user, slice->worker, &block, err);
 }
 
 static tapeout_status bind_rows(const fit_job *job, const pipeline_rows *rows, tp_feature_mode mode,

@@ -52,7 +52,8 @@ static tapeout_status sample_read(const fit_job *job, size_t worker, uint32_t fe
             begin = run * part +
                     tp_random_below(job->options->seed, TP_GBT_STREAM_SAMPLE, run, part - step + 1);
         }
-        TP_TRY(data->read(data->user, worker, feature, begin, count, ret_values + done, err));
+        const tp_learn_slice slice = {worker, feature, count, begin};
+        TP_TRY(data->read(data->user, &slice, ret_values + done, err));
     }
     return TAPEOUT_OK;
 }

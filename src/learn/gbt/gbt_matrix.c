@@ -43,7 +43,8 @@ static tapeout_status fill_task(void *user, size_t task, size_t worker, tapeout_
     double *values = job->values + worker * job->block_rows;
     for (uint32_t f = 0; f < job->bins->feature_count; f++) {
         const tp_gbt_column *column = &job->bins->columns[f];
-        TP_TRY(job->data->read(job->data->user, worker, f, begin, count, values, err));
+        const tp_learn_slice slice = {worker, f, count, begin};
+        TP_TRY(job->data->read(job->data->user, &slice, values, err));
         const tp_gbt_bin_job cells = {.bounds = column->bounds,
                                       .bound_count = column->bin_count - 1,
                                       .missing = (uint8_t)column->bin_count,

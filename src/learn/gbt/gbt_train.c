@@ -55,7 +55,8 @@ static tapeout_status start_from_model(const tp_gbt_trainer *trainer, const tp_l
         const uint32_t count = left < block ? (uint32_t)left : block;
         for (uint32_t f = 0; status == TAPEOUT_OK && f < features; f++) {
             columns[f] = values + (size_t)f * block;
-            status = data->read(data->user, 0, f, begin, count, values + (size_t)f * block, err);
+            const tp_learn_slice slice = {0, f, count, begin};
+            status = data->read(data->user, &slice, values + (size_t)f * block, err);
         }
         if (status == TAPEOUT_OK) {
             tp_gbt_margins(model, columns, count, scratch, margins);

@@ -65,7 +65,8 @@ static tapeout_status describe_pass(linear_fit *fit, uint32_t f, size_t worker, 
     double *values = worker_rows(fit, worker);
     for (uint64_t begin = 0; begin < data->row_count; begin += data->block_rows) {
         const uint32_t count = least(data->block_rows, data->row_count - begin);
-        TP_TRY(data->read(data->user, worker, f, begin, count, values, err));
+        const tp_learn_slice slice = {worker, f, count, begin};
+        TP_TRY(data->read(data->user, &slice, values, err));
         const feature_run run = {f, count, begin, values};
         describe_rows(fit, &run, about_mean, sums);
     }
@@ -139,8 +140,8 @@ static tapeout_status read_block(void *user, size_t task, size_t worker, tapeout
     const uint32_t begin = (uint32_t)(task % part->block_count) * fit->data->block_rows;
     const uint32_t count = least(fit->data->block_rows, part->row_count - begin);
     double *values = fit->design + (size_t)f * fit->chunk_rows + begin;
-    TP_TRY(
-        fit->data->read(fit->data->user, worker, f, part->row_begin + begin, count, values, err));
+    const tp_learn_slice slice = {worker, f, count, part->row_begin + begin};
+    TP_TRY(fit->data->read(fit->data->user, &slice, values, err));
     for (uint32_t r = 0; r < count; r++) {
         values[r] = term->is_category ? (double)linear_code(term, values[r])
                                       : linear_standardise(term, values[r]);

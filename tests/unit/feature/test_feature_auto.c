@@ -141,16 +141,16 @@ static void test_nothing_left(void)
 }
 
 // -- better than raw -----------------------------------------------------------------------------
-static tapeout_status read_feature(void *user, size_t worker, uint32_t feature, uint64_t row_begin,
-                                   uint32_t row_count, double *ret_values, tapeout_error *err)
+static tapeout_status read_feature(void *user, const tp_learn_slice *slice, double *ret_values,
+                                   tapeout_error *err)
 {
     double *targets[] = {ret_values};
-    const tp_feature_block block = {.row_begin = row_begin,
-                                    .row_count = row_count,
-                                    .outputs = &feature,
+    const tp_feature_block block = {.row_begin = slice->row_begin,
+                                    .row_count = slice->row_count,
+                                    .outputs = &slice->feature,
                                     .output_count = 1,
                                     .values = targets};
-    return tp_feature_run_block(user, worker, &block, err);
+    return tp_feature_run_block(user, slice->worker, &block, err);
 }
 
 static double auc_of(const tp_gbt *gbt, tp_feature_run *run, const tp_feature_program *program)

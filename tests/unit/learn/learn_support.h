@@ -12,13 +12,13 @@
 enum { SUPPORT_BLOCK_ROWS = 64 };
 
 // `user` of tp_learn_data: [F] columns.
-static tapeout_status support_read(void *user, size_t worker, uint32_t feature, uint64_t row_begin,
-                                   uint32_t row_count, double *ret_values, tapeout_error *err)
+static tapeout_status support_read(void *user, const tp_learn_slice *slice, double *ret_values,
+                                   tapeout_error *err)
 {
-    (void)worker;
     (void)err;
     const double *const *columns = user;
-    memcpy(ret_values, columns[feature] + row_begin, row_count * sizeof(*ret_values));
+    memcpy(ret_values, columns[slice->feature] + slice->row_begin,
+           slice->row_count * sizeof(*ret_values));
     return TAPEOUT_OK;
 }
 

@@ -38,14 +38,15 @@ gbt_case *case_new(uint64_t rows, uint32_t features)
     return c;
 }
 
-static tapeout_status case_read(void *user, size_t worker, uint32_t feature, uint64_t begin,
-                                uint32_t count, double *ret_values, tapeout_error *err)
+static tapeout_status case_read(void *user, const tp_learn_slice *slice, double *ret_values,
+                                tapeout_error *err)
 {
-    (void)worker;
     (void)err;
     const gbt_case *c = user;
-    ASSERT(feature < c->features && begin + count <= c->rows && count <= 1000);
-    memcpy(ret_values, c->columns[feature] + begin, count * sizeof(double));
+    ASSERT(slice->feature < c->features && slice->row_begin + slice->row_count <= c->rows);
+    ASSERT(slice->row_count <= 1000);
+    memcpy(ret_values, c->columns[slice->feature] + slice->row_begin,
+           slice->row_count * sizeof(double));
     return TAPEOUT_OK;
 }
 

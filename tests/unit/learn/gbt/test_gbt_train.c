@@ -261,8 +261,8 @@ static void test_weights_over_six_orders(void)
         c->columns[0][row] += is_light ? 2 : 0;
         c->columns[1][row] = floor(c->columns[1][row] * 8) / 8;
         c->weight[row] = is_light ? 1e-3 : 1e3;
-        c->target[row] = is_light ? (c->columns[1][row] >= 0.5 ? 3 : -3)
-                                  : (c->columns[1][row] >= 0.25 ? 2 : -1);
+        c->target[row] =
+            is_light ? (c->columns[1][row] >= 0.5 ? 3 : -3) : (c->columns[1][row] >= 0.25 ? 2 : -1);
     }
     tp_gbt_options options = small_options(TP_OBJECTIVE_SQUARED);
     options.trees = 200;
