@@ -146,6 +146,11 @@ static bool read_day(tp_str *text, rule_day *day)
     return true;
 }
 
+static bool is_offset(int32_t offset_s)
+{
+    return offset_s >= -OFFSET_MAX_S && offset_s <= OFFSET_MAX_S;
+}
+
 static bool read_rule(tp_str text, rule *ret_rule)
 {
     rule r = {.has_summer = false};
@@ -170,7 +175,7 @@ static bool read_rule(tp_str text, rule *ret_rule)
         }
     }
     *ret_rule = r;
-    return true;
+    return is_offset(r.standard_s) && is_offset(r.summer_s);
 }
 
 static int64_t day_of_rule(const rule_day *day, int32_t year)
@@ -304,7 +309,7 @@ static bool read_transitions(tp_cursor *cursor, const tzif_counts *counts, zone_
     for (uint32_t i = 0; i < counts->types; i++) {
         offsets[i] = (int32_t)read_u32(cursor);
         (void)tp_cursor_skip(cursor, 2); // failure is kept by the cursor
-        if (offsets[i] < -OFFSET_MAX_S || offsets[i] > OFFSET_MAX_S) {
+        if (!is_offset(offsets[i])) {
             return false;
         }
     }
