@@ -10,45 +10,55 @@
 #include "kernels/tp_math.h"
 
 // -- columns -------------------------------------------------------------------------------------
-static double value_at(const tp_column *column, uint64_t row)
+// A column's rows: `index` [count], or the rows from `begin` on where it is NULL.
+typedef struct row_list {
+    const uint32_t *index;
+    uint64_t begin;
+    uint32_t count;
+} row_list;
+
+static inline uint64_t row_at(const row_list *rows, uint32_t i)
 {
-    if (!tp_column_is_valid(column, row)) {
-        return NAN;
-    }
+    return rows->index == NULL ? rows->begin + i : rows->index[i];
+}
+
+// The values as they lie there; a missing one is zero, by the table's promise.
+static void load_values(const tp_column *column, const row_list *rows, double *out)
+{
     switch (column->type) {
     case TAPEOUT_TYPE_BOOL:
-        return (double)(column->values.bits[row >> 3] >> (row & 7) & 1);
+        for (uint32_t i = 0; i < rows->count; i++) {
+            const uint64_t row = row_at(rows, i);
+            out[i] = (double)(column->values.bits[row >> 3] >> (row & 7) & 1);
+        }
+        return;
     case TAPEOUT_TYPE_INT64:
     case TAPEOUT_TYPE_TIMESTAMP:
     case TAPEOUT_TYPE_TIMESTAMP_TZ:
-        return (double)column->values.i64[row];
-    case TAPEOUT_TYPE_FLOAT64:
-        return column->values.f64[row];
+        for (uint32_t i = 0; i < rows->count; i++) {
+            out[i] = (double)column->values.i64[row_at(rows, i)];
+        }
+        return;
     case TAPEOUT_TYPE_DATE:
-        return (double)column->values.days[row];
-    case TAPEOUT_TYPE_STRING:
+        for (uint32_t i = 0; i < rows->count; i++) {
+            out[i] = (double)column->values.days[row_at(rows, i)];
+        }
+        return;
+    case TAPEOUT_TYPE_FLOAT64:
+    case TAPEOUT_TYPE_STRING: // has no numbers and does not come here
         break;
     }
-    return NAN;
+    for (uint32_t i = 0; i < rows->count; i++) {
+        out[i] = column->values.f64[row_at(rows, i)];
+    }
 }
 
-// The usual case, rows in order and none missing, without a branch a value.
-static bool load_plain(const tp_column *column, uint64_t begin, uint32_t count, double *out)
+static void load_missing(const tp_column *column, const row_list *rows, double *out)
 {
-    if (column->null_count > 0) {
-        return false;
+    for (uint32_t i = 0; i < rows->count; i++) {
+        const uint64_t row = row_at(rows, i);
+        out[i] = (column->validity[row >> 3] >> (row & 7) & 1) != 0 ? out[i] : (double)NAN;
     }
-    if (column->type == TAPEOUT_TYPE_FLOAT64) {
-        memcpy(out, column->values.f64 + begin, count * sizeof(double));
-        return true;
-    }
-    if (column->type == TAPEOUT_TYPE_INT64) {
-        for (uint32_t i = 0; i < count; i++) {
-            out[i] = (double)column->values.i64[begin + i];
-        }
-        return true;
-    }
-    return false;
 }
 
 static void load_codes(const tp_feature_worker *worker, const tp_column *column, int32_t *out)
@@ -79,12 +89,13 @@ void tp_feature_op_column(tp_feature_worker *worker, const tp_feature_instr *ins
         load_codes(worker, column, out);
         return;
     }
-    if (run->rows.index == NULL &&
-        load_plain(column, worker->row_begin, worker->row_count, values)) {
-        return;
-    }
-    for (uint32_t i = 0; i < worker->row_count; i++) {
-        values[i] = value_at(column, tp_feature_row(run, worker->row_begin + i));
+    const row_list rows = {.index =
+                               run->rows.index == NULL ? NULL : run->rows.index + worker->row_begin,
+                           .begin = worker->row_begin,
+                           .count = worker->row_count};
+    load_values(column, &rows, values);
+    if (column->null_count > 0) {
+        load_missing(column, &rows, values);
     }
 }
 

@@ -337,12 +337,14 @@ static uint64_t count_bits(const uint64_t *words, uint32_t count)
 static uint64_t copy_values(tp_feature_worker *worker, const double *from, double *to)
 {
     uint64_t missing = 0;
+    uint64_t infinite = 0;
     for (uint32_t i = 0; i < worker->row_count; i++) {
-        const bool is_finite = fabs(from[i]) <= 1.7976931348623157e308;
-        to[i] = is_finite ? from[i] : (double)NAN;
-        missing += !is_finite;
+        const double size = fabs(from[i]);
+        to[i] = size < INFINITY ? from[i] : (double)NAN;
+        missing += size < INFINITY ? 0 : 1;
+        infinite += size == INFINITY ? 1 : 0;
     }
-    for (uint32_t i = 0; missing > 0 && i < worker->row_count; i++) {
+    for (uint32_t i = 0; infinite > 0 && i < worker->row_count; i++) {
         if (isinf(from[i])) {
             tp_feature_mark(worker, i);
         }
