@@ -61,7 +61,8 @@ static tapeout_status score_block(void *user, size_t block, size_t worker_index,
         double *values = worker->values + (size_t)f * data->block_rows;
         worker->columns[f] = f == job->feature ? job->shuffled + begin : values;
         if (f != job->feature) {
-            TP_TRY(data->read(data->user, worker_index, f, begin, count, values, err));
+            const tp_learn_slice slice = {worker_index, f, count, begin};
+            TP_TRY(data->read(data->user, &slice, values, err));
         }
     }
     const tp_prediction out = {.probability = worker->probability,
@@ -103,8 +104,8 @@ static tapeout_status read_block(void *user, size_t block, size_t worker, tapeou
 {
     const importance_job *job = user;
     const uint64_t begin = (uint64_t)block * job->data->block_rows;
-    return job->data->read(job->data->user, worker, job->feature, begin,
-                           rows_of_block(job->data, block), job->column + begin, err);
+    const tp_learn_slice slice = {worker, job->feature, rows_of_block(job->data, block), begin};
+    return job->data->read(job->data->user, &slice, job->column + begin, err);
 }
 
 static tapeout_status permute_feature(importance_job *job, uint32_t feature, double baseline,
