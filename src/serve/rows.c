@@ -76,10 +76,11 @@ static tapeout_status put_text(tp_table_builder *builder, uint32_t column, const
                    TP_STR_ARGS(field->name), tapeout_type_name(field->type), text.data);
 }
 
-// Whether a double is an integer that int64 holds; 2^63 itself is not.
-static bool is_int64(double value)
+// Whether a JSON number with a fraction, an exponent or too many digits is surely an integer: above
+// 2^53 it may be the rounding of another one.
+static bool is_exact_integer(double value)
 {
-    return value >= -0x1p63 && value < 0x1p63 && value == trunc(value);
+    return value >= -0x1p53 && value <= 0x1p53 && value == trunc(value);
 }
 
 static tapeout_status put_number(serve_batch *batch, uint32_t column, yyjson_val *value,
@@ -95,7 +96,7 @@ static tapeout_status put_number(serve_batch *batch, uint32_t column, yyjson_val
             (yyjson_is_uint(value) && yyjson_get_uint(value) <= INT64_MAX)) {
             return tp_table_builder_i64(builder, column, yyjson_get_sint(value));
         }
-        if (yyjson_is_real(value) && is_int64(yyjson_get_real(value))) {
+        if (yyjson_is_real(value) && is_exact_integer(yyjson_get_real(value))) {
             return tp_table_builder_i64(builder, column, (int64_t)yyjson_get_real(value));
         }
         return tp_fail(err, TAPEOUT_E_DATA, "column \"%.*s\" (int64): %.17g is no 64-bit integer",
