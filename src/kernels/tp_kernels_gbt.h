@@ -52,9 +52,8 @@ typedef struct tp_gbt_code_node {
     uint16_t column;
     uint8_t limit;
     uint8_t is_category;
-    int16_t left;
-    int16_t right;
-    uint32_t set; // number of its set
+    int16_t child[2]; // left, right
+    uint32_t set;     // number of its set
 } tp_gbt_code_node;
 
 // The same tree as a program for a stack of rows of bytes: result = code goes left ? left : right.

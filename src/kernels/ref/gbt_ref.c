@@ -82,11 +82,11 @@ uint32_t tp_gbt_walk_codes(const tp_gbt_code_tree *tree, const uint8_t *codes, s
     while (at >= 0) {
         const tp_gbt_code_node *node = &tree->nodes[at];
         const uint8_t code = codes[node->column * stride];
-        bool is_left = code <= node->limit;
+        bool is_right = code > node->limit;
         if (node->is_category) {
-            is_left = tree->sets[(size_t)node->set * 32 + code / 8] >> (code % 8) & 1;
+            is_right = !(tree->sets[(size_t)node->set * 32 + code / 8] >> (code % 8) & 1);
         }
-        at = is_left ? node->left : node->right;
+        at = node->child[is_right];
     }
     return (uint32_t)~at;
 }

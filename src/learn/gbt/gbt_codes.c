@@ -186,8 +186,7 @@ static void fill_nodes(const tp_gbt_fast *fast, const tp_tree *tree, tp_gbt_code
         *node = (tp_gbt_code_node){
             .column = (uint16_t)(feature->column + (is_left && feature->has_right)),
             .is_category = feature->is_category,
-            .left = (int16_t)tree->left[i],
-            .right = (int16_t)tree->right[i],
+            .child = {(int16_t)tree->left[i], (int16_t)tree->right[i]},
         };
         if (feature->is_category) {
             node->set = (*set_count)++;
@@ -212,8 +211,8 @@ static uint8_t count_slots(program *p, int16_t node)
     if (node < 0) {
         return 0;
     }
-    const uint8_t left = count_slots(p, p->nodes[node].left);
-    const uint8_t right = count_slots(p, p->nodes[node].right);
+    const uint8_t left = count_slots(p, p->nodes[node].child[0]);
+    const uint8_t right = count_slots(p, p->nodes[node].child[1]);
     const uint8_t most = left > right ? left : right;
     // Equal needs take one slot more, for the result that waits.
     p->needs[node] = (uint8_t)(most == 0 ? 1 : left == right ? most + 1 : most);
@@ -223,14 +222,14 @@ static uint8_t count_slots(program *p, int16_t node)
 static void write_ops(program *p, int16_t node, uint16_t slot)
 {
     const tp_gbt_code_node *from = &p->nodes[node];
-    const uint8_t left_needs = from->left < 0 ? 0 : p->needs[from->left];
-    const uint8_t right_needs = from->right < 0 ? 0 : p->needs[from->right];
+    const uint8_t left_needs = from->child[0] < 0 ? 0 : p->needs[from->child[0]];
+    const uint8_t right_needs = from->child[1] < 0 ? 0 : p->needs[from->child[1]];
     const bool is_left_first = left_needs >= right_needs;
     const uint16_t left_slot = (uint16_t)(slot + (!is_left_first && right_needs > 0));
     const uint16_t right_slot = (uint16_t)(slot + (is_left_first && left_needs > 0));
     for (int turn = 0; turn < 2; turn++) {
         const bool is_left = (turn == 0) == is_left_first;
-        const int16_t child = is_left ? from->left : from->right;
+        const int16_t child = is_left ? from->child[0] : from->child[1];
         if (child >= 0) {
             write_ops(p, child, is_left ? left_slot : right_slot);
         }
@@ -239,8 +238,8 @@ static void write_ops(program *p, int16_t node, uint16_t slot)
         .column = from->column,
         .limit = from->limit,
         .is_category = from->is_category,
-        .left = (uint16_t)(from->left < 0 ? ~from->left : TP_GBT_SLOT_BASE + left_slot),
-        .right = (uint16_t)(from->right < 0 ? ~from->right : TP_GBT_SLOT_BASE + right_slot),
+        .left = (uint16_t)(from->child[0] < 0 ? ~from->child[0] : TP_GBT_SLOT_BASE + left_slot),
+        .right = (uint16_t)(from->child[1] < 0 ? ~from->child[1] : TP_GBT_SLOT_BASE + right_slot),
         .result = slot,
         .set = from->set,
     };

@@ -39,10 +39,11 @@ static inline int32_t tp_gbt_code_step(const tp_gbt_code_tree *tree, int32_t at,
 {
     const tp_gbt_code_node *node = &tree->nodes[at < 0 ? 0 : at];
     const uint8_t code = codes[node->column * stride];
-    const bool is_left = node->is_category
-                             ? tree->sets[(size_t)node->set * 32 + code / 8] >> (code % 8) & 1
-                             : code <= node->limit;
-    const int32_t next = is_left ? node->left : node->right;
+    bool is_right = code > node->limit;
+    if (node->is_category) {
+        is_right = !(tree->sets[(size_t)node->set * 32 + code / 8] >> (code % 8) & 1);
+    }
+    const int32_t next = node->child[is_right]; // an index, not a branch to mispredict
     return at < 0 ? at : next;
 }
 

@@ -43,8 +43,8 @@ static tapeout_status case_read(void *user, const tp_learn_slice *slice, double 
 {
     (void)err;
     const gbt_case *c = user;
-    ASSERT(slice->feature < c->features && slice->row_begin + slice->row_count <= c->rows);
-    ASSERT(slice->row_count <= 1000);
+    ASSERT(slice->feature < c->features && slice->row_count <= 1000 &&
+           slice->row_begin + slice->row_count <= c->rows);
     memcpy(ret_values, c->columns[slice->feature] + slice->row_begin,
            slice->row_count * sizeof(double));
     return TAPEOUT_OK;
