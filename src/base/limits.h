@@ -126,7 +126,7 @@
 #define TP_MAX_SERVE_CONFIG_BYTES (1u << 20)
 #define TP_MAX_SERVE_LOG_BYTES (1u << 20) // of one turn of a loop; more is dropped and counted
 #define TP_MAX_SERVED_MODELS 256u
-#define TP_MAX_NOTED_KEYS 64u // ignored keys that a reply lists
+#define TP_MAX_NOTED_KEYS 64u                // ignored keys that a reply lists
 #define TP_MAX_SERVED_TEXT_BYTES (16u << 20) // names of a model and its outputs
 #define TP_MAX_SERVE_ROWS 1000000u           // in one request
 #define TP_MAX_KEPT_KIT_ROWS 4096u           // scoring kits that held more are not kept

@@ -20,8 +20,8 @@ typedef struct config_file {
     uint32_t threads;
     bool log_requests;
     tp_yaml_node models;
-    uint64_t body_bytes;
-    uint64_t rows;
+    uint32_t body_bytes;
+    uint32_t rows;
     uint32_t connections;
     uint32_t idle_s;
     uint32_t head_s;
@@ -40,8 +40,8 @@ typedef struct config_model {
 #define PLACE(field) offsetof(config_file, field)
 
 static const tp_yaml_key limit_keys[] = {
-    {"body_bytes", TP_YAML_U64, PLACE(body_bytes), 1, TP_MAX_HTTP_BODY_BYTES, NULL},
-    {"rows", TP_YAML_U64, PLACE(rows), 1, TP_MAX_SERVE_ROWS, NULL},
+    {"body_bytes", TP_YAML_U32, PLACE(body_bytes), 1, TP_MAX_HTTP_BODY_BYTES, NULL},
+    {"rows", TP_YAML_U32, PLACE(rows), 1, TP_MAX_SERVE_ROWS, NULL},
     {"connections", TP_YAML_U32, PLACE(connections), 1, TP_MAX_SERVE_CONNECTIONS, NULL},
 };
 static const tp_yaml_table limit_table = {limit_keys, sizeof(limit_keys) / sizeof(limit_keys[0])};
@@ -164,8 +164,8 @@ static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const ch
 {
     config_file file = {
         .log_requests = config->logs_requests,
-        .body_bytes = config->max_body_bytes,
-        .rows = config->max_rows,
+        .body_bytes = (uint32_t)config->max_body_bytes,
+        .rows = (uint32_t)config->max_rows,
         .connections = config->max_connections,
         .idle_s = config->timeouts.idle_ms / 1000,
         .head_s = config->timeouts.head_ms / 1000,
