@@ -125,6 +125,12 @@ uint32_t tp_cpu_flags(void)
     return cpu.allowed;
 }
 
+uint32_t tp_cpu_machine_flags(void)
+{
+    (void)tp_cpu_flags();
+    return cpu.machine;
+}
+
 tapeout_status tp_cpu_check(tapeout_error *err)
 {
     (void)tp_cpu_flags();

@@ -16,6 +16,9 @@ enum {
 // The flags that kernels may use: the machine's, narrowed by TAPEOUT_CPU. Asked once per process.
 uint32_t tp_cpu_flags(void);
 
+// What the machine has, TAPEOUT_CPU or not.
+uint32_t tp_cpu_machine_flags(void);
+
 // E_INVALID for an unknown name in TAPEOUT_CPU, E_UNSUPPORTED for one that this machine lacks.
 tapeout_status tp_cpu_check(tapeout_error *err);
 

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The table of verbs, and what they share: values of flags, messages, progress, help.
+// The table of verbs, and what they share: the values of flags, messages and exit statuses.
 #include "cli/cli.h"
 
 #include "cli/verbs.h"
 
-#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <yyjson.h>
 
 static const cli_verb *const verbs[] = {
-    &cli_verb_profile, &cli_verb_train, &cli_verb_predict, &cli_verb_evaluate, &cli_verb_inspect,
-    &cli_verb_list,    &cli_verb_rm,    &cli_verb_serve,   &cli_verb_version,
+    &cli_verb_profile, &cli_verb_train,   &cli_verb_predict,    &cli_verb_evaluate,
+    &cli_verb_inspect, &cli_verb_list,    &cli_verb_rm,         &cli_verb_serve,
+    &cli_verb_doctor,  &cli_verb_version, &cli_verb_completion, &cli_verb_man,
 };
 
 const cli_verb *const *cli_verbs(size_t *ret_count)
@@ -91,10 +94,21 @@ int cli_failure(cli *self)
     cli_progress_end(self);
     if (self->err.status == TAPEOUT_E_CANCELLED) {
         (void)fputs("tapeout: interrupted; nothing was written\n", stderr);
-        return 130;
+        return CLI_EXIT_SIGNAL + (self->signal_number != 0 ? (int)self->signal_number : SIGINT);
+    }
+    if (cli_stdout_is_closed()) {
+        return CLI_EXIT_SIGNAL + SIGPIPE; // whoever read has seen enough
     }
     (void)fprintf(stderr, "tapeout: %s\n", self->err.message);
     return CLI_EXIT_FAILURE;
+}
+
+bool cli_stdout_is_closed(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    struct stat about;
+    return fstat(STDOUT_FILENO, &about) == 0 && S_ISFIFO(about.st_mode) && poll(&out, 1, 0) == 1 &&
+           (out.revents & POLLERR) != 0;
 }
 
 int cli_print_json(cli *self, char *json)
@@ -105,82 +119,8 @@ int cli_print_json(cli *self, char *json)
     return 0;
 }
 
-// -- progress
 const char *cli_text(struct yyjson_val *object, const char *key)
 {
     const char *text = yyjson_get_str(yyjson_obj_get(object, key));
     return text == NULL ? "" : text;
-}
-
-// --------------------------------------------------------------------------------------
-
-void cli_progress(void *user, const char *phase, double fraction)
-{
-    cli *self = user;
-    if (fraction < 0) {
-        self->progress_width = fprintf(stderr, "\r\033[K%s ...", phase);
-        return;
-    }
-    char bar[31];
-    const int filled = (int)(fraction * 30 + 0.5);
-    for (int i = 0; i < 30; i++) {
-        bar[i] = i < filled ? '#' : '.';
-    }
-    bar[30] = '\0';
-    self->progress_width =
-        fprintf(stderr, "\r\033[K%-9s [%s] %3d %%", phase, bar, (int)(fraction * 100 + 0.5));
-}
-
-void cli_progress_end(cli *self)
-{
-    if (self->progress_width > 0) {
-        (void)fputs("\r\033[K", stderr);
-        self->progress_width = 0;
-    }
-}
-
-// -- help
-// ------------------------------------------------------------------------------------------
-
-static void print_flag(const cli_flag *flag, FILE *to)
-{
-    char left[40];
-    (void)snprintf(left, sizeof(left), "--%s%s%s", flag->name, flag->value == NULL ? "" : " ",
-                   flag->value == NULL ? "" : flag->value);
-    (void)fprintf(to, "  %-22s %s\n", left, flag->help);
-}
-
-static void print_program_help(FILE *to)
-{
-    (void)fputs("tapeout: data to a secured production endpoint, in one program\n\n"
-                "usage: tapeout COMMAND [ARGUMENTS] [FLAGS]\n\ncommands:\n",
-                to);
-    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-        if (!verbs[i]->is_hidden) {
-            (void)fprintf(to, "  %-12s %s\n", verbs[i]->name, verbs[i]->summary);
-        }
-    }
-    (void)fputs("\ntapeout COMMAND --help says more about each\n", to);
-}
-
-void cli_print_help(const cli_verb *verb, FILE *to)
-{
-    size_t common_count = 0;
-    const cli_flag *common = cli_common_flags(&common_count);
-    if (verb == NULL) {
-        print_program_help(to);
-        return;
-    }
-    (void)fprintf(to, "usage: tapeout %s%s%s [FLAGS]\n\n%s.\n", verb->name,
-                  verb->arguments[0] == '\0' ? "" : " ", verb->arguments, verb->summary);
-    if (verb->text != NULL) {
-        (void)fprintf(to, "\n%s\n", verb->text);
-    }
-    (void)fputs("\nflags:\n", to);
-    for (size_t i = 0; i < verb->flag_count; i++) {
-        print_flag(&verb->flags[i], to);
-    }
-    for (size_t i = 0; i < common_count; i++) {
-        print_flag(&common[i], to);
-    }
 }

@@ -6,10 +6,17 @@
 #ifndef CLI_H
 #define CLI_H
 
+#include <signal.h>
 #include <stdio.h>
 #include <tapeout/context.h>
 
-enum { CLI_MAX_FLAGS = 24, CLI_MAX_ARGUMENTS = 256, CLI_EXIT_FAILURE = 1, CLI_EXIT_USAGE = 2 };
+enum {
+    CLI_MAX_FLAGS = 24,
+    CLI_MAX_ARGUMENTS = 256,
+    CLI_EXIT_FAILURE = 1,
+    CLI_EXIT_USAGE = 2,
+    CLI_EXIT_SIGNAL = 128 // plus the signal's number, as a shell counts
+};
 
 typedef struct cli_flag {
     const char *name;  // long, without dashes
@@ -30,7 +37,8 @@ typedef struct cli_verb {
     int min_arguments;
     int max_arguments;
     int (*run)(cli *self); // the exit status
-    bool is_hidden;
+    bool is_hidden;        // from --help and completion
+    bool is_plain;         // runs without a context: no threads, no home
 } cli_verb;
 
 // A parsed command line and the context that runs it.
@@ -45,7 +53,11 @@ struct cli {
     tapeout_context_options options;
     tapeout_context *context; // made before `run`
     tapeout_error err;
-    int progress_width; // of the bar on the terminal; 0: none drawn
+    volatile sig_atomic_t signal_number; // that asked to stop; 0: none
+    int progress_width;                  // of the bar on the terminal; 0: none drawn
+    const char *progress_phase;
+    uint64_t phase_start_ms;
+    uint64_t progress_drawn_ms;
 };
 
 // All verbs, in the order of --help; `*ret_count` of them.
@@ -63,10 +75,18 @@ bool cli_number(cli *self, const char *name, uint64_t *ret_value);
 
 // Prints "tapeout VERB: message" to stderr and returns CLI_EXIT_USAGE.
 int cli_usage(const cli *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
-// Prints self->err in one line to stderr and returns CLI_EXIT_FAILURE (130 when interrupted).
+// Prints self->err in one line to stderr and returns CLI_EXIT_FAILURE; 130 or 143 when a signal
+// asked to stop, and 141 without a word when whoever read stdout has gone.
 int cli_failure(cli *self);
+// Whether stdout is a pipe that nobody reads any more.
+bool cli_stdout_is_closed(void);
 // Prints a line of JSON to stdout; the exit status.
 int cli_print_json(cli *self, char *json);
+
+// The name among those of the verbs, or of the verb's flags, that is nearest to a misspelt one;
+// NULL where none is near.
+const char *cli_nearest_verb(const char *name);
+const char *cli_nearest_flag(const cli_verb *verb, const char *name, size_t size);
 
 // The string under `key`, "" where there is none.
 struct yyjson_val;
@@ -77,5 +97,8 @@ void cli_progress(void *user, const char *phase, double fraction);
 void cli_progress_end(cli *self);
 
 void cli_print_help(const cli_verb *verb, FILE *to); // NULL: of the program
+// The same as a man page (roff), and as a chapter of docs/cli.md.
+void cli_print_man(const cli_verb *verb, FILE *to); // NULL: of the program
+void cli_print_markdown(const cli_verb *verb, FILE *to);
 
 #endif

@@ -2,12 +2,10 @@
 //
 // The program: finds the verb, reads its flags from the verb's table, makes the context, runs it.
 // Results go to stdout and everything for people to stderr; the exit status is 0, 1 for a failure,
-// 2 for wrong usage, 130 when interrupted.
+// 2 for wrong usage, 130 when interrupted, 141 when nobody reads stdout any more.
 #include "cli/cli.h"
 
 #include <signal.h>
-#include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,15 +23,13 @@ const cli_flag *cli_common_flags(size_t *ret_count)
     return common_flags;
 }
 
-// The context that Ctrl-C cancels.
-static tapeout_context *running_context;
+// What Ctrl-C cancels.
+static cli *running;
 
 static void on_interrupt(int signal_number)
 {
-    (void)signal_number;
-    if (running_context != NULL) {
-        tapeout_context_cancel(running_context);
-    }
+    running->signal_number = signal_number;
+    tapeout_context_cancel(running->context);
 }
 
 static const cli_verb *find_verb(const char *name)
@@ -76,7 +72,10 @@ static int take_flag(cli *self, int argc, char **argv, int *at)
     const cli_flag *flag = NULL;
     const int index = find_flag(self->verb, text, size, &flag);
     if (index < 0) {
-        return cli_usage(self, "unknown flag --%.*s", (int)size, text);
+        const char *nearest = cli_nearest_flag(self->verb, text, size);
+        return nearest == NULL ? cli_usage(self, "unknown flag --%.*s", (int)size, text)
+                               : cli_usage(self, "unknown flag --%.*s; did you mean --%s?",
+                                           (int)size, text, nearest);
     }
     const char *value = "";
     if (flag->value == NULL && equals != NULL) {
@@ -151,8 +150,6 @@ static int open_context(cli *self)
     }
     self->options.thread_count = (uint32_t)threads;
     self->options.home = cli_value(self, "home");
-    self->is_json = cli_has(self, "json");
-    self->is_quiet = cli_has(self, "quiet");
     if (!self->is_quiet && isatty(STDERR_FILENO)) {
         self->options.progress = cli_progress;
         self->options.progress_user = self;
@@ -160,11 +157,26 @@ static int open_context(cli *self)
     if (tapeout_context_new(&self->options, &self->context, &self->err) != TAPEOUT_OK) {
         return cli_failure(self);
     }
-    running_context = self->context;
+    running = self;
+    // A second signal ends the process at once.
     const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
     return 0;
+}
+
+// What could not be written out was not printed: a full disk must not look like success. A reader
+// that has seen enough (`| head`) is no failure to talk about.
+static int finish_output(int status)
+{
+    if ((fflush(stdout) == 0 && ferror(stdout) == 0) || status != 0) {
+        return status;
+    }
+    if (cli_stdout_is_closed()) {
+        return CLI_EXIT_SIGNAL + SIGPIPE;
+    }
+    (void)fputs("tapeout: standard output cannot be written\n", stderr);
+    return CLI_EXIT_FAILURE;
 }
 
 static int run_verb(cli *self, int argc, char **argv)
@@ -175,10 +187,12 @@ static int run_verb(cli *self, int argc, char **argv)
     }
     if (cli_has(self, "help")) {
         cli_print_help(self->verb, stdout);
-        return 0;
+        return finish_output(0);
     }
     status = check_arguments(self);
-    if (status == 0) {
+    self->is_json = cli_has(self, "json");
+    self->is_quiet = cli_has(self, "quiet");
+    if (status == 0 && !self->verb->is_plain) {
         status = open_context(self);
     }
     if (status == 0) {
@@ -186,31 +200,38 @@ static int run_verb(cli *self, int argc, char **argv)
     }
     cli_progress_end(self);
     tapeout_context_free(self->context);
-    // What could not be written out was not printed: a full disk must not look like success.
-    if (fflush(stdout) != 0 && status == 0) {
-        (void)fputs("tapeout: standard output cannot be written\n", stderr);
-        status = CLI_EXIT_FAILURE;
+    return finish_output(status);
+}
+
+static int unknown_verb(const char *name)
+{
+    const char *nearest = cli_nearest_verb(name);
+    (void)fprintf(stderr, "tapeout: unknown command \"%s\"; ", name);
+    if (nearest != NULL) {
+        (void)fprintf(stderr, "did you mean %s? ", nearest);
     }
-    return status;
+    (void)fputs("see tapeout --help\n", stderr);
+    return CLI_EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
 {
     static cli self;
+    // A reader that goes away is noticed where stdout is written; the process ends in its own way.
+    (void)signal(SIGPIPE, SIG_IGN);
     const char *name = argc > 1 ? argv[1] : "--help";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         const cli_verb *verb = argc > 2 ? find_verb(argv[2]) : NULL;
         cli_print_help(verb, argc > 1 ? stdout : stderr);
-        return argc > 1 ? 0 : CLI_EXIT_USAGE;
+        return argc > 1 ? finish_output(0) : CLI_EXIT_USAGE;
     }
     if (strcmp(name, "--version") == 0) {
         (void)printf("tapeout %s\n", tapeout_version());
-        return 0;
+        return finish_output(0);
     }
     self.verb = find_verb(name);
     if (self.verb == NULL) {
-        (void)fprintf(stderr, "tapeout: unknown command \"%s\"; see tapeout --help\n", name);
-        return CLI_EXIT_USAGE;
+        return unknown_verb(name);
     }
     return run_verb(&self, argc - 2, argv + 2);
 }

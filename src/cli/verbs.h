@@ -6,9 +6,12 @@
 
 #include "cli/cli.h"
 
+extern const cli_verb cli_verb_completion;
+extern const cli_verb cli_verb_doctor;
 extern const cli_verb cli_verb_evaluate;
 extern const cli_verb cli_verb_inspect;
 extern const cli_verb cli_verb_list;
+extern const cli_verb cli_verb_man;
 extern const cli_verb cli_verb_predict;
 extern const cli_verb cli_verb_profile;
 extern const cli_verb cli_verb_rm;
