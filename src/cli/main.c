@@ -74,7 +74,7 @@ static int take_flag(cli *self, int argc, char **argv, int *at)
     if (index < 0) {
         const char *nearest = cli_nearest_flag(self->verb, text, size);
         return nearest == NULL ? cli_usage(self, "unknown flag --%.*s", (int)size, text)
-                               : cli_usage(self, "unknown flag --%.*s; did you mean --%s?",
+                               : cli_usage(self, "unknown flag --%.*s (did you mean --%s?)",
                                            (int)size, text, nearest);
     }
     const char *value = "";

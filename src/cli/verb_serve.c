@@ -53,7 +53,7 @@ static int run(cli *self)
 
 const cli_verb cli_verb_serve = {
     .name = "serve",
-    .arguments = "[MODEL…]",
+    .arguments = "[MODEL...]",
     .summary = "answer over HTTP",
     .text =
         "Each MODEL is a bundle's path or a registered name; the first also answers /score and\n"
