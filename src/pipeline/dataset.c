@@ -189,6 +189,7 @@ static tapeout_status prepare_rows(const tp_env *env, const tp_spec *spec,
     }
     tp_free_array(env->alloc, rows, column->row_count, sizeof(*rows));
     TP_TRY(status);
+    dataset->train.is_training = true;
     return look_up_targets(spec, dataset, err);
 }
 
@@ -209,7 +210,7 @@ tapeout_status tp_pipeline_dataset_read(const tp_env *env, const tp_spec *spec,
     return status;
 }
 
-static void rows_deinit(const tapeout_allocator *alloc, pipeline_rows *rows)
+void tp_pipeline_rows_deinit(const tapeout_allocator *alloc, pipeline_rows *rows)
 {
     tp_free_array(alloc, rows->index, rows->count, sizeof(*rows->index));
     tp_free_array(alloc, rows->target, rows->count, sizeof(*rows->target));
@@ -218,9 +219,9 @@ static void rows_deinit(const tapeout_allocator *alloc, pipeline_rows *rows)
 
 void tp_pipeline_dataset_deinit(pipeline_dataset *dataset)
 {
-    rows_deinit(dataset->alloc, &dataset->train);
-    rows_deinit(dataset->alloc, &dataset->hold_out);
-    rows_deinit(dataset->alloc, &dataset->test);
+    tp_pipeline_rows_deinit(dataset->alloc, &dataset->train);
+    tp_pipeline_rows_deinit(dataset->alloc, &dataset->hold_out);
+    tp_pipeline_rows_deinit(dataset->alloc, &dataset->test);
     tp_table_unref(dataset->table);
     tp_table_unref(dataset->test_table);
     tp_arena_deinit(&dataset->arena);

@@ -19,6 +19,7 @@
 enum { MAX_COHORT_VALUES = 50, MIN_COHORT_ROWS = 30 };
 
 typedef struct evaluate_job {
+    const pipeline_subject *subject;
     const tp_env *env;
     const tp_spec *spec;
     const pipeline_dataset *dataset;
@@ -221,40 +222,7 @@ static tapeout_status append_cohorts(const evaluate_job *job, tp_buffer *json, t
     return TAPEOUT_OK;
 }
 
-// -- importance
-// ------------------------------------------------------------------------------------
-
-static tapeout_status append_importance(const evaluate_job *job, tp_buffer *json,
-                                        tapeout_error *err)
-{
-    const tp_model_parts *parts = tp_model_view(job->fitted->model);
-    const uint32_t count = tp_feature_output_count(job->fitted->program);
-    double *gain = tp_alloc_array_zero(job->env->alloc, count, sizeof(*gain));
-    uint64_t *splits = tp_alloc_array_zero(job->env->alloc, count, sizeof(*splits));
-    if (gain == NULL || splits == NULL) {
-        tp_free_array(job->env->alloc, gain, count, sizeof(*gain));
-        tp_free_array(job->env->alloc, splits, count, sizeof(*splits));
-        return tp_fail_nomem(err);
-    }
-    if (parts->kind == TP_LEARNER_GBT) {
-        tp_gbt_importance(parts->gbt, gain, splits);
-    }
-    tp_buffer_append_char(json, '[');
-    for (uint32_t f = 0; f < count && parts->kind == TP_LEARNER_GBT; f++) {
-        tp_buffer_append_text(json, f > 0 ? ",{" : "{");
-        tp_json_append_key(json, "feature");
-        tp_json_append_str(json, tp_feature_output_at(job->fitted->program, f)->name);
-        tp_json_append_key(json, "gain");
-        tp_json_append_f64(json, gain[f]);
-        tp_json_append_key(json, "splits");
-        tp_json_append_u64(json, splits[f]);
-        tp_buffer_append_char(json, '}');
-    }
-    tp_buffer_append_char(json, ']');
-    tp_free_array(job->env->alloc, gain, count, sizeof(*gain));
-    tp_free_array(job->env->alloc, splits, count, sizeof(*splits));
-    return TAPEOUT_OK;
-}
+// -- the whole -----------------------------------------------------------------------------------
 
 // The distribution of what the model says: of the probability, or of the predicted value.
 static tapeout_status append_prediction_sketch(const evaluate_job *job, tp_buffer *json,
@@ -303,7 +271,8 @@ static tapeout_status evaluate_scores(evaluate_job *job, tapeout_error *err)
         TP_TRY(append_confusion(job, &data, &result->confusion_json, err));
     }
     TP_TRY(append_cohorts(job, &result->cohorts_json, err));
-    TP_TRY(append_importance(job, &result->importance_json, err));
+    TP_TRY(tp_pipeline_importance(job->subject, &result->importance_json, err));
+    TP_TRY(tp_pipeline_cross_validate(job->subject, &result->cross_json, err));
     return append_prediction_sketch(job, &result->prediction_json, err);
 }
 
@@ -314,7 +283,8 @@ tapeout_status tp_pipeline_evaluate(const pipeline_subject *subject,
     const pipeline_learned learned = {subject->fitted->program, subject->fitted->model};
     memset(ret_evaluation, 0, sizeof(*ret_evaluation));
     buffers_init(env->alloc, ret_evaluation);
-    evaluate_job job = {.env = env,
+    evaluate_job job = {.subject = subject,
+                        .env = env,
                         .spec = subject->spec,
                         .dataset = subject->dataset,
                         .fitted = subject->fitted,

@@ -17,10 +17,9 @@ typedef struct fit_job {
     const tp_env *env;
     const tp_spec *spec;
     const pipeline_dataset *dataset;
-    tp_arena arena; // learner's view of the features
+    tp_arena arena;
     pipeline_fitted *fitted;
-    tp_learn_feature *features; // [feature_count]
-    uint32_t feature_count;
+    pipeline_view view;
     tp_model_parts parts;
 } fit_job;
 
@@ -98,7 +97,7 @@ static tapeout_status fit_program(fit_job *job, tapeout_error *err)
 static uint32_t feature_index(const fit_job *job, tp_str name)
 {
     uint32_t i = 0;
-    while (i < job->feature_count && !tp_str_equal(job->features[i].name, name)) {
+    while (i < job->view.feature_count && !tp_str_equal(job->view.features[i].name, name)) {
         i++;
     }
     return i;
@@ -114,70 +113,23 @@ static tapeout_status no_feature(const fit_job *job, tp_yaml_node node, tp_str n
 static tapeout_status view_features(fit_job *job, tapeout_error *err)
 {
     const tp_feature_program *program = job->fitted->program;
-    job->feature_count = tp_feature_output_count(program);
-    if (job->feature_count == 0) {
+    TP_TRY(tp_pipeline_view(program, &job->arena, &job->view, err));
+    if (job->view.feature_count == 0) {
         return tp_fail(err, TAPEOUT_E_INVALID, "%s: the feature program puts out no feature",
                        job->spec->path);
-    }
-    job->features = tp_arena_array(&job->arena, job->feature_count, sizeof(*job->features));
-    if (job->features == NULL) {
-        return tp_fail_nomem(err);
-    }
-    for (uint32_t i = 0; i < job->feature_count; i++) {
-        const tp_feature_output *output = tp_feature_output_at(program, i);
-        job->features[i] = (tp_learn_feature){.name = output->name,
-                                              .is_category = output->is_category,
-                                              .category_count = output->category_count};
     }
     const tp_spec_pairs *monotone = &job->spec->model.monotone;
     for (size_t i = 0; i < monotone->count; i++) {
         const tp_spec_pair *pair = &monotone->items[i];
         const uint32_t f = feature_index(job, pair->name);
-        if (f == job->feature_count) {
+        if (f == job->view.feature_count) {
             return no_feature(job, pair->node, pair->name, err);
         }
         if (pair->value != -1 && pair->value != 0 && pair->value != 1) {
             return tp_yaml_fail(job->spec->yaml, pair->node, err, "monotone is -1, 0 or 1");
         }
-        job->features[f].monotone = (int8_t)pair->value;
+        job->view.features[f].monotone = (int8_t)pair->value;
     }
-    return TAPEOUT_OK;
-}
-
-// -- reading features block by block --------------------------------------------------------------
-
-static tapeout_status read_feature(void *user, const tp_learn_slice *slice, double *ret_values,
-                                   tapeout_error *err)
-{
-    double *const values[1] = {ret_values};
-    const tp_feature_block block = {.row_begin = slice->row_begin,
-                                    .row_count = slice->row_count,
-                                    .outputs = &slice->feature,
-                                    .output_count = 1,
-                                    .values = values};
-    return tp_feature_run_block(user, slice->worker, &block, err);
-}
-
-static tapeout_status bind_rows(const fit_job *job, const pipeline_rows *rows, tp_feature_mode mode,
-                                tp_learn_data *ret_data, tapeout_error *err)
-{
-    tp_feature_run *run = NULL;
-    TP_TRY(tp_feature_run_new(job->env, job->fitted->program, tp_pool_worker_count(job->env->pool),
-                              &run, err));
-    const tapeout_status status =
-        tp_feature_run_bind(run, rows->table, (tp_rows){rows->index, rows->count}, mode, err);
-    if (status != TAPEOUT_OK) {
-        tp_feature_run_free(run);
-        return status;
-    }
-    *ret_data = (tp_learn_data){.row_count = rows->count,
-                                .feature_count = job->feature_count,
-                                .features = job->features,
-                                .target = rows->target,
-                                .weight = rows->weight,
-                                .read = read_feature,
-                                .user = run,
-                                .block_rows = TP_FEATURE_BLOCK_ROWS};
     return TAPEOUT_OK;
 }
 
@@ -229,7 +181,7 @@ static tapeout_status read_interactions(fit_job *job, tp_gbt_options *options, t
         }
         for (size_t i = 0; i < names->count; i++) {
             members[i] = feature_index(job, names->items[i]);
-            if (members[i] == job->feature_count) {
+            if (members[i] == job->view.feature_count) {
                 return no_feature(job, model->interactions_node, names->items[i], err);
             }
         }
@@ -271,12 +223,12 @@ static tapeout_status open_init(const fit_job *job, tp_scorer **ret_scorer, tape
     const tp_model_parts *parts = tp_model_view(tp_scorer_model(scorer));
     bool fits = parts->kind == TP_LEARNER_GBT && parts->objective == job->parts.objective &&
                 parts->class_count == job->parts.class_count &&
-                tp_feature_output_count(tp_scorer_program(scorer)) == job->feature_count;
-    for (uint32_t i = 0; fits && i < job->feature_count; i++) {
+                tp_feature_output_count(tp_scorer_program(scorer)) == job->view.feature_count;
+    for (uint32_t i = 0; fits && i < job->view.feature_count; i++) {
         const tp_feature_output *output = tp_feature_output_at(tp_scorer_program(scorer), i);
-        fits = tp_str_equal(output->name, job->features[i].name) &&
-               output->is_category == job->features[i].is_category &&
-               output->category_count == job->features[i].category_count;
+        fits = tp_str_equal(output->name, job->view.features[i].name) &&
+               output->is_category == job->view.features[i].is_category &&
+               output->category_count == job->view.features[i].category_count;
     }
     if (!fits) {
         tp_scorer_close(&scorer);
@@ -325,17 +277,17 @@ static tapeout_status train_learner(fit_job *job, tapeout_error *err)
     tp_learn_data train = {0};
     tp_learn_data valid = {0};
     TP_TRY(choose_objective(job, err));
-    tapeout_status status = bind_rows(job, &dataset->train, TP_FEATURE_TRAIN, &train, err);
+    tapeout_status status = tp_pipeline_bind(job->env, &job->view, &dataset->train, &train, err);
     if (status == TAPEOUT_OK && dataset->hold_out.count > 0) {
-        status = bind_rows(job, &dataset->hold_out, TP_FEATURE_SERVE, &valid, err);
+        status = tp_pipeline_bind(job->env, &job->view, &dataset->hold_out, &valid, err);
     }
     if (status == TAPEOUT_OK && tp_str_equal(job->spec->model.learner, TP_STR("linear"))) {
         status = train_linear(job, &train, err);
     } else if (status == TAPEOUT_OK) {
         status = train_gbt(job, &train, valid.user == NULL ? NULL : &valid, err);
     }
-    tp_feature_run_free(train.user);
-    tp_feature_run_free(valid.user);
+    tp_pipeline_unbind(&train);
+    tp_pipeline_unbind(&valid);
     return status == TAPEOUT_OK ? tp_model_new(job->env, &job->parts, &job->fitted->model, err)
                                 : status;
 }

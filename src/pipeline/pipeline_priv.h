@@ -17,9 +17,12 @@ typedef struct pipeline_rows {
     const tapeout_table *table;
     uint32_t *index; // [count] ascending
     uint64_t count;
-    double *target; // [count] class index or value
-    double *weight; // [count] or NULL
+    double *target;   // [count] class index or value
+    double *weight;   // [count] or NULL
+    bool is_training; // fitted on: target_mean is then out of fold
 } pipeline_rows;
+
+void tp_pipeline_rows_deinit(const tapeout_allocator *alloc, pipeline_rows *rows);
 
 typedef struct pipeline_dataset {
     const tapeout_allocator *alloc;
@@ -45,6 +48,10 @@ void tp_pipeline_dataset_deinit(pipeline_dataset *dataset);
 tapeout_status tp_pipeline_split(const tp_env *env, const tp_spec *spec, pipeline_dataset *dataset,
                                  tp_rows rows, tapeout_error *err);
 
+// What rows are cut by: a number for times (missing ones first), equal numbers for equal groups.
+double tp_pipeline_time_key(const tp_column *column, uint32_t row);
+uint64_t tp_pipeline_group_key(const tp_column *column, uint32_t row);
+
 // Target values of chosen rows: class indexes by `dataset->target`, or numbers.
 tapeout_status tp_pipeline_target_values(const pipeline_dataset *dataset, const tp_spec *spec,
                                          pipeline_rows *rows, tapeout_error *err);
@@ -68,6 +75,22 @@ tapeout_status tp_pipeline_fit(const tp_env *env, const tp_spec *spec,
                                const pipeline_dataset *dataset, pipeline_fitted *ret_fitted,
                                tapeout_error *err);
 void tp_pipeline_fitted_deinit(pipeline_fitted *fitted);
+
+// What a program puts out, as learners see it. The list lives in the arena.
+typedef struct pipeline_view {
+    const tp_feature_program *program;
+    tp_learn_feature *features; // [feature_count]
+    uint32_t feature_count;
+} pipeline_view;
+
+tapeout_status tp_pipeline_view(const tp_feature_program *program, tp_arena *arena,
+                                pipeline_view *ret_view, tapeout_error *err);
+
+// Rows as learners read them, computed when asked for; borrows all until tp_pipeline_unbind.
+tapeout_status tp_pipeline_bind(const tp_env *env, const pipeline_view *view,
+                                const pipeline_rows *rows, tp_learn_data *ret_data,
+                                tapeout_error *err);
+void tp_pipeline_unbind(tp_learn_data *data);
 
 // -- evaluating ----------------------------------------------------------------------------------
 typedef struct pipeline_learned {
@@ -128,6 +151,14 @@ typedef struct pipeline_subject {
     const pipeline_dataset *dataset;
     const pipeline_fitted *fitted;
 } pipeline_subject;
+
+// `[{"feature","gain","splits","permutation"?}]`.
+tapeout_status tp_pipeline_importance(const pipeline_subject *subject, tp_buffer *ret_json,
+                                      tapeout_error *err);
+
+// `{"mean":{...},"deviation":{...},"folds":[...]}`; nothing where the spec asks for no folds.
+tapeout_status tp_pipeline_cross_validate(const pipeline_subject *subject, tp_buffer *ret_json,
+                                          tapeout_error *err);
 
 tapeout_status tp_pipeline_evaluate(const pipeline_subject *subject,
                                     pipeline_evaluation *ret_evaluation, tapeout_error *err);

@@ -51,7 +51,7 @@ static int compare_rows(const void *a, const void *b)
 }
 
 // Missing times are the earliest, so that they are learned from and not tested on.
-static double time_key(const tp_column *column, uint32_t row)
+double tp_pipeline_time_key(const tp_column *column, uint32_t row)
 {
     if (!tp_column_is_valid(column, row)) {
         return -INFINITY;
@@ -73,7 +73,7 @@ static double time_key(const tp_column *column, uint32_t row)
 }
 
 // A number that is equal for equal values; rows without a value are one group.
-static uint64_t group_value(const tp_column *column, uint32_t row)
+uint64_t tp_pipeline_group_key(const tp_column *column, uint32_t row)
 {
     uint64_t bits = 0;
     if (!tp_column_is_valid(column, row)) {
@@ -124,9 +124,9 @@ static tapeout_status fill_keys(const split_job *job, const uint32_t *rows, tape
         split_item *item = &job->items[i];
         item->row = rows[i];
         if (by == TP_SPLIT_TIME) {
-            item->key = time_key(column, rows[i]);
+            item->key = tp_pipeline_time_key(column, rows[i]);
         } else if (by == TP_SPLIT_GROUP) {
-            item->key = tp_random_f64(seed, job->stream, group_value(column, rows[i]));
+            item->key = tp_random_f64(seed, job->stream, tp_pipeline_group_key(column, rows[i]));
         } else {
             item->key = tp_random_f64(seed, job->stream, rows[i]);
         }
