@@ -5,8 +5,8 @@
 // A byte order mark is passed over; UTF-16 is told by its mark and refused. The delimiter, unless
 // given, is the one of comma, semicolon, tab and bar that cuts the most of the first lines into as
 // many fields as the header has; on a tie the one that makes more fields, then the first in that
-// order. Names are what stands in the header without surrounding spaces; each must be there, be
-// UTF-8, and differ from all others.
+// order. Names are what stands in the header, without surrounding spaces unless quoted; each must
+// be there, be UTF-8, and differ from all others.
 #include "base/limits.h"
 #include "base/tp_alloc.h"
 #include "base/tp_dict.h"
@@ -116,7 +116,7 @@ static tapeout_status read_name(csv_job *job, tp_str field, uint32_t index, tp_s
                                           "column %u: a name of %zu bytes, at most %u", index + 1,
                                           field.size, TP_MAX_CSV_NAME_BYTES));
     }
-    tp_str name = field;
+    tp_str name = tp_table_text_trim(field);
     if (field.size > 0 && field.data[0] == '"') {
         TP_TRY(unquote_name(job, field, &name, err));
     } else if (field.size > 0 && memchr(field.data, '"', field.size) != NULL) {
@@ -126,7 +126,6 @@ static tapeout_status read_name(csv_job *job, tp_str field, uint32_t index, tp_s
         return tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
                            "a carriage return without line feed; end lines with LF or CRLF");
     }
-    name = tp_table_text_trim(name);
     if (name.size == 0) {
         return tp_csv_fail(job, err, (csv_place){field.data, csv_no_column},
                            "column %u has no name; the first line must name every column",

@@ -16,7 +16,8 @@ enum { CHUNK_BYTES = 1 << 16, MAX_BUFFER_BYTES = 1 << 30 };
 
 static void append_text(tp_buffer *out, tp_str text)
 {
-    bool needs_quotes = text.size == 0;
+    // At the begin of the file, three bytes would be taken for its byte order mark.
+    bool needs_quotes = text.size == 0 || tp_str_has_prefix(text, TP_STR("\xef\xbb\xbf"));
     for (size_t i = 0; i < text.size && !needs_quotes; i++) {
         const char c = text.data[i];
         needs_quotes = c == ',' || c == '"' || c == '\n' || c == '\r' ||

@@ -105,6 +105,7 @@ static void test_reads_rows(void)
     CHECK("a,b", "a:string b:string");
     CHECK("\xef\xbb\xbfname,b\n1,2\n", "name:int64 b:int64\n1 2");
     CHECK(" a , b \n1,2\n", "a:int64 b:int64\n1 2");
+    CHECK("\" a\",b \n1,2\n", " a:int64 b:int64\n1 2");
 }
 
 static void test_reads_quoted_fields(void)
