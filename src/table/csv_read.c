@@ -125,6 +125,20 @@ static tapeout_status run_round(csv_job *job, const tp_map *map, tapeout_error *
 
 // -- types ---------------------------------------------------------------------------------------
 
+static tapeout_status guess_batch(csv_reader *reader, const csv_batch *batch, tapeout_error *err)
+{
+    const csv_job *job = reader->job;
+    for (uint32_t c = 0; batch->row_count > 0 && c < job->column_count; c++) {
+        csv_column *column = &job->columns[c];
+        if (column->is_wanted && !column->is_fixed) {
+            csv_cell cell = {.kind = column->kind};
+            TP_TRY(tp_csv_column_parse(reader, batch, c, &cell, err));
+            column->kind = cell.kind;
+        }
+    }
+    return TAPEOUT_OK;
+}
+
 // The kinds of the first rows of a few segments. What is wrong with the text is told later, in
 // order.
 static tapeout_status guess_kinds(csv_job *job, tapeout_error *err)
@@ -138,15 +152,7 @@ static tapeout_status guess_kinds(csv_job *job, tapeout_error *err)
         if (tp_csv_reader_next(&reader, &batch, NULL) != TAPEOUT_OK) {
             break;
         }
-        for (uint32_t c = 0; status == TAPEOUT_OK && batch.row_count > 0 && c < job->column_count;
-             c++) {
-            csv_column *column = &job->columns[c];
-            if (column->is_wanted && !column->is_fixed) {
-                csv_cell cell = {.kind = column->kind};
-                status = tp_csv_column_parse(&reader, &batch, c, &cell, err);
-                column->kind = cell.kind;
-            }
-        }
+        status = guess_batch(&reader, &batch, err);
     }
     tp_csv_reader_deinit(&reader);
     return status;

@@ -294,8 +294,13 @@ static double class_prior(const profile_target *target, double *prior)
     return total * (1.0 - squares); // the squared error of the prior
 }
 
-static void judge_classes(const profile_target *target, const binning *binned, uint32_t *counts,
-                          scored_cell *cells, double *ret_score, bool *ret_leak)
+typedef struct verdict {
+    double score;
+    bool is_leak;
+} verdict;
+
+static verdict judge_classes(const profile_target *target, const binning *binned, uint32_t *counts,
+                             scored_cell *cells)
 {
     const uint32_t classes = target->class_count;
     for (uint64_t i = 0; i < target->rows.count; i++) {
@@ -318,10 +323,11 @@ static void judge_classes(const profile_target *target, const binning *binned, u
             cells[cell_count++] = (scored_cell){chance, here[0], here[1]};
         }
     }
-    *ret_score = larger(0.0, 1.0 - error / baseline);
     const bool is_binary = classes == 2;
-    *ret_leak = *ret_score >= (is_binary ? 0.90 : 0.95) ||
-                (is_binary && area_under_curve(cells, cell_count) >= 0.995);
+    const double score = larger(0.0, 1.0 - error / baseline);
+    const bool is_leak = score >= (is_binary ? 0.90 : 0.95) ||
+                         (is_binary && area_under_curve(cells, cell_count) >= 0.995);
+    return (verdict){score, is_leak};
 }
 
 static tapeout_status leak_of_classes(const profile_target *target, const binning *binned,
@@ -338,7 +344,9 @@ static tapeout_status leak_of_classes(const profile_target *target, const binnin
     if (counts == NULL || cells == NULL) {
         status = tp_fail_nomem(err);
     } else {
-        judge_classes(target, binned, counts, cells, ret_score, ret_leak);
+        const verdict judged = judge_classes(target, binned, counts, cells);
+        *ret_score = judged.score;
+        *ret_leak = judged.is_leak;
     }
     tp_free_array(target->alloc, counts, count_count, sizeof *counts);
     tp_free_array(target->alloc, cells, cell_count, sizeof *cells);
