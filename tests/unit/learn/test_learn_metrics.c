@@ -89,6 +89,36 @@ static void test_undefined_is_nan(void)
     }
 }
 
+// A precision without a forecast and a recall without a case are 0, as in scikit-learn; a class
+// that does not occur at all has no part in a mean over classes.
+static void test_nothing_over_nothing(void)
+{
+    const tp_env env = tp_env_plain();
+    const double zeros[] = {0.0, 0.0, 0.0};
+    const double ones[] = {0.0, 1.0, 1.0};
+    const double score[] = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.5, 0.3, 0.1};
+    tp_metric_data data = {.task = TP_TASK_BINARY,
+                           .class_count = 2,
+                           .row_count = 3,
+                           .target = ones,
+                           .probability = score,
+                           .prediction = zeros};
+    tp_metric_values got;
+    ASSERT_OK(tp_metrics_compute(&env, &data, 0, 0, &got, &test_err));
+    ASSERT_EQ_F64(got.value[TP_METRIC_PRECISION], 0.0);
+    ASSERT_EQ_F64(got.value[TP_METRIC_RECALL], 0.0);
+    ASSERT_EQ_F64(got.value[TP_METRIC_F1], 0.0);
+    data.target = zeros;
+    data.prediction = ones;
+    ASSERT_OK(tp_metrics_compute(&env, &data, 0, 0, &got, &test_err));
+    ASSERT_EQ_F64(got.value[TP_METRIC_RECALL], 0.0);
+    data.task = TP_TASK_MULTICLASS;
+    data.class_count = 3;
+    data.target = ones;
+    ASSERT_OK(tp_metrics_compute(&env, &data, 0, 0, &got, &test_err));
+    ASSERT_EQ_F64(got.value[TP_METRIC_F1], 1.0);
+}
+
 static void test_targets_must_be_classes(void)
 {
     const tp_env env = tp_env_plain();
@@ -224,7 +254,7 @@ static void test_out_of_memory_leaves_nothing(void)
 }
 
 TEST_MAIN(TEST(test_equals_scikit_learn), TEST(test_auc_is_exact_on_ties),
-          TEST(test_undefined_is_nan), TEST(test_targets_must_be_classes),
-          TEST(test_same_intervals_for_any_threads), TEST(test_intervals_hold_the_value),
-          TEST(test_weight_is_repetition), TEST(test_confusion), TEST(test_words),
-          TEST(test_out_of_memory_leaves_nothing))
+          TEST(test_undefined_is_nan), TEST(test_nothing_over_nothing),
+          TEST(test_targets_must_be_classes), TEST(test_same_intervals_for_any_threads),
+          TEST(test_intervals_hold_the_value), TEST(test_weight_is_repetition),
+          TEST(test_confusion), TEST(test_words), TEST(test_out_of_memory_leaves_nothing))

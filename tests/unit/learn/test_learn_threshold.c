@@ -75,7 +75,7 @@ static void test_least_recall_gets_most_precision(void)
 
 static void test_youden(void)
 {
-    const double target[] = {0, 0, 0, 1, 0, 1};
+    const double target[] = {0, 0, 1, 0, 0, 1};
     const double score[] = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6};
     const tp_metric_data data = {.task = TP_TASK_BINARY,
                                  .class_count = 2,
@@ -83,8 +83,9 @@ static void test_youden(void)
                                  .target = target,
                                  .probability = score,
                                  .prediction = target};
-    // At 0.4 both positives and one of four negatives: 1 - 1/4; at 0.6 one half.
-    ASSERT_EQ_F64(choose(&data, (tp_threshold_rule){.kind = TP_THRESHOLD_MAX_YOUDEN}), 0.4);
+    // At 0.6 half of the positives and no negative; at 0.3 all, and half of the negatives: a tie,
+    // which the higher one wins.
+    ASSERT_EQ_F64(choose(&data, (tp_threshold_rule){.kind = TP_THRESHOLD_MAX_YOUDEN}), 0.6);
 }
 
 static void test_what_cannot_be_met_says_so(void)
