@@ -38,14 +38,15 @@ static tapeout_status resolve(void *library, const char *where, duck_api *ret_ap
     return TAPEOUT_OK;
 }
 
-static tapeout_status load_named(const char *path, const char *said_by, duck_api *ret_api,
-                                 tapeout_error *err)
+static tapeout_status load_named(const char *path, duck_api *ret_api, tapeout_error *err)
 {
     char why[256];
     void *library = tp_library_open(path, why, sizeof(why));
     if (library == NULL) {
-        return tp_fail(err, TAPEOUT_E_UNAVAILABLE, "duckdb: cannot load the library %s name (%s)",
-                       said_by, why);
+        return tp_fail(err, TAPEOUT_E_UNAVAILABLE,
+                       "duckdb: the library named by TAPEOUT_DUCKDB or the options does not load "
+                       "(%s); %s",
+                       why, how_to_get_it);
     }
     return resolve(library, path, ret_api, err);
 }
@@ -53,11 +54,11 @@ static tapeout_status load_named(const char *path, const char *said_by, duck_api
 tapeout_status tp_duckdb_load(const char *library_path, duck_api *ret_api, tapeout_error *err)
 {
     if (library_path != NULL) {
-        return load_named(library_path, "that the options", ret_api, err);
+        return load_named(library_path, ret_api, err);
     }
     const char *named = getenv("TAPEOUT_DUCKDB");
     if (named != NULL && named[0] != '\0') {
-        return load_named(named, "that TAPEOUT_DUCKDB", ret_api, err);
+        return load_named(named, ret_api, err);
     }
     static const char *const beside[] = {"../lib/tapeout/libduckdb.so",
                                          "../.deps/duckdb/libduckdb.so"};
