@@ -146,6 +146,9 @@ static void refuse(const char *spec, tapeout_status want, const char *part)
     ASSERT(!tp_path_exists(path_of("a.tapeout")));
 }
 
+#define OF_X(task, extra)                                                                          \
+    "name: small\ndata: {train: data.csv" extra "}\ntarget: {column: x" task                       \
+    "}\nfeatures: city = category(city)\n"
 #define WITH(target, extra)                                                                        \
     "name: small\ndata: {train: data.csv" extra "}\ntarget: {column: " target "}\nfeatures: x = "  \
     "x\n"
