@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading a training spec. The tables below are the whole grammar: LightGBM's names stand beside
-// the plainer ones. What a table cannot say (the forms of `features`, `threshold`, `gates` and so
-// on) follows behind it.
+// Reading a training spec: the table of spec_keys.c binds what a table can say, and the rest (the
+// forms of `features`, `threshold`, `gates` and so on) is read here.
 #include "pipeline/tp_spec.h"
 
 #include "base/limits.h"
