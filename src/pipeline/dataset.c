@@ -72,15 +72,14 @@ static tapeout_status read_tables(const tp_env *env, const tp_spec *spec,
                                         : read_test(env, spec, duckdb_library, dataset, err);
 }
 
-static tapeout_status find_target(const tp_spec *spec, const tapeout_table *table, tp_arena *arena,
-                                  const tp_column **ret_column, tapeout_error *err)
+tapeout_status tp_pipeline_find_column(const tp_env *env, const tapeout_table *table, tp_str name,
+                                       const tp_column **ret_column, tapeout_error *err)
 {
-    const tp_str name = spec->target.column;
     *ret_column = tp_table_find(table, name);
     if (*ret_column != NULL) {
         return TAPEOUT_OK;
     }
-    tp_str *names = tp_arena_array(arena, table->column_count, sizeof(*names));
+    tp_str *names = tp_alloc_array(env->alloc, table->column_count, sizeof(*names));
     if (names == NULL) {
         return tp_fail_nomem(err);
     }
@@ -88,10 +87,23 @@ static tapeout_status find_target(const tp_spec *spec, const tapeout_table *tabl
         names[c] = table->columns[c].name;
     }
     const int nearest = tp_str_nearest(name, names, table->column_count);
-    return tp_fail(err, TAPEOUT_E_INVALID, "%s: the data has no column \"%.*s\"%s%.*s%s",
-                   spec->path, TP_STR_ARGS(name), nearest < 0 ? "" : "; did you mean \"",
-                   nearest < 0 ? 0 : (int)names[nearest].size,
-                   nearest < 0 ? "" : names[nearest].data, nearest < 0 ? "" : "\"?");
+    const tp_str near = nearest < 0 ? TP_STR("") : names[nearest];
+    tp_free_array(env->alloc, names, table->column_count, sizeof(*names));
+    return tp_fail(err, TAPEOUT_E_INVALID, "the data has no column \"%.*s\"%s%.*s%s",
+                   TP_STR_ARGS(name), nearest < 0 ? "" : "; did you mean \"", TP_STR_ARGS(near),
+                   nearest < 0 ? "" : "\"?");
+}
+
+static tapeout_status find_target(const tp_env *env, const tp_spec *spec,
+                                  const tapeout_table *table, const tp_column **ret_column,
+                                  tapeout_error *err)
+{
+    const tapeout_status status =
+        tp_pipeline_find_column(env, table, spec->target.column, ret_column, err);
+    if (status == TAPEOUT_E_INVALID) {
+        tp_error_prefix(err, "%s: target", spec->path);
+    }
+    return status;
 }
 
 // Rows that have a target, ascending. `*ret_rows` has room for all rows of the column.
@@ -134,7 +146,7 @@ static tapeout_status take_test_file(const tp_env *env, const tp_spec *spec,
                                      pipeline_dataset *dataset, tapeout_error *err)
 {
     const tp_column *column = NULL;
-    TP_TRY(find_target(spec, dataset->test_table, &dataset->arena, &column, err));
+    TP_TRY(find_target(env, spec, dataset->test_table, &column, err));
     dataset->test.table = dataset->test_table;
     TP_TRY(rows_with_target(env->alloc, column, &dataset->test.index, &dataset->test.count, err));
     // The array keeps room for every row of the file; give the rest back.
@@ -166,7 +178,7 @@ static tapeout_status prepare_rows(const tp_env *env, const tp_spec *spec,
     const tp_column *column = NULL;
     uint32_t *rows = NULL;
     uint64_t count = 0;
-    TP_TRY(find_target(spec, dataset->table, &dataset->arena, &column, err));
+    TP_TRY(find_target(env, spec, dataset->table, &column, err));
     TP_TRY(make_schema(dataset, spec, err));
     TP_TRY(rows_with_target(env->alloc, column, &rows, &count, err));
     dataset->dropped_count = column->row_count - count;

@@ -11,6 +11,7 @@
 #include "base/tp_error.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct fit_job {
@@ -65,6 +66,25 @@ static tapeout_status parse_program(fit_job *job, tp_str text, tapeout_error *er
     return tp_feature_parse(job->env, text, &used, &job->fitted->program, err);
 }
 
+// A column without any value has no type of its own and counts as text, which a program that takes
+// it for a number stumbles over. The program's own message cannot know that.
+static void explain_empty_column(const fit_job *job, tp_str text, tapeout_error *err)
+{
+    const tapeout_table *table = job->dataset->table;
+    for (uint32_t c = 0; c < table->column_count && err != NULL; c++) {
+        const tp_column *column = &table->columns[c];
+        if (column->null_count == column->row_count &&
+            memmem(text.data, text.size, column->name.data, column->name.size) != NULL) {
+            const size_t used = strlen(err->message);
+            (void)snprintf(err->message + used, sizeof(err->message) - used,
+                           " (the column \"%.*s\" has no value in any row and counts as text; "
+                           "leave it out, or say what it is in data.types)",
+                           TP_STR_ARGS(column->name));
+            return;
+        }
+    }
+}
+
 static tapeout_status fit_program(fit_job *job, tapeout_error *err)
 {
     const pipeline_rows *train = &job->dataset->train;
@@ -82,6 +102,7 @@ static tapeout_status fit_program(fit_job *job, tapeout_error *err)
         status = parse_program(job, tp_buffer_view(&text), err);
         if (status == TAPEOUT_E_INVALID) {
             tp_error_prefix(err, "%s: features", job->spec->path);
+            explain_empty_column(job, tp_buffer_view(&text), err);
         }
     }
     tp_buffer_deinit(&text);
@@ -240,6 +261,26 @@ static tapeout_status open_init(const fit_job *job, tp_scorer **ret_scorer, tape
     return TAPEOUT_OK;
 }
 
+// Without two leaves' rows no tree can split: with not even one leaf's it is a mistake.
+static tapeout_status check_row_count(fit_job *job, const tp_gbt_options *options,
+                                      uint64_t row_count, tapeout_error *err)
+{
+    const unsigned long long rows = row_count;
+    if (row_count < options->min_rows_in_leaf) {
+        return tp_fail(err, TAPEOUT_E_DATA,
+                       "%s: %llu training rows are fewer than one leaf holds "
+                       "(model.min_rows_in_leaf is %u); bring more rows or lower it",
+                       job->spec->path, rows, options->min_rows_in_leaf);
+    }
+    if (row_count < 2 * (uint64_t)options->min_rows_in_leaf) {
+        tp_buffer_printf(&job->fitted->notes,
+                         "%llu training rows do not fill two leaves of %u "
+                         "(model.min_rows_in_leaf): no tree can split\n",
+                         rows, options->min_rows_in_leaf);
+    }
+    return TAPEOUT_OK;
+}
+
 static tapeout_status train_gbt(fit_job *job, const tp_learn_data *train,
                                 const tp_learn_data *valid, tapeout_error *err)
 {
@@ -247,6 +288,7 @@ static tapeout_status train_gbt(fit_job *job, const tp_learn_data *train,
     tp_gbt_report report;
     tp_scorer *init = NULL;
     TP_TRY(gbt_options(job, &options, err));
+    TP_TRY(check_row_count(job, &options, train->row_count, err));
     if (job->spec->model.init.data != NULL) {
         TP_TRY(open_init(job, &init, err));
         options.init_model = tp_model_view(tp_scorer_model(init))->gbt;

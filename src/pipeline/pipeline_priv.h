@@ -41,6 +41,9 @@ typedef struct pipeline_dataset {
 tapeout_status tp_pipeline_dataset_read(const tp_env *env, const tp_spec *spec,
                                         const char *duckdb_library, pipeline_dataset *ret_dataset,
                                         tapeout_error *err);
+// The column of that name; E_INVALID with the nearest one where there is none.
+tapeout_status tp_pipeline_find_column(const tp_env *env, const tapeout_table *table, tp_str name,
+                                       const tp_column **ret_column, tapeout_error *err);
 void tp_pipeline_dataset_deinit(pipeline_dataset *dataset);
 
 // Splits the rows of `dataset->table` that have a target (`rows`, ascending) into train, hold_out

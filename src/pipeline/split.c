@@ -25,6 +25,7 @@ typedef struct split_item {
 
 // The items to cut: sorted so that the second part is the tail.
 typedef struct split_job {
+    const tp_env *env;
     const tp_spec *spec;
     split_item *items; // [count]
     uint64_t count;
@@ -92,14 +93,15 @@ uint64_t tp_pipeline_group_key(const tp_column *column, uint32_t row)
     return bits;
 }
 
-static tapeout_status find_column(const tp_spec *spec, const tapeout_table *table,
-                                  const tp_column **ret_column, tapeout_error *err)
+static tapeout_status find_column(const tp_env *env, const tp_spec *spec,
+                                  const tapeout_table *table, const tp_column **ret_column,
+                                  tapeout_error *err)
 {
     const tp_str name = spec->data.split.column;
-    *ret_column = tp_table_find(table, name);
-    if (*ret_column == NULL) {
-        return tp_fail(err, TAPEOUT_E_INVALID, "%s: split: the data has no column \"%.*s\"",
-                       spec->path, TP_STR_ARGS(name));
+    const tapeout_status status = tp_pipeline_find_column(env, table, name, ret_column, err);
+    if (status != TAPEOUT_OK) {
+        tp_error_prefix(err, "%s: data.split", spec->path);
+        return status;
     }
     const tapeout_type type = (*ret_column)->type;
     if (spec->data.split_by == TP_SPLIT_TIME &&
@@ -118,7 +120,7 @@ static tapeout_status fill_keys(const split_job *job, const uint32_t *rows, tape
     const uint64_t seed = job->spec->seed;
     const tp_column *column = NULL;
     if (by == TP_SPLIT_TIME || by == TP_SPLIT_GROUP) {
-        TP_TRY(find_column(job->spec, job->table, &column, err));
+        TP_TRY(find_column(job->env, job->spec, job->table, &column, err));
     }
     for (uint64_t i = 0; i < job->count; i++) {
         split_item *item = &job->items[i];
@@ -210,7 +212,8 @@ static tapeout_status split_test(const tp_env *env, const tp_spec *spec, pipelin
                    ? TAPEOUT_OK
                    : tp_fail_nomem(err);
     }
-    split_job job = {.spec = spec,
+    split_job job = {.env = env,
+                     .spec = spec,
                      .table = dataset->table,
                      .count = rows.count,
                      .share = spec->data.split.test,
@@ -242,7 +245,8 @@ tapeout_status tp_pipeline_split(const tp_env *env, const tp_spec *spec, pipelin
         return TAPEOUT_OK;
     }
     pipeline_rows whole = dataset->train;
-    split_job job = {.spec = spec,
+    split_job job = {.env = env,
+                     .spec = spec,
                      .table = dataset->table,
                      .count = whole.count,
                      .share = spec->model.hold_out,

@@ -15,6 +15,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { GATE_TIMING_RUNS = 2001, GATE_TIMING_WARMUP = 200 };
 
@@ -228,8 +229,11 @@ static tapeout_status choose_out_path(train_job *job, tapeout_error *err)
     }
     tp_buffer name;
     tp_buffer_init(&name, alloc, TP_MAX_PATH_BYTES);
+    // On its way to the registry: two runs at once must not meet in one file.
     tp_buffer_append_str(&name, job->spec->name);
-    tp_buffer_append(&name, ".tapeout", sizeof(".tapeout")); // with its terminator
+    tp_buffer_printf(&name, ".%llu.%llu.tapeout", (unsigned long long)getpid(),
+                     (unsigned long long)tp_clock_monotonic_ns());
+    tp_buffer_append_char(&name, '\0');
     if (name.status == TAPEOUT_OK) {
         job->result->bundle_path = tp_path_join(alloc, job->request->out_directory, name.data);
     }
@@ -241,9 +245,13 @@ static tapeout_status choose_out_path(train_job *job, tapeout_error *err)
 static tapeout_status check_out_path(const train_job *job, tapeout_error *err)
 {
     tp_writer *writer = NULL;
-    TP_TRY(tp_writer_open(job->env->alloc, job->result->bundle_path, &writer, err));
+    const tapeout_status status =
+        tp_writer_open(job->env->alloc, job->result->bundle_path, &writer, err);
     tp_writer_abort(&writer);
-    return TAPEOUT_OK;
+    if (status != TAPEOUT_OK) {
+        tp_error_prefix(err, job->request->out_path == NULL ? "the home directory" : "--out");
+    }
+    return status;
 }
 
 static void move_buffer(tp_buffer *to, tp_buffer *from)

@@ -179,6 +179,8 @@ tapeout_status tapeout_train(tapeout_context *context, const char *spec_path,
                                             trained == TAPEOUT_E_GATE ? &refusal : NULL, &ref, err);
     if (status == TAPEOUT_OK) {
         status = finish(context, options, &result, &ref, ret_json, err);
+    } else if (options->out_path == NULL) {
+        (void)tp_file_remove(result.bundle_path, NULL); // the first failure is the one to tell
     }
     tp_train_result_deinit(env->alloc, &result);
     if (status == TAPEOUT_OK && trained == TAPEOUT_E_GATE) {
