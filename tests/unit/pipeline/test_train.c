@@ -178,10 +178,11 @@ static void test_what_cannot_be_learned_says_why(void)
     clean_up();
 }
 
-static void test_a_data_set_smaller_than_a_leaf_is_learned_as_its_mean(void)
+static void test_a_data_set_smaller_than_a_leaf_says_what_to_do(void)
 {
     write_text("data.csv", "x,y\n1,0\n2,1\n3,0\n4,1\n5,0\n6,1\n7,0\n8,1\n9,0\n10,1\n");
-    ASSERT_OK(train(WITH("y", ""), 1, "a.tapeout", NULL));
+    refuse(WITH("y", ""), TAPEOUT_E_DATA, "bring more rows or lower it");
+    ASSERT_OK(train(WITH("y", "") "model: {min_rows_in_leaf: 4}\n", 1, "a.tapeout", NULL));
     clean_up();
 }
 
@@ -211,5 +212,5 @@ static void test_other_tasks(void)
 TEST_MAIN(TEST(test_same_file_for_any_number_of_threads),
           TEST(test_a_row_has_the_same_bits_alone_and_in_a_batch),
           TEST(test_what_cannot_be_learned_says_why),
-          TEST(test_a_data_set_smaller_than_a_leaf_is_learned_as_its_mean),
+          TEST(test_a_data_set_smaller_than_a_leaf_says_what_to_do),
           TEST(test_a_failed_gate_keeps_the_bundle), TEST(test_other_tasks))
