@@ -265,7 +265,8 @@ static double level_mean(const target_sums *t, uint32_t row, uint32_t without, d
             weight += t->weights[(size_t)row * TP_FEATURE_FOLDS + fold];
         }
     }
-    return weight + smoothing > 0 ? (sum + smoothing * prior) / (weight + smoothing) : prior;
+    const double pull = smoothing > 0 ? smoothing * prior : 0; // no 0 · NaN
+    return weight + smoothing > 0 ? (sum + pull) / (weight + smoothing) : prior;
 }
 
 static void fill_means(const target_sums *t, double smoothing, tp_feature_fitted *fitted)

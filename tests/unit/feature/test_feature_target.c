@@ -73,9 +73,32 @@ static void test_out_of_fold(void)
             if (tp_feature_fold(7, (uint64_t)i) == fold) {
                 ASSERT_EQ_F64(after[i], before[i]); // to the last bit, the row itself among them
             }
+            ASSERT(isfinite(before[i]) && isfinite(after[i]));
             changed += after[i] != before[i];
         }
         ASSERT(changed > ROWS / 2);
+    }
+}
+
+// By hand: each row's value from the other folds alone.
+static void test_training_values(void)
+{
+    double got[ROWS];
+    make_rows();
+    train_values(target, got);
+    for (int i = 0; i < ROWS; i++) {
+        const uint32_t fold = tp_feature_fold(7, (uint64_t)i);
+        double sums[2] = {0, 0}; // of all levels, of the row's
+        double counts[2] = {0, 0};
+        for (int k = 0; k < ROWS; k++) {
+            if (tp_feature_fold(7, (uint64_t)k) != fold) {
+                sums[0] += target[k];
+                counts[0]++;
+                sums[1] += k % 3 == i % 3 ? target[k] : 0;
+                counts[1] += k % 3 == i % 3 ? 1 : 0;
+            }
+        }
+        ASSERT_EQ_F64(got[i], (sums[1] + 5 * (sums[0] / counts[0])) / (counts[1] + 5));
     }
 }
 
@@ -125,5 +148,5 @@ static void test_needs_a_target(void)
     case_free(&c);
 }
 
-TEST_MAIN(TEST(test_serving_mean), TEST(test_out_of_fold), TEST(test_folds_are_even),
-          TEST(test_weights), TEST(test_needs_a_target))
+TEST_MAIN(TEST(test_serving_mean), TEST(test_out_of_fold), TEST(test_training_values),
+          TEST(test_folds_are_even), TEST(test_weights), TEST(test_needs_a_target))
