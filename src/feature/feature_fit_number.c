@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Fitting functions of one number: mean and deviation, extremes, and exact quantiles. Only finite
-// values count. Sums are taken in eight lanes a block and joined in the order of blocks; the
-// deviation is joined from block means (Chan, Golub, LeVeque 1979), so a large common offset costs
-// no digits. Quantiles are exact: values become keys in the order of numbers, a histogram of their
-// upper bits finds the buckets that hold the wanted ranks, and those alone are sorted.
+// values count. Sums are taken in eight lanes a block and joined in the order of blocks; squares
+// are taken from the mean of their block and joined from the block means (Chan, Golub, LeVeque
+// 1979), so a large common offset costs no digits. Quantiles are exact: values become keys in the
+// order of numbers, a histogram of their upper bits finds the buckets that hold the wanted ranks,
+// and those alone are sorted.
 #include "feature/feature_fit.h"
 
 enum { LANES = 8, BUCKET_BITS = 16, BUCKETS = 1 << BUCKET_BITS };
@@ -12,15 +13,15 @@ enum { LANES = 8, BUCKET_BITS = 16, BUCKETS = 1 << BUCKET_BITS };
 // -- moments and extremes ------------------------------------------------------------------------
 typedef struct moments {
     double count;
-    double mean;
-    double squares; // sum of squared distances from the mean
+    double sum;
+    double squares; // of the distances from the block's mean, later from the mean of all
     double minimum;
     double maximum;
 } moments;
 
 typedef struct moment_pass {
     uint32_t operand;
-    moments *tasks;
+    moments *blocks; // [(rows + BLOCK_ROWS - 1) / BLOCK_ROWS]
 } moment_pass;
 
 static double sum_lanes(const double *lanes)
@@ -34,7 +35,7 @@ static double sum_lanes(const double *lanes)
 
 static bool counts(double value)
 {
-    return fabs(value) <= 1.7976931348623157e308;
+    return fabs(value) < INFINITY;
 }
 
 static moments moments_of_block(const double *values, uint32_t count)
@@ -51,10 +52,11 @@ static moments moments_of_block(const double *values, uint32_t count)
     if (m.count == 0) {
         return m;
     }
-    m.mean = sum_lanes(sums) / m.count;
+    m.sum = sum_lanes(sums);
+    const double mean = m.sum / m.count;
     double squares[LANES] = {0};
     for (uint32_t i = 0; i < count; i++) {
-        const double away = counts(values[i]) ? values[i] - m.mean : 0;
+        const double away = counts(values[i]) ? values[i] - mean : 0;
         squares[i % LANES] += away * away;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -65,48 +67,51 @@ static moments moments_of_block(const double *values, uint32_t count)
     return m;
 }
 
-static moments join_moments(const moments *a, const moments *b)
+static moments join_blocks(const moments *blocks, size_t count)
 {
-    if (a->count == 0 || b->count == 0) {
-        return a->count == 0 ? *b : *a;
+    moments all = {.minimum = INFINITY, .maximum = -INFINITY};
+    for (size_t i = 0; i < count; i++) {
+        if (blocks[i].count > 0) {
+            all.count += blocks[i].count;
+            all.sum += blocks[i].sum;
+            all.minimum = blocks[i].minimum < all.minimum ? blocks[i].minimum : all.minimum;
+            all.maximum = blocks[i].maximum > all.maximum ? blocks[i].maximum : all.maximum;
+        }
     }
-    const double count = a->count + b->count;
-    const double step = b->mean - a->mean;
-    return (moments){.count = count,
-                     .mean = a->mean + step * (b->count / count),
-                     .squares =
-                         a->squares + b->squares + step * step * (a->count * b->count / count),
-                     .minimum = a->minimum < b->minimum ? a->minimum : b->minimum,
-                     .maximum = a->maximum > b->maximum ? a->maximum : b->maximum};
+    const double mean = all.sum / all.count;
+    for (size_t i = 0; i < count; i++) {
+        if (blocks[i].count > 0) {
+            const double away = blocks[i].sum / blocks[i].count - mean;
+            all.squares += blocks[i].squares + blocks[i].count * (away * away);
+        }
+    }
+    return all;
 }
 
 static tapeout_status add_moments(void *user, size_t task, tp_feature_worker *worker,
                                   tapeout_error *err)
 {
+    (void)task;
     (void)err; // nothing here can fail
     const moment_pass *p = user;
-    const moments block =
+    p->blocks[worker->row_begin / TP_FEATURE_BLOCK_ROWS] =
         moments_of_block(tp_feature_register(worker, p->operand), worker->row_count);
-    p->tasks[task] = join_moments(&p->tasks[task], &block);
     return TAPEOUT_OK;
 }
 
 static tapeout_status collect_moments(tp_feature_fitting *fitting, moments *ret_moments)
 {
     const tapeout_allocator *alloc = fitting->env->alloc;
-    const size_t count = tp_feature_fit_task_count(fitting);
+    const uint64_t rows = fitting->data->rows.count;
+    const size_t count = (size_t)((rows + TP_FEATURE_BLOCK_ROWS - 1) / TP_FEATURE_BLOCK_ROWS);
     moment_pass p = {.operand = fitting->program->instrs[fitting->instr].code.a};
-    p.tasks = tp_alloc_array_zero(alloc, count, sizeof(moments));
-    if (p.tasks == NULL) {
+    p.blocks = tp_alloc_array_zero(alloc, count, sizeof(moments));
+    if (p.blocks == NULL) {
         return tp_fail_nomem(fitting->err);
     }
     const tapeout_status status = tp_feature_fit_pass(fitting, add_moments, &p);
-    moments all = {.count = 0};
-    for (size_t i = 0; i < count; i++) {
-        all = join_moments(&all, &p.tasks[i]);
-    }
-    tp_free_array(alloc, p.tasks, count, sizeof(moments));
-    *ret_moments = all;
+    *ret_moments = join_blocks(p.blocks, count);
+    tp_free_array(alloc, p.blocks, count, sizeof(moments));
     return status;
 }
 
@@ -405,7 +410,7 @@ static tapeout_status fit_moments(tp_feature_fitting *fitting, tp_feature_fitted
     }
     fitted->kept = 1; // some value was there
     const bool is_constant = m.minimum == m.maximum;
-    fitted->shift = is_constant ? m.minimum : m.mean;
+    fitted->shift = is_constant ? m.minimum : m.sum / m.count;
     if (code->op == TP_OP_IMPUTE || is_constant) {
         return TAPEOUT_OK;
     }

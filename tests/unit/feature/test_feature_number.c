@@ -42,7 +42,8 @@ static void test_logic(void)
     feature_case c = {.row_count = 0};
     eval(&c, "gt = x > n\nle = x <= 2.5\neq = n == 3\nne = n != 3\n"
              "both = b and x > 0\neither = b or x > 0\nnope = not b\n"
-             "pick = if(x > 2, 1, if(is_missing(x), -1, 0))\ngone = is_missing(n)\n"
+             "bad = if(n == 0, x / n, 0)\npick = if(x > 2, 1, if(is_missing(x), -1, 0))\ngone = "
+             "is_missing(n)\n"
              "filled = coalesce(x, n, 0)\nsafe = if(n == 0, 0, x / n)");
     ASSERT_EQ_F64(case_value(&c, "gt", 0), 1);
     ASSERT_EQ_F64(case_value(&c, "gt", 2), (double)NAN);
@@ -61,6 +62,21 @@ static void test_logic(void)
     ASSERT_EQ_F64(case_value(&c, "filled", 2), 3);
     ASSERT_EQ_F64(case_value(&c, "safe", 1), 0);
     ASSERT_EQ_UINT(case_counts(&c, "safe").invalid, 0); // the division was not what was picked
+    ASSERT_EQ_UINT(case_counts(&c, "bad").invalid, 1);
+    case_free(&c);
+}
+
+// Nothing divided by zero is missing and no more.
+static void test_missing_is_not_invalid(void)
+{
+    static const char *const none[] = {",0", "1,"};
+    feature_case c = {.row_count = 0};
+    case_rows(&c, none, 2);
+    case_eval(&c, "a = x / n\nb2 = n % 0\nc = log(x - 5) + sqrt(n - 1)");
+    ASSERT_EQ_UINT(case_counts(&c, "a").invalid, 0);
+    ASSERT_EQ_UINT(case_counts(&c, "a").missing, 2);
+    ASSERT_EQ_UINT(case_counts(&c, "b2").invalid, 1);
+    ASSERT_EQ_UINT(case_counts(&c, "c").invalid, 2); // each row by one of the two
     case_free(&c);
 }
 
@@ -131,6 +147,27 @@ static void test_fitted(void)
     case_free(&c);
 }
 
+// Many tasks: their moments and keys are joined.
+static void test_fitted_over_many_rows(void)
+{
+    enum { MANY = 65536 };
+    static const char *lines[MANY];
+    for (int i = 0; i < MANY; i++) {
+        lines[i] = i < MANY / 2 ? "1000000000,0" : "1000000002,7";
+    }
+    feature_case c = {.row_count = 0};
+    case_rows(&c, lines, MANY);
+    case_eval(&c, "s2 = standardize(x)\nm = minmax(x)\nr = robust_scale(n)\nb2 = bin(n, 2)\n"
+                  "i = impute(n, median)");
+    ASSERT_EQ_F64(case_value(&c, "s2", 0), -1);
+    ASSERT_EQ_F64(case_value(&c, "s2", MANY - 1), 1);
+    ASSERT_EQ_F64(case_value(&c, "m", MANY - 1), 1);
+    ASSERT_EQ_F64(case_value(&c, "r", 0), -0.5);
+    ASSERT_EQ_F64(case_value(&c, "b2", 5), 0);
+    ASSERT_EQ_F64(case_value(&c, "b2", MANY - 1), 1);
+    case_free(&c);
+}
+
 static void test_constant_column_scales_to_zero(void)
 {
     static const char *const same[] = {"0.1", "0.1", "0.1"};
@@ -158,5 +195,6 @@ static void test_impute_of_nothing(void)
 }
 
 TEST_MAIN(TEST(test_operators), TEST(test_logic), TEST(test_functions),
+          TEST(test_missing_is_not_invalid), TEST(test_fitted_over_many_rows),
           TEST(test_infinity_is_missing), TEST(test_fitted),
           TEST(test_constant_column_scales_to_zero), TEST(test_impute_of_nothing))

@@ -325,6 +325,35 @@ static void test_nothing_allocated_once_warm(void)
     case_free(&c);
 }
 
+// A builder that is filled again gives the same code another text: what was remembered of the last
+// table's codes must not answer for this one's.
+static void test_other_texts_behind_the_same_codes(void)
+{
+    static const char *const train[] = {"1,1,true,A,x", "1,1,true,A,x", "1,1,true,B,y"};
+    static const char *const turns[] = {"1,1,true,A,x", "1,1,true,B,y", "1,1,true,C,x",
+                                        "1,1,true,B,x"};
+    static const double want[][3] = {{2, 0, 1}, {1, 1, 1}, {0, NAN, 1}, {1, NAN, 1}};
+    feature_case c = {.row_count = 0};
+    case_rows(&c, train, 3);
+    case_fit(&c, "n2 = count_encode(s)\nk = category(concat(s, u))\nl2 = length(lower(s))", NULL);
+    tp_feature_run *run = NULL;
+    ASSERT_OK(tp_feature_run_new(&c.env, c.program, 1, &run, &test_err));
+    for (int i = 0; i < 4; i++) {
+        double values[3];
+        double *targets[] = {&values[0], &values[1], &values[2]};
+        const tp_rows one = {NULL, 1};
+        const tp_feature_block block = {.row_count = 1, .values = targets};
+        case_rows(&c, &turns[i], 1);
+        ASSERT_OK(tp_feature_run_bind(run, c.table, one, TP_FEATURE_SERVE, &test_err));
+        ASSERT_OK(tp_feature_run_block(run, 0, &block, &test_err));
+        for (int k = 0; k < 3; k++) {
+            ASSERT_EQ_F64(values[k], isnan(want[i][k]) ? (double)NAN : want[i][k]);
+        }
+    }
+    tp_feature_run_free(run);
+    case_free(&c);
+}
+
 // More distinct texts than a memo keeps: forgotten on the way, and the same answers.
 static void test_memos_are_bounded(void)
 {
@@ -367,4 +396,4 @@ static void test_memos_are_bounded(void)
 TEST_MAIN(TEST(test_blocks_of_any_size), TEST(test_batch_is_single_row),
           TEST(test_outputs_alone_and_together), TEST(test_workers), TEST(test_lag),
           TEST(test_chosen_rows), TEST(test_other_tables), TEST(test_nothing_allocated_once_warm),
-          TEST(test_memos_are_bounded))
+          TEST(test_other_texts_behind_the_same_codes), TEST(test_memos_are_bounded))

@@ -7,6 +7,7 @@
 #include "base/tp_alloc.h"
 #include "base/tp_random.h"
 
+#include <math.h>
 #include <string.h>
 
 static const char everything[] =
@@ -139,4 +140,50 @@ static void test_refuses_damage(void)
     case_free(&c);
 }
 
-TEST_MAIN(TEST(test_same_bytes_for_any_threads), TEST(test_round_trip), TEST(test_refuses_damage))
+// One lie each: where it stands behind the header, and what is said about it.
+static void test_refuses_each_lie(void)
+{
+    enum { HEADER = 28 }; // magic, version, program, no zones, one function, its kind
+    static const double nan_value = NAN;
+    static const double minus_one = -1;
+    static const double big = 1e9;
+    static const uint32_t seven = 7;
+    static const uint64_t zero = 0;
+    const struct {
+        const char *text;
+        size_t offset;
+        const void *value;
+        size_t size;
+        const char *message;
+    } lies[] = {
+        {"a = n", 4, &seven, 4, "no state of version 1"},
+        {"a = n", 20, &seven, 4, "another program"},
+        {"a = bin(n, 4)", HEADER, &seven, 4, "count that is too large"},
+        {"a = bin(n, 4)", HEADER + 4, &big, 8, "cuts that do not ascend"},
+        {"a = bin(n, 4)", HEADER + 4, &nan_value, 8, "not finite"},
+        {"a = bin(n, 4)", 24, &seven, 4, "another function"},
+        {"a = standardize(n)", HEADER + 8, &minus_one, 8, "a scale that is not positive"},
+        {"a = impute(n, median)", HEADER, &nan_value, 8, "not finite"},
+        {"a = count_encode(s)", HEADER + 12, "\xff", 1, ""}, // the length of a text
+        {"a = count_encode(s)", HEADER + 4, &zero, 8, "levels that are out of order"},
+    };
+    make_rows();
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        feature_case c = {.row_count = 0};
+        tp_buffer state;
+        tp_feature_program *program = NULL;
+        const tp_str text = tp_str_from(lies[i].text);
+        case_rows(&c, lines, 300);
+        case_fit(&c, lies[i].text, NULL);
+        case_state(&c, &state);
+        memcpy(state.data + lies[i].offset, lies[i].value, lies[i].size);
+        ASSERT_FAILS(tp_feature_load(&c.env, text, &case_schema, tp_buffer_view(&state), &program,
+                                     &test_err),
+                     TAPEOUT_E_CORRUPT, lies[i].message);
+        tp_buffer_deinit(&state);
+        case_free(&c);
+    }
+}
+
+TEST_MAIN(TEST(test_refuses_each_lie), TEST(test_same_bytes_for_any_threads), TEST(test_round_trip),
+          TEST(test_refuses_damage))
