@@ -11,25 +11,37 @@
 
 // -- table ---------------------------------------------------------------------------------------
 #define TP_MAX_TABLE_ROWS UINT32_MAX // row indexes are 32 bits wide
-// -- json ----------------------------------------------------------------------------------------
-#define TP_MAX_JSON_DEPTH 512
-
-// -- bundle --------------------------------------------------------------------------------------
-#define TP_MAX_BUNDLE_SECTIONS 4096u
-#define TP_MAX_BUNDLE_MANIFEST_BYTES (64u << 20) // 40 GB of weights have 2.7 MB of chunk hashes
-#define TP_MAX_BUNDLE_SCHEMA_BYTES (64u << 20)
-#define TP_MAX_BUNDLE_STATE_BYTES (1u << 30)
-#define TP_MAX_BUNDLE_MODEL_BYTES (2u << 30)
-#define TP_MAX_MODEL_NAME_BYTES 128u
-#define TP_MAX_CLASSES 1000u
-#define TP_MAX_RAW_COLUMNS 100000u
-
-// -- pipeline ------------------------------------------------------------------------------------
-#define TP_MAX_SPEC_BYTES (1u << 20)
 
 // -- table: SQL ----------------------------------------------------------------------------------
 #define TP_MAX_SQL_BYTES (1u << 20) // of a query; people write a few thousand
 #define TP_MAX_SQL_FILES 64u        // that one query names
+
+// -- json ----------------------------------------------------------------------------------------
+#define TP_MAX_JSON_DEPTH 512
+
+// -- feature -------------------------------------------------------------------------------------
+#define TP_MAX_FEATURE_TEXT_BYTES (1u << 20)  // a program
+#define TP_MAX_FEATURE_LINES 16384u           // features and intermediates
+#define TP_MAX_FEATURE_DEPTH 100u             // parentheses within parentheses
+#define TP_MAX_FEATURE_HEIGHT 1000u           // of an expression's tree: a + b + c + ...
+#define TP_MAX_FEATURE_ARGUMENTS 64u          // of one call
+#define TP_MAX_FEATURE_INSTRUCTIONS 65536u    // after sharing
+#define TP_MAX_FEATURE_REGISTERS 4096u        // values alive at once: 8 KiB each and worker
+#define TP_MAX_FEATURE_OUTPUTS 16384u         // after onehot
+#define TP_MAX_FEATURE_STEPS (1u << 22)       // over the lists of all outputs
+#define TP_MAX_FEATURE_ONEHOT 1024u           // columns of one onehot
+#define TP_MAX_FEATURE_BINS 65535u            // of bin()
+#define TP_MAX_FEATURE_BUCKETS (1u << 24)     // of hash()
+#define TP_MAX_FEATURE_LEVELS (1u << 24)      // distinct texts that one fitted function remembers
+#define TP_MAX_FEATURE_RARE_LEVELS 65536u     // levels below min_count that category remembers
+#define TP_MAX_FEATURE_TEXT_VALUE (1u << 20)  // bytes of one computed text
+#define TP_MAX_FEATURE_MEMO (1u << 16)        // texts that one instruction keeps between blocks
+#define TP_MAX_FEATURE_ARENA (256u << 20)     // bytes of a program in memory, states aside
+#define TP_MAX_FEATURE_STATE_BYTES (1u << 30) // a fitted state
+#define TP_MAX_FEATURE_ZONES 64u              // time zones of one program
+#define TP_MAX_FEATURE_TRANSITIONS 4096u      // of one time zone
+#define TP_MAX_FEATURE_ZONE_BYTES (1u << 20)  // a TZif file
+
 // -- learn ---------------------------------------------------------------------------------------
 #define TP_MAX_CALIBRATION_POINTS 1048576u // steps of an isotonic calibration
 #define TP_MAX_LINEAR_COEFFICIENTS 2048u   // of all outputs: their second derivatives are 32 MiB
@@ -46,6 +58,7 @@
 #define TP_MAX_CSV_MARKERS 1000u        // texts that stand for a missing value
 #define TP_MAX_CSV_ROW_BYTES (1u << 30) // offsets within a row are 32 bits wide
 #define TP_MAX_CSV_STREAM_BYTES (UINT64_C(64) << 30)
+
 // -- learn/gbt -----------------------------------------------------------------------------------
 #define TP_MAX_GBT_ROWS 2147483648u          // a row's number has 32 bits in an entry
 #define TP_MAX_GBT_FEATURES 65535u           // features of a forest
@@ -55,56 +68,26 @@
 #define TP_MAX_GBT_INTERACTIONS 64u          // groups, a bit each
 #define TP_MAX_GBT_HIST_BYTES (48u << 20)    // histograms of a growing tree
 #define TP_MAX_GBT_CATEGORY_WORDS (1u << 20) // of a split: 32 codes a word
-// -- feature -------------------------------------------------------------------------------------
-#define TP_MAX_FEATURE_TEXT_BYTES (1u << 20)  // a program
-#define TP_MAX_FEATURE_LINES 16384u           // features and intermediates
-#define TP_MAX_FEATURE_DEPTH 100u             // parentheses within parentheses
-#define TP_MAX_FEATURE_HEIGHT 1000u           // of an expression's tree: a + b + c + ...
-#define TP_MAX_FEATURE_ARGUMENTS 64u          // of one call
-#define TP_MAX_FEATURE_INSTRUCTIONS 65536u    // after sharing
-#define TP_MAX_FEATURE_REGISTERS 4096u        // values alive at once: 8 KiB each and worker
-#define TP_MAX_FEATURE_OUTPUTS 16384u         // after onehot
-#define TP_MAX_FEATURE_STEPS (1u << 22)       // over the lists of all outputs
-#define TP_MAX_FEATURE_ONEHOT 1024u           // columns of one onehot
-#define TP_MAX_FEATURE_BINS 65535u            // of bin()
-#define TP_MAX_FEATURE_BUCKETS (1u << 24)     // of hash()
-#define TP_MAX_FEATURE_LEVELS (1u << 24)      // distinct texts that one fitted function remembers
-#define TP_MAX_FEATURE_RARE_LEVELS 65536u     // levels below min_count that category remembers
-#define TP_MAX_FEATURE_TEXT_VALUE (1u << 20)  // bytes of one computed text
-#define TP_MAX_FEATURE_MEMO (1u << 16)        // texts that one instruction keeps between blocks
-#define TP_MAX_FEATURE_ARENA (256u << 20)     // bytes of a program in memory, states aside
-#define TP_MAX_FEATURE_STATE_BYTES (1u << 30) // a fitted state
-#define TP_MAX_FEATURE_ZONES 64u              // time zones of one program
-#define TP_MAX_FEATURE_TRANSITIONS 4096u      // of one time zone
-#define TP_MAX_FEATURE_ZONE_BYTES (1u << 20)  // a TZif file
+
+// -- bundle --------------------------------------------------------------------------------------
+#define TP_MAX_BUNDLE_SECTIONS 4096u
+#define TP_MAX_BUNDLE_MANIFEST_BYTES (64u << 20) // 40 GB of weights have 2.7 MB of chunk hashes
+#define TP_MAX_BUNDLE_SCHEMA_BYTES (64u << 20)
+#define TP_MAX_BUNDLE_STATE_BYTES (1u << 30)
+#define TP_MAX_BUNDLE_MODEL_BYTES (2u << 30)
+#define TP_MAX_MODEL_NAME_BYTES 128u
+#define TP_MAX_CLASSES 1000u
+#define TP_MAX_RAW_COLUMNS 100000u
 
 // -- registry ------------------------------------------------------------------------------------
 #define TP_MAX_REGISTRY_FACT_BYTES (1u << 20) // of gates, timings and facts each
 #define TP_MAX_REGISTRY_LIST_BYTES (1u << 30) // of the JSON that lists everything
 #define TP_MAX_REGISTRY_NEAREST 10000u        // names compared for "did you mean"
 #define TP_REGISTRY_BUSY_MS 30000             // how long a writer waits for another
-// -- feature -------------------------------------------------------------------------------------
-#define TP_MAX_FEATURE_TEXT_BYTES (1u << 20)  // a program
-#define TP_MAX_FEATURE_LINES 16384u           // features and intermediates
-#define TP_MAX_FEATURE_DEPTH 100u             // parentheses within parentheses
-#define TP_MAX_FEATURE_HEIGHT 1000u           // of an expression's tree: a + b + c + ...
-#define TP_MAX_FEATURE_ARGUMENTS 64u          // of one call
-#define TP_MAX_FEATURE_INSTRUCTIONS 65536u    // after sharing
-#define TP_MAX_FEATURE_REGISTERS 4096u        // values alive at once: 8 KiB each and worker
-#define TP_MAX_FEATURE_OUTPUTS 16384u         // after onehot
-#define TP_MAX_FEATURE_STEPS (1u << 22)       // over the lists of all outputs
-#define TP_MAX_FEATURE_ONEHOT 1024u           // columns of one onehot
-#define TP_MAX_FEATURE_BINS 65535u            // of bin()
-#define TP_MAX_FEATURE_BUCKETS (1u << 24)     // of hash()
-#define TP_MAX_FEATURE_LEVELS (1u << 24)      // distinct texts that one fitted function remembers
-#define TP_MAX_FEATURE_RARE_LEVELS 65536u     // levels below min_count that category remembers
-#define TP_MAX_FEATURE_TEXT_VALUE (1u << 20)  // bytes of one computed text
-#define TP_MAX_FEATURE_MEMO (1u << 16)        // texts that one instruction keeps between blocks
-#define TP_MAX_FEATURE_ARENA (256u << 20)     // bytes of a program in memory, states aside
-#define TP_MAX_FEATURE_STATE_BYTES (1u << 30) // a fitted state
-#define TP_MAX_FEATURE_ZONES 64u              // time zones of one program
-#define TP_MAX_FEATURE_TRANSITIONS 4096u      // of one time zone
-#define TP_MAX_FEATURE_ZONE_BYTES (1u << 20)  // a TZif file
+
+// -- pipeline ------------------------------------------------------------------------------------
+#define TP_MAX_SPEC_BYTES (1u << 20)
+
 // -- monitor -------------------------------------------------------------------------------------
 #define TP_MAX_LABEL_BYTES 128u
 #define TP_MAX_MONITOR_LABELS_BYTES (1u << 20)
