@@ -42,6 +42,9 @@
 #define TP_MAX_FEATURE_TRANSITIONS 4096u      // of one time zone
 #define TP_MAX_FEATURE_ZONE_BYTES (1u << 20)  // a TZif file
 
+#define TP_MAX_SQL_BYTES (1u << 20)          // of a query; people write a few thousand
+#define TP_MAX_SQL_COLUMNS_BYTES (64u << 20) // of our SELECT: the columns expected of a file
+#define TP_MAX_SQL_FILES 64u                 // that one query names
 // -- learn ---------------------------------------------------------------------------------------
 #define TP_MAX_CALIBRATION_POINTS 1048576u // steps of an isotonic calibration
 #define TP_MAX_LINEAR_COEFFICIENTS 2048u   // of all outputs: their second derivatives are 32 MiB

@@ -243,6 +243,9 @@ static tapeout_status plan_overrides(csv_job *job, const tp_csv_options *options
 {
     for (size_t i = 0; i < options->type_count; i++) {
         const int64_t found = find_column(job, options->types[i].name);
+        if (found < 0 && options->types_are_for_some) {
+            continue;
+        }
         if (found < 0) {
             return tp_fail(err, TAPEOUT_E_INVALID,
                            "csv: %s: a type is given for column \"%.*s\", which the header does "

@@ -161,7 +161,9 @@ static tapeout_status find_files(query_files *files, const tapeout_allocator *al
 static tapeout_status add_csv(sql_session *session, query_file *file, const tp_csv_options *csv,
                               tapeout_error *err)
 {
-    TP_TRY(tp_csv_read(session->env, file->path.data, csv, &file->table, err));
+    tp_csv_options one = *csv;
+    one.types_are_for_some = true; // see check_types
+    TP_TRY(tp_csv_read(session->env, file->path.data, &one, &file->table, err));
     return tp_sql_scan_add(session, file->name, file->table, err);
 }
 
@@ -244,6 +246,26 @@ static tapeout_status add_macros(sql_session *session, const query_files *files,
     return status;
 }
 
+// A type is for every CSV file that has such a column, and one of them must.
+static tapeout_status check_types(const query_files *files, const tp_csv_options *csv,
+                                  tapeout_error *err)
+{
+    for (size_t i = 0; i < csv->type_count; i++) {
+        bool found = false;
+        for (size_t f = 0; f < files->count && !found; f++) {
+            const tapeout_table *table = files->items[f].table;
+            found = table != NULL && tp_table_find(table, csv->types[i].name) != NULL;
+        }
+        if (!found) {
+            return tp_fail(err, TAPEOUT_E_INVALID,
+                           "sql: a type is given for column \"%.*s\", which no CSV file of the "
+                           "query has",
+                           TP_STR_ARGS(csv->types[i].name));
+        }
+    }
+    return TAPEOUT_OK;
+}
+
 static tapeout_status prepare_session(sql_session *session, query_files *files,
                                       const tp_csv_options *csv, tapeout_error *err)
 {
@@ -258,6 +280,7 @@ static tapeout_status prepare_session(sql_session *session, query_files *files,
     for (size_t i = 0; i < files->count; i++) {
         TP_TRY(add_file(session, &files->items[i], csv, err));
     }
+    TP_TRY(check_types(files, csv, err));
     TP_TRY(add_macros(session, files, err));
     return tp_sql_session_lock(session, err);
 }

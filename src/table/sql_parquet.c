@@ -14,19 +14,105 @@
 #include <string.h>
 #include <unistd.h>
 
-static tapeout_status read_confined(sql_session *session, const char *path,
+// What stands behind the words of the error that our own SELECT raises.
+#define NOT_WHOLE "is no whole number, where one is expected"
+
+// -- the SELECT that reads it --------------------------------------------------------------------
+static int64_t find_column(sql_session *session, duck_result *header, tp_str name)
+{
+    const duck_index count = session->api.column_count(header);
+    for (duck_index c = 0; c < count; c++) {
+        if (tp_str_equal(tp_str_from(session->api.column_name(header, c)), name)) {
+            return (int64_t)c;
+        }
+    }
+    return -1;
+}
+
+static bool has_fractions(sql_session *session, duck_result *header, int64_t column)
+{
+    duck_logical_type logical = session->api.column_logical_type(header, (duck_index)column);
+    const duck_type type = session->api.get_type_id(logical);
+    session->api.destroy_logical_type(&logical);
+    return type == DUCK_FLOAT || type == DUCK_DOUBLE || type == DUCK_DECIMAL;
+}
+
+// One expected column: as it is in the file but in the type expected, or missing throughout. SQL
+// would round a fraction to an integer in silence.
+static void append_expected(sql_session *session, duck_result *header, const tp_field *field,
+                            tp_buffer *text)
+{
+    const char *type = tp_duck_type_name(tp_duck_type_of(field->type));
+    const int64_t found = find_column(session, header, field->name);
+    if (found < 0) {
+        tp_buffer_append_text(text, "NULL");
+    } else if (field->type == TAPEOUT_TYPE_INT64 && has_fractions(session, header, found)) {
+        tp_buffer_append_text(text, "CASE WHEN trunc(");
+        tp_sql_append_quoted(text, '"', field->name);
+        tp_buffer_append_text(text, ") <> ");
+        tp_sql_append_quoted(text, '"', field->name);
+        tp_buffer_append_text(text, " THEN error('a value of column ' || ");
+        tp_sql_append_quoted(text, '\'', field->name);
+        tp_buffer_append_text(text, " || ' " NOT_WHOLE "') ELSE ");
+        tp_sql_append_quoted(text, '"', field->name);
+        tp_buffer_append_text(text, " END");
+    } else {
+        tp_sql_append_quoted(text, '"', field->name);
+    }
+    tp_buffer_printf(text, "::%s AS ", type);
+    tp_sql_append_quoted(text, '"', field->name);
+}
+
+static tapeout_status append_columns(sql_session *session, const char *path,
+                                     const tp_schema *expect, tp_buffer *text, tapeout_error *err)
+{
+    tp_buffer look;
+    tp_buffer_init(&look, session->env->alloc, 2 * TP_MAX_PATH_BYTES + 64);
+    tp_buffer_append_text(&look, "FROM parquet_scan(");
+    tp_sql_append_quoted(&look, '\'', tp_str_from(path));
+    tp_buffer_append_text(&look, ") LIMIT 0");
+    tp_buffer_append_char(&look, '\0');
+    tapeout_status status = tp_buffer_check(&look, "parquet: the file name", err);
+    duck_result header;
+    if (status == TAPEOUT_OK) {
+        status = tp_sql_session_select(session, look.data, &header, err);
+    }
+    tp_buffer_deinit(&look);
+    TP_TRY(status);
+    for (uint32_t i = 0; i < expect->count; i++) {
+        tp_buffer_append_text(text, i == 0 ? "" : ", ");
+        append_expected(session, &header, &expect->fields[i], text);
+    }
+    session->api.destroy_result(&header);
+    return TAPEOUT_OK;
+}
+
+static tapeout_status write_select(sql_session *session, const char *path, const tp_schema *expect,
+                                   tp_buffer *text, tapeout_error *err)
+{
+    tp_buffer_append_text(text, "SELECT ");
+    if (expect == NULL || expect->count == 0) {
+        tp_buffer_append_char(text, '*');
+    } else {
+        TP_TRY(append_columns(session, path, expect, text, err));
+    }
+    tp_buffer_append_text(text, " FROM parquet_scan(");
+    tp_sql_append_quoted(text, '\'', tp_str_from(path));
+    tp_buffer_append_text(text, ")");
+    tp_buffer_append_char(text, '\0');
+    return tp_buffer_check(text, "parquet: the list of columns", err);
+}
+
+// -- reading -------------------------------------------------------------------------------------
+static tapeout_status read_confined(sql_session *session, const char *path, const tp_schema *expect,
                                     tapeout_table **ret_table, tapeout_error *err)
 {
     const tp_str allowed = tp_str_from(path);
     TP_TRY(tp_sql_session_confine(session, &allowed, 1, err));
     TP_TRY(tp_sql_session_lock(session, err));
     tp_buffer text;
-    tp_buffer_init(&text, session->env->alloc, 2 * TP_MAX_PATH_BYTES + 64);
-    tp_buffer_append_text(&text, "FROM parquet_scan(");
-    tp_sql_append_quoted(&text, '\'', allowed);
-    tp_buffer_append_text(&text, ")");
-    tp_buffer_append_char(&text, '\0');
-    tapeout_status status = tp_buffer_check(&text, "parquet: the file name", err);
+    tp_buffer_init(&text, session->env->alloc, TP_MAX_SQL_COLUMNS_BYTES);
+    tapeout_status status = write_select(session, path, expect, &text, err);
     duck_result result;
     if (status == TAPEOUT_OK) {
         status = tp_sql_session_select(session, text.data, &result, err);
@@ -38,7 +124,23 @@ static tapeout_status read_confined(sql_session *session, const char *path,
     return status;
 }
 
-tapeout_status tp_parquet_read(const tp_env *env, const char *library_path, const char *path,
+// DuckDB has several words for a file that is not what it should be; a value that does not fit the
+// type expected is not among them.
+static bool is_damage(const tapeout_error *err)
+{
+    switch ((int)err->status) {
+    case TAPEOUT_E_INVALID:
+    case TAPEOUT_E_DATA:
+    case TAPEOUT_E_IO:
+    case TAPEOUT_E_INTERNAL:
+        return strstr(err->message, "Conversion Error") == NULL &&
+               strstr(err->message, NOT_WHOLE) == NULL;
+    default:
+        return false;
+    }
+}
+
+tapeout_status tp_parquet_read(const tp_env *env, const char *path, const tp_read_options *options,
                                tapeout_table **ret_table, tapeout_error *err)
 {
     char resolved[TP_MAX_PATH_BYTES];
@@ -46,29 +148,27 @@ tapeout_status tp_parquet_read(const tp_env *env, const char *library_path, cons
         return tp_fail_errno(err, errno, "parquet: %s", path);
     }
     sql_session session;
-    TP_TRY(tp_sql_session_open(&session, env, library_path, err));
-    tapeout_status status = read_confined(&session, resolved, ret_table, err);
+    TP_TRY(tp_sql_session_open(&session, env, options->duckdb_library, err));
+    tapeout_error local = {0};
+    const tp_schema *expect = options->csv == NULL ? NULL : options->csv->expect;
+    const tapeout_status status = read_confined(&session, resolved, expect, ret_table, &local);
     tp_sql_session_close(&session);
-    switch ((int)status) {
-    case TAPEOUT_OK:
-        break;
-    case TAPEOUT_E_INVALID: // DuckDB has several words for a file that is not what it should be
-    case TAPEOUT_E_DATA:
-    case TAPEOUT_E_IO:
-    case TAPEOUT_E_INTERNAL:
-        status = TAPEOUT_E_CORRUPT;
-        if (err != NULL) {
-            err->status = status;
-        }
-        tp_error_prefix(err, "parquet: %s is not a sound Parquet file", path);
-        break;
-    default:
-        tp_error_prefix(err, "parquet: %s", path);
-        break;
+    if (status == TAPEOUT_OK) {
+        return TAPEOUT_OK;
     }
-    return status;
+    if (is_damage(&local)) {
+        local.status = TAPEOUT_E_CORRUPT;
+        tp_error_prefix(&local, "parquet: %s is not a sound Parquet file", path);
+    } else {
+        tp_error_prefix(&local, "parquet: %s", path);
+    }
+    if (err != NULL) {
+        *err = local;
+    }
+    return local.status;
 }
 
+// -- writing -------------------------------------------------------------------------------------
 // Moves the file at `from` into `path` by way of a writer, which syncs and renames.
 static tapeout_status publish(const tp_env *env, const char *from, const char *path,
                               tapeout_error *err)

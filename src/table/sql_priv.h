@@ -92,5 +92,6 @@ tapeout_status tp_sql_result_table(sql_session *session, duck_result *result,
 
 // The word for one of DuckDB's types, such as "STRUCT"; "a type that tapeout does not know" else.
 const char *tp_duck_type_name(duck_type type);
+duck_type tp_duck_type_of(tapeout_type type);
 
 #endif

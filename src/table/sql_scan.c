@@ -40,7 +40,7 @@ static void free_nothing(void *data)
     (void)data; // tables are the session's to borrow
 }
 
-static duck_type type_to_duck(tapeout_type type)
+duck_type tp_duck_type_of(tapeout_type type)
 {
     switch (type) {
     case TAPEOUT_TYPE_BOOL:
@@ -69,7 +69,7 @@ static bool add_column(duck_bind_info info, const tp_column *column)
     if (name == NULL) {
         return false;
     }
-    duck_logical_type type = api->create_logical_type(type_to_duck(column->type));
+    duck_logical_type type = api->create_logical_type(tp_duck_type_of(column->type));
     api->bind_add_result_column(info, name, type);
     api->destroy_logical_type(&type);
     tp_free(current->env->alloc, name, column->name.size + 1);

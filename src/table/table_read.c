@@ -11,7 +11,7 @@ tapeout_status tp_table_read(const tp_env *env, const char *path, const tp_read_
     const size_t size = sizeof(suffix) - 1;
     if (name.size > size && tp_str_equal_ignore_case((tp_str){name.data + name.size - size, size},
                                                      TP_STR(".parquet"))) {
-        return tp_parquet_read(env, options->duckdb_library, path, ret_table, err);
+        return tp_parquet_read(env, path, options, ret_table, err);
     }
     return tp_csv_read(env, path, options->csv, ret_table, err);
 }

@@ -115,6 +115,7 @@ typedef struct tp_csv_options {
     size_t missing_count;
     const tp_field *types; // [type_count] overrides by name
     size_t type_count;
+    bool types_are_for_some; // a type for a column that the file lacks is meant for another file
     const char *name;        // of the text, for messages; NULL: the path, or "text"
     const tp_schema *expect; // when not NULL: only these columns, with these types; others skipped;
                              // a column that the file lacks is all missing
@@ -140,7 +141,10 @@ typedef struct tp_read_options {
 // down); CSV files named in it follow `options->csv`. E_UNAVAILABLE without DuckDB.
 tapeout_status tp_sql_query(const tp_env *env, tp_str query, const tp_read_options *options,
                             tapeout_table **ret_table, tapeout_error *err);
-tapeout_status tp_parquet_read(const tp_env *env, const char *library_path, const char *path,
+// Follows `options->csv->expect` as CSV does: the columns asked for, in their types, all missing
+// where the file lacks one; a value that its type cannot hold is E_DATA. `options->csv` may be
+// NULL.
+tapeout_status tp_parquet_read(const tp_env *env, const char *path, const tp_read_options *options,
                                tapeout_table **ret_table, tapeout_error *err);
 tapeout_status tp_parquet_write(const tp_env *env, const char *library_path, const char *path,
                                 const tapeout_table *table, tapeout_error *err);

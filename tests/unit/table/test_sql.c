@@ -335,6 +335,27 @@ static void test_self_join(void)
     tp_table_unref(table);
 }
 
+// A type said in the spec is for every CSV file that has the column, and some file must have it.
+static void test_types_said(void)
+{
+    const char *directory = folder_of_files();
+    const tp_env env = tp_env_plain();
+    const tp_field types[] = {{{"z", 1}, TAPEOUT_TYPE_STRING}, {{"nowhere", 7}, TAPEOUT_TYPE_BOOL}};
+    tp_csv_options csv;
+    tp_csv_options_init(&csv);
+    csv.types = types;
+    csv.type_count = 1;
+    const tp_read_options options = {cases_library(), directory, &csv};
+    const tp_str query = TP_STR("SELECT z FROM 'b.tsv' JOIN 'sub/it''s.csv' USING (id)");
+    tapeout_table *table = NULL;
+    ASSERT_OK(tp_sql_query(&env, query, &options, &table, &test_err));
+    ASSERT_EQ_INT(table->columns[0].type, TAPEOUT_TYPE_STRING);
+    tp_table_unref(table);
+    csv.type_count = 2;
+    ASSERT_FAILS(tp_sql_query(&env, query, &options, &table, &test_err), TAPEOUT_E_INVALID,
+                 "\"nowhere\", which no CSV file");
+}
+
 static void test_no_rows(void)
 {
     const char *directory = folder_of_files();
@@ -389,9 +410,9 @@ static void test_no_library(void)
     tp_read_options options = {cases_path(directory, "libduckdb.so"), directory, &csv};
     ASSERT_FAILS(tp_sql_query(&env, TP_STR("SELECT 1"), &options, &table, &test_err),
                  TAPEOUT_E_UNAVAILABLE, "make setup");
-    ASSERT_FAILS(
-        tp_parquet_read(&env, cases_path(directory, "no.so"), directory, &table, &test_err),
-        TAPEOUT_E_UNAVAILABLE, "no.so");
+    options.duckdb_library = cases_path(directory, "no.so");
+    ASSERT_FAILS(tp_parquet_read(&env, directory, &options, &table, &test_err),
+                 TAPEOUT_E_UNAVAILABLE, "no.so");
     // A library, but not this one.
     options.duckdb_library = "libm.so.6";
     ASSERT_FAILS(tp_sql_query(&env, TP_STR("SELECT 1"), &options, &table, &test_err),
@@ -598,6 +619,7 @@ static void test_flights(void)
 TEST_MAIN(TEST(test_tokens), TEST(test_comment_ends), TEST(test_tokens_end_anywhere),
           TEST(test_forbidden_calls), TEST(test_types), TEST(test_wide_integers),
           TEST(test_refused_columns), TEST(test_csv_as_by_itself), TEST(test_long_csv),
-          TEST(test_join), TEST(test_same_twice), TEST(test_self_join), TEST(test_no_rows),
-          TEST(test_mistakes), TEST(test_no_library), TEST(test_confined), TEST(test_settings),
-          TEST(test_cancelled), TEST_SLOW(test_out_of_memory_query, 180), TEST(test_flights))
+          TEST(test_join), TEST(test_same_twice), TEST(test_self_join), TEST(test_types_said),
+          TEST(test_no_rows), TEST(test_mistakes), TEST(test_no_library), TEST(test_confined),
+          TEST(test_settings), TEST(test_cancelled), TEST_SLOW(test_out_of_memory_query, 180),
+          TEST(test_flights))

@@ -11,6 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
+static tapeout_status read_parquet(const char *library, const char *path, tapeout_table **ret_table,
+                                   tapeout_error *err)
+{
+    const tp_env env = tp_env_plain();
+    const tp_read_options options = {library, NULL, NULL};
+    return tp_parquet_read(&env, path, &options, ret_table, err);
+}
+
 // Every type, with missing values, over more than one of DuckDB's vectors.
 static tapeout_table *make_table(uint64_t row_count)
 {
@@ -58,7 +66,7 @@ static void test_round_trip(void)
         const char *path = cases_path(directory, "it's.parquet");
         ASSERT_OK(tp_parquet_write(&env, library, path, want, &test_err));
         tapeout_table *got = NULL;
-        ASSERT_OK(tp_parquet_read(&env, library, path, &got, &test_err));
+        ASSERT_OK(read_parquet(library, path, &got, &test_err));
         cases_assert_same(got, want);
         tp_table_unref(got);
         tp_table_unref(want);
@@ -99,12 +107,53 @@ static void test_written_alone_and_alike(void)
     tp_table_unref(table);
 }
 
+// As with CSV: the columns that a model expects, in its types.
+static void test_expected(void)
+{
+    const char *library = cases_library();
+    const tp_env env = tp_env_plain();
+    const char *path = cases_path(test_temp_dir(), "a.parquet");
+    tapeout_table *table = make_table(10);
+    ASSERT_OK(tp_parquet_write(&env, library, path, table, &test_err));
+    tp_field fields[] = {
+        {{"s", 1}, TAPEOUT_TYPE_STRING},  {{"not there", 9}, TAPEOUT_TYPE_DATE},
+        {{"i", 1}, TAPEOUT_TYPE_FLOAT64}, {{"d", 1}, TAPEOUT_TYPE_STRING},
+        {{"b", 1}, TAPEOUT_TYPE_INT64},
+    };
+    const tp_schema expect = {fields, 5};
+    tp_csv_options csv;
+    tp_csv_options_init(&csv);
+    csv.expect = &expect;
+    const tp_read_options options = {library, NULL, &csv};
+    tapeout_table *got = NULL;
+    ASSERT_OK(tp_table_read(&env, path, &options, &got, &test_err));
+    ASSERT_EQ_UINT(got->column_count, 5);
+    for (uint32_t c = 0; c < 5; c++) {
+        ASSERT(tp_str_equal(got->columns[c].name, fields[c].name));
+        ASSERT_EQ_INT(got->columns[c].type, fields[c].type);
+    }
+    ASSERT_EQ_UINT(got->columns[1].null_count, 10);
+    ASSERT_EQ_STR(cases_value(got, "s", 1), cases_value(table, "s", 1));
+    ASSERT_EQ_STR(cases_value(got, "i", 1), "995003");
+    ASSERT_EQ_STR(cases_value(got, "d", 1), cases_value(table, "d", 1));
+    ASSERT_EQ_STR(cases_value(got, "b", 0), "1");
+    tp_table_unref(got);
+    got = NULL;
+    fields[0].type = TAPEOUT_TYPE_INT64; // of a text that is none
+    ASSERT_FAILS(tp_table_read(&env, path, &options, &got, &test_err), TAPEOUT_E_DATA,
+                 "is a number");
+    fields[0] = (tp_field){{"f \"q\"", 5}, TAPEOUT_TYPE_INT64}; // of thirds
+    ASSERT_FAILS(tp_table_read(&env, path, &options, &got, &test_err), TAPEOUT_E_DATA,
+                 "no whole number");
+    ASSERT(got == NULL);
+    tp_table_unref(table);
+}
+
 static void assert_refused(const char *library, const char *path)
 {
-    const tp_env env = tp_env_plain();
     tapeout_table *table = NULL;
     tapeout_error err = {0};
-    const tapeout_status status = tp_parquet_read(&env, library, path, &table, &err);
+    const tapeout_status status = read_parquet(library, path, &table, &err);
     if (status != TAPEOUT_E_CORRUPT && status != TAPEOUT_E_UNSUPPORTED) {
         test_fail(__FILE__, __LINE__, "%s: %s", path,
                   status == TAPEOUT_OK ? "was read" : err.message);
@@ -144,9 +193,8 @@ static void test_prefixes(void)
 // that.
 static void assert_all_zero(const char *library, const char *path)
 {
-    const tp_env env = tp_env_plain();
     tapeout_table *table = NULL;
-    ASSERT_OK(tp_parquet_read(&env, library, path, &table, &test_err));
+    ASSERT_OK(read_parquet(library, path, &table, &test_err));
     ASSERT_EQ_UINT(table->row_count, 21186);
     ASSERT_EQ_UINT(table->column_count, 1);
     for (uint64_t row = 0; row < table->row_count; row++) {
@@ -183,15 +231,14 @@ static void test_bad_corpus(void)
 
 static void test_not_there(void)
 {
-    const tp_env env = tp_env_plain();
     tapeout_table *table = NULL;
     const char *directory = test_temp_dir();
-    ASSERT_FAILS(tp_parquet_read(&env, cases_library(), cases_path(directory, "x.parquet"), &table,
-                                 &test_err),
-                 TAPEOUT_E_NOT_FOUND, "x.parquet");
+    ASSERT_FAILS(
+        read_parquet(cases_library(), cases_path(directory, "x.parquet"), &table, &test_err),
+        TAPEOUT_E_NOT_FOUND, "x.parquet");
     cases_write(cases_path(directory, "y.parquet"), "a,b\n1,2\n");
     assert_refused(cases_library(), cases_path(directory, "y.parquet"));
 }
 
-TEST_MAIN(TEST(test_round_trip), TEST(test_written_alone_and_alike), TEST_SLOW(test_prefixes, 600),
-          TEST(test_bad_corpus), TEST(test_not_there))
+TEST_MAIN(TEST(test_round_trip), TEST(test_written_alone_and_alike), TEST(test_expected),
+          TEST_SLOW(test_prefixes, 600), TEST(test_bad_corpus), TEST(test_not_there))
