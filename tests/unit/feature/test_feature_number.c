@@ -42,7 +42,8 @@ static void test_logic(void)
     feature_case c = {.row_count = 0};
     eval(&c, "gt = x > n\nle = x <= 2.5\neq = n == 3\nne = n != 3\n"
              "both = b and x > 0\neither = b or x > 0\nnope = not b\n"
-             "bad = if(n == 0, x / n, 0)\npick = if(x > 2, 1, if(is_missing(x), -1, 0))\ngone = "
+             "bad = if(n == 0, x / n, 0)\nneg = if(n > 0, 1, sqrt(n))\npick = if(x > 2, 1, "
+             "if(is_missing(x), -1, 0))\ngone = "
              "is_missing(n)\n"
              "filled = coalesce(x, n, 0)\nsafe = if(n == 0, 0, x / n)");
     ASSERT_EQ_F64(case_value(&c, "gt", 0), 1);
@@ -63,6 +64,7 @@ static void test_logic(void)
     ASSERT_EQ_F64(case_value(&c, "safe", 1), 0);
     ASSERT_EQ_UINT(case_counts(&c, "safe").invalid, 0); // the division was not what was picked
     ASSERT_EQ_UINT(case_counts(&c, "bad").invalid, 1);
+    ASSERT_EQ_UINT(case_counts(&c, "neg").invalid, 1); // and here it was
     case_free(&c);
 }
 
