@@ -45,17 +45,24 @@ static tapeout_status fill_task(void *user, size_t task, size_t worker, tapeout_
         const tp_gbt_column *column = &job->bins->columns[f];
         const tp_learn_slice slice = {worker, f, count, begin};
         TP_TRY(job->data->read(job->data->user, &slice, values, err));
+        // Into the column, if there is one, and from there to the rows.
+        const bool has_column = matrix->column_count > 0;
+        uint8_t *rows = matrix->cells + begin * matrix->stride + f;
+        uint8_t *run = has_column ? matrix->columns + f * matrix->row_count + begin : rows;
         const tp_gbt_bin_job cells = {.bounds = column->bounds,
                                       .bound_count = column->bin_count - 1,
                                       .missing = (uint8_t)column->bin_count,
                                       .values = values,
                                       .count = count,
-                                      .ret_bins = matrix->cells + begin * matrix->stride + f,
-                                      .stride = matrix->stride};
+                                      .ret_bins = run,
+                                      .stride = has_column ? 1 : matrix->stride};
         if (column->is_category) {
             fill_category(column, &cells);
         } else {
             job->kernels.bin_values(&cells);
+        }
+        for (uint32_t i = 0; has_column && i < count; i++) {
+            rows[i * matrix->stride] = run[i];
         }
     }
     return TAPEOUT_OK;
@@ -66,15 +73,18 @@ tapeout_status tp_gbt_matrix_fill(const tp_env *env, const tp_learn_data *data,
                                   tapeout_error *err)
 {
     const size_t stride = ((size_t)bins->feature_count + 7) / 8 * 8;
-    *ret_matrix =
-        (tp_gbt_matrix){.alloc = env->alloc, .row_count = data->row_count, .stride = stride};
-    ret_matrix->cells = tp_alloc_aligned(env->alloc, data->row_count * stride);
+    const size_t rows = (size_t)data->row_count;
+    ret_matrix->alloc = env->alloc;
+    ret_matrix->row_count = data->row_count;
+    ret_matrix->stride = stride;
+    ret_matrix->cells = tp_alloc_aligned(env->alloc, rows * stride);
+    ret_matrix->columns = tp_alloc_aligned(env->alloc, rows * ret_matrix->column_count);
     const size_t workers = tp_pool_worker_count(env->pool);
     fill_job job = {.env = env, .data = data, .bins = bins, .matrix = ret_matrix};
     job.block_rows = data->block_rows < FILL_ROWS ? data->block_rows : FILL_ROWS;
     job.values = tp_alloc_array(env->alloc, workers * job.block_rows, sizeof(double));
     tapeout_status status = TAPEOUT_OK;
-    if (ret_matrix->cells == NULL || job.values == NULL) {
+    if (ret_matrix->cells == NULL || ret_matrix->columns == NULL || job.values == NULL) {
         status = tp_fail_nomem(err);
     } else {
         tp_kernels_gbt_init(&job.kernels, tp_cpu_flags());
@@ -89,6 +99,10 @@ void tp_gbt_matrix_deinit(tp_gbt_matrix *matrix)
 {
     if (matrix->cells != NULL) {
         tp_free_aligned(matrix->alloc, matrix->cells, (size_t)matrix->row_count * matrix->stride);
+    }
+    if (matrix->columns != NULL) {
+        tp_free_aligned(matrix->alloc, matrix->columns,
+                        (size_t)matrix->row_count * matrix->column_count);
     }
     *matrix = (tp_gbt_matrix){0};
 }

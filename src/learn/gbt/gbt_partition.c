@@ -23,15 +23,14 @@ void tp_gbt_split_table(const tp_gbt_bins *bins, const tp_gbt_split *split,
 uint64_t tp_gbt_partition_run(const tp_gbt_grower *grower, uint32_t feature, const uint8_t *left_of,
                               uint64_t begin, uint64_t count)
 {
-    const uint8_t *cells = grower->matrix->cells + feature;
-    const size_t stride = grower->matrix->stride;
+    const uint8_t *bins = grower->matrix->columns + feature * grower->matrix->row_count;
     const uint64_t *entries = grower->entries + begin;
     uint64_t *left = grower->spare + begin;
     uint64_t *right = grower->spare + begin + count;
     for (uint64_t i = 0; i < count; i++) {
         // Written on both sides, kept on one: no branch to mispredict.
         const uint64_t entry = entries[i];
-        const size_t is_left = left_of[cells[(entry & UINT32_MAX) * stride]];
+        const size_t is_left = left_of[bins[entry & UINT32_MAX]];
         *left = entry;
         right[-1] = entry;
         left += is_left;

@@ -64,14 +64,18 @@ uint32_t tp_gbt_bounds_choose(double *sorted, uint32_t *counts, size_t count, ui
 // Ascending; -0 becomes 0; no NaN. `spare` [2 · count].
 void tp_gbt_sort_doubles(double *values, uint64_t *spare, size_t count);
 
-// Row-major: the bins of a row stand together. The stride is F rounded up to 8.
+// Every bin twice: row by row for histograms, the stride being F rounded up to 8, and, of training
+// rows, column by column for parting the rows of a leaf, which asks one feature of each.
 typedef struct tp_gbt_matrix {
     const tapeout_allocator *alloc;
     uint64_t row_count;
     size_t stride;
-    uint8_t *cells; // [R, stride]
+    uint32_t column_count; // 0: rows alone
+    uint8_t *cells;        // [R, stride]
+    uint8_t *columns;      // [column_count, R]
 } tp_gbt_matrix;
 
+// `ret_matrix->column_count` says whether columns are wanted: F, or 0.
 tapeout_status tp_gbt_matrix_fill(const tp_env *env, const tp_learn_data *data,
                                   const tp_gbt_bins *bins, tp_gbt_matrix *ret_matrix,
                                   tapeout_error *err);

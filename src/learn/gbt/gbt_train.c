@@ -151,6 +151,7 @@ static tapeout_status trainer_start(tp_gbt_trainer *trainer, tapeout_error *err)
     tp_gbt_loss_init(&trainer->loss, trainer->options, data);
     TP_TRY(tp_gbt_loss_check(&trainer->loss, "training", err));
     TP_TRY(tp_gbt_bins_fit(trainer->env, data, trainer->options, &trainer->bins, err));
+    trainer->matrix.column_count = data->feature_count;
     TP_TRY(tp_gbt_matrix_fill(trainer->env, data, &trainer->bins, &trainer->matrix, err));
     TP_TRY(start_forest(trainer, err));
     const size_t cells = (size_t)data->row_count * trainer->loss.output_count;
