@@ -6,7 +6,7 @@
 
 #include "learn/gbt/gbt_priv.h"
 
-enum { CASE_ROWS_MAX = 40000, CASE_FEATURES_MAX = 8 };
+enum { CASE_ROWS_MAX = 40000, CASE_FEATURES_MAX = 150 };
 
 typedef struct gbt_case {
     uint64_t rows;

@@ -172,6 +172,34 @@ static void test_smaller_trees_are_prefixes(void)
     }
 }
 
+// More features than a span, more histograms than the budget holds: the first splits are those of a
+// small tree, for which it is large enough, and threads change nothing.
+static void test_many_features(void)
+{
+    gbt_case *c = case_new(20000, 150);
+    for (uint64_t row = 0; row < c->rows; row++) {
+        c->target[row] = sin(8 * c->columns[0][row]) + 2 * c->columns[149][row] +
+                         c->columns[70][row] * c->columns[63][row] + case_random(300, row);
+    }
+    tp_gbt_options options = options_of(TP_OBJECTIVE_SQUARED, 130);
+    options.trees = 1;
+    const tp_gbt *large = case_train(c, &options);
+    const tp_buffer one = case_bytes(large);
+    const tp_buffer three = case_bytes(case_train_threads(c, &options, 3));
+    ASSERT_EQ_BYTES(three.data, three.size, one.data, one.size);
+    double gain[150];
+    uint64_t splits[150];
+    tp_gbt_importance(large, gain, splits);
+    ASSERT(gain[0] > 20 * gain[100] && gain[149] > 20 * gain[100]);
+    ASSERT_EQ_UINT(large->trees[0].leaf_count, 130);
+    options.leaves = 25;
+    const tp_gbt *small = case_train(c, &options);
+    ASSERT_EQ_BYTES(small->trees[0].threshold, 24 * sizeof(double), large->trees[0].threshold,
+                    24 * sizeof(double));
+    ASSERT_EQ_BYTES(small->trees[0].gain, 24 * sizeof(double), large->trees[0].gain,
+                    24 * sizeof(double));
+}
+
 // -- constraints ---------------------------------------------------------------------------------
 
 static void test_monotone_holds_everywhere(void)
@@ -375,7 +403,8 @@ static void test_importance_names_the_feature(void)
 TEST_MAIN(TEST(test_limits_are_kept), TEST(test_least_rows_are_exact),
           TEST(test_gain_and_shrinkage_options), TEST(test_l2_by_hand),
           TEST(test_splits_come_best_first), TEST(test_smaller_trees_are_prefixes),
-          TEST(test_monotone_holds_everywhere), TEST(test_interactions_stay_in_groups),
-          TEST(test_missing_goes_where_it_belongs), TEST(test_missing_against_the_rest),
-          TEST(test_category_sets), TEST(test_few_categories_one_by_one), TEST(test_samples),
+          TEST(test_many_features), TEST(test_monotone_holds_everywhere),
+          TEST(test_interactions_stay_in_groups), TEST(test_missing_goes_where_it_belongs),
+          TEST(test_missing_against_the_rest), TEST(test_category_sets),
+          TEST(test_few_categories_one_by_one), TEST(test_samples),
           TEST(test_importance_names_the_feature))
