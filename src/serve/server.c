@@ -446,6 +446,10 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     for (uint32_t i = 0; i < count; i++) {
         TP_TRY(open_shard(server, i, err));
     }
+    // The loops have duplicates; with this one open too the kernel would go on accepting after
+    // them.
+    (void)close(server->listen_fd);
+    server->listen_fd = -1;
     return open_handles(server, err);
 }
 
