@@ -4,7 +4,7 @@
 //
 //   constant          one value, never missing
 //   all_missing       no value at all
-//   identifier        texts of which 95 % or more occur once, or whole numbers that are all
+//   identifier        texts of which at least 95 % are different, or whole numbers that are all
 //                     different, over at least 50 rows
 //   high_cardinality  texts of more than 1,000 different values that name no rows
 //   leak              profile_leak.c
