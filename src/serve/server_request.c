@@ -131,7 +131,28 @@ static uint32_t duration_series(struct tapeout_server *server, const serve_route
     return known - 1;
 }
 
-// The model's series are found once, when it has been loaded and before it is asked.
+// The model's series are found once, by whoever counts first; lock order: kit_lock, then the
+// monitor's own.
+static void find_model_series(tp_monitor *monitor, tp_served *model)
+{
+    const tp_str ok[3] = {model->name, model->version, TP_STR("ok")};
+    const tp_str failed[3] = {model->name, model->version, TP_STR("error")};
+    const tp_str info[3] = {model->name, model->version, tp_str_from(model->sha256)};
+    (void)pthread_mutex_lock(&model->kit_lock);
+    if (atomic_load_explicit(&model->has_series, memory_order_relaxed)) {
+        (void)pthread_mutex_unlock(&model->kit_lock);
+        return;
+    }
+    model->series[0] = tp_monitor_series(monitor, METRIC_MODEL_REQUESTS, ok);
+    model->series[1] = tp_monitor_series(monitor, METRIC_MODEL_REQUESTS, failed);
+    model->series[2] = tp_monitor_series(monitor, METRIC_MODEL_ROWS, ok);
+    model->series[3] = tp_monitor_series(monitor, METRIC_MODEL_UNSEEN, ok);
+    model->series[4] = tp_monitor_series(monitor, METRIC_MODEL_SECONDS, ok);
+    tp_monitor_set(monitor, tp_monitor_series(monitor, METRIC_MODEL_INFO, info), 1);
+    atomic_store_explicit(&model->has_series, true, memory_order_release);
+    (void)pthread_mutex_unlock(&model->kit_lock);
+}
+
 static void count_model(server_shard *shard, const serve_exchange *exchange, uint64_t took_ns)
 {
     tp_served *model = exchange->model;
@@ -144,18 +165,8 @@ static void count_model(server_shard *shard, const serve_exchange *exchange, uin
                               memory_order_relaxed);
     atomic_store_explicit(&stats->last_ms, (uint64_t)(tp_clock_unix_us() / 1000),
                           memory_order_relaxed);
-    const tp_str values[3] = {model->name, model->version, TP_STR("ok")};
-    const tp_str failed[3] = {model->name, model->version, TP_STR("error")};
     if (!atomic_load_explicit(&model->has_series, memory_order_acquire)) {
-        // Two threads may do this at once: they find the same numbers.
-        const tp_str info[3] = {model->name, model->version, tp_str_from(model->sha256)};
-        model->series[0] = tp_monitor_series(monitor, METRIC_MODEL_REQUESTS, values);
-        model->series[1] = tp_monitor_series(monitor, METRIC_MODEL_REQUESTS, failed);
-        model->series[2] = tp_monitor_series(monitor, METRIC_MODEL_ROWS, values);
-        model->series[3] = tp_monitor_series(monitor, METRIC_MODEL_UNSEEN, values);
-        model->series[4] = tp_monitor_series(monitor, METRIC_MODEL_SECONDS, values);
-        tp_monitor_set(monitor, tp_monitor_series(monitor, METRIC_MODEL_INFO, info), 1);
-        atomic_store_explicit(&model->has_series, true, memory_order_release);
+        find_model_series(monitor, model);
     }
     tp_monitor_add(monitor, shard->index, model->series[is_good ? 0 : 1], 1);
     tp_monitor_add(monitor, shard->index, model->series[2], exchange->row_count);

@@ -57,7 +57,7 @@ typedef struct tp_served {
     tp_arena arena;       // of the texts
     const char *path;
     uint32_t ref_count;
-    pthread_mutex_t kit_lock; // a leaf
+    pthread_mutex_t kit_lock; // taken before the monitor's lock, and never with the engine's
     tp_kit *kits;
     atomic_bool has_series;
     uint32_t series[5]; // numbers of its metrics, filled by the server
