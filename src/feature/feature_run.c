@@ -390,6 +390,44 @@ static void hand_over(tp_feature_worker *worker, uint32_t output)
     worker->targets[output] = NULL;
 }
 
+// All asked columns of a onehot at once: zeros, then a 1 a row, instead of a comparison a cell.
+static void hand_over_onehot(tp_feature_worker *worker, uint32_t instr)
+{
+    const tp_feature_program *program = worker->run->program;
+    const double *levels = tp_feature_register(worker, instr);
+    const uint32_t words = (worker->row_count + 63) / 64;
+    tp_feature_counts more = {.missing = 0};
+    for (uint32_t i = 0; i < worker->row_count; i++) {
+        more.missing += levels[i] != levels[i];
+    }
+    if (program->instrs[instr].may_mark) {
+        more.unseen = count_bits(unseen_of(worker, instr), words);
+        more.invalid = count_bits(invalid_of(worker, instr), words);
+    }
+    uint32_t output = program->first_output[instr]; // a feature's columns, the last level first
+    for (; output != TP_FEATURE_NONE; output = program->sources[output].next) {
+        if (worker->targets[output] != NULL) {
+            memset(worker->targets[output], 0, worker->row_count * sizeof(double));
+            worker->counts[output].missing += more.missing;
+            worker->counts[output].unseen += more.unseen;
+            worker->counts[output].invalid += more.invalid;
+        }
+        if (program->sources[output].level != 0) {
+            continue;
+        }
+        double *const *targets = worker->targets + output;
+        for (uint32_t i = 0; i < worker->row_count; i++) {
+            if (levels[i] >= 0 && targets[(uint32_t)levels[i]] != NULL) {
+                targets[(uint32_t)levels[i]][i] = 1;
+            }
+        }
+    }
+    output = program->first_output[instr];
+    for (; output != TP_FEATURE_NONE; output = program->sources[output].next) {
+        worker->targets[output] = NULL;
+    }
+}
+
 static tapeout_status run_many(tp_feature_worker *worker, const tp_feature_block *block,
                                tapeout_error *err)
 {
@@ -411,6 +449,10 @@ static tapeout_status run_many(tp_feature_worker *worker, const tp_feature_block
             continue;
         }
         TP_TRY(run_step(worker, step, err));
+        if (program->instrs[step].code.op == TP_OP_ONEHOT) {
+            hand_over_onehot(worker, step);
+            continue;
+        }
         uint32_t output = program->first_output[step];
         for (; output != TP_FEATURE_NONE; output = program->sources[output].next) {
             if (worker->targets[output] != NULL) {
