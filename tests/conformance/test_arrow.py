@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables cross the Arrow C Data Interface to pyarrow and back, and agree with its own CSV reader."""
+"""Tables cross the Arrow C Data Interface to pyarrow and back; CSV agrees with its own reader."""
 import ctypes
 import os
 import pathlib
