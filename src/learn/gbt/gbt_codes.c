@@ -8,6 +8,7 @@
 #include "base/tp_cpu.h"
 #include "base/tp_error.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +222,7 @@ static uint8_t count_slots(program *p, int16_t node)
 
 static void write_ops(program *p, int16_t node, uint16_t slot)
 {
+    assert(slot < TP_GBT_PROGRAM_SLOTS); // 256 leaves need 8
     const tp_gbt_code_node *from = &p->nodes[node];
     const uint8_t left_needs = from->child[0] < 0 ? 0 : p->needs[from->child[0]];
     const uint8_t right_needs = from->child[1] < 0 ? 0 : p->needs[from->child[1]];

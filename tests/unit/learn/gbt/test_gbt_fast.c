@@ -152,5 +152,38 @@ static void test_a_chain(void)
     tp_gbt_free(gbt);
 }
 
+// A chain whose links each hang a split to the left: taken in the wrong order its program would
+// need a slot a link.
+static void test_a_chain_of_splits(void)
+{
+    enum { LINKS = 80 };
+    tp_gbt *gbt = NULL;
+    ASSERT_OK(tp_gbt_new(tp_env_plain().alloc, 2, 1, 1, &gbt, &test_err));
+    ASSERT_OK(tp_gbt_tree_init(gbt->alloc, 2 * LINKS + 1, 0, &gbt->trees[0], &test_err));
+    gbt->tree_count = 1;
+    tp_tree *tree = &gbt->trees[0];
+    for (int32_t i = 0; i < LINKS; i++) {
+        tree->threshold[i] = i;
+        tree->left[i] = LINKS + i;
+        tree->right[i] = i + 1 < LINKS ? i + 1 : ~(2 * LINKS);
+        tree->feature[LINKS + i] = 1;
+        tree->threshold[LINKS + i] = 0.5;
+        tree->left[LINKS + i] = ~(2 * i);
+        tree->right[LINKS + i] = ~(2 * i + 1);
+    }
+    for (int32_t i = 0; i <= 2 * LINKS; i++) {
+        tree->leaf_value[i] = i;
+    }
+    ASSERT_OK(tp_gbt_check(gbt, NULL, &test_err));
+    ASSERT_OK(tp_gbt_fast_make(gbt, &test_err));
+    gbt_case *c = case_new(1000, 2);
+    for (uint64_t row = 0; row < 1000; row++) {
+        c->columns[0][row] = (double)row / 10 - 1;
+    }
+    assert_like_plain(gbt, c);
+    tp_gbt_free(gbt);
+}
+
 TEST_MAIN(TEST(test_fast_is_like_plain), TEST(test_values_at_the_edges),
-          TEST(test_trees_of_many_leaves), TEST(test_too_many_thresholds), TEST(test_a_chain))
+          TEST(test_trees_of_many_leaves), TEST(test_too_many_thresholds), TEST(test_a_chain),
+          TEST(test_a_chain_of_splits))

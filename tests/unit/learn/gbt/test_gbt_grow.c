@@ -236,6 +236,22 @@ static void test_monotone_holds_everywhere(void)
     }
 }
 
+// A constraint that the data keeps costs little.
+static void test_monotone_learns_what_rises(void)
+{
+    gbt_case *c = case_new(4000, 2);
+    for (uint64_t row = 0; row < c->rows; row++) {
+        c->target[row] = 3 * c->columns[0][row] - 2 * c->columns[1][row];
+    }
+    tp_gbt_options options = options_of(TP_OBJECTIVE_SQUARED, 31);
+    options.trees = 50;
+    c->about[0].monotone = 1;
+    c->about[1].monotone = -1;
+    tp_gbt_report bound;
+    (void)case_train_valid(c, NULL, &options, &bound);
+    ASSERT(bound.train_loss < 0.004); // 0.0005 without constraints; LightGBM: 0.0029 with them
+}
+
 // Features on each path from the root to a leaf.
 static void check_paths(const tp_tree *tree, int32_t node, uint32_t features)
 {
@@ -404,7 +420,7 @@ TEST_MAIN(TEST(test_limits_are_kept), TEST(test_least_rows_are_exact),
           TEST(test_gain_and_shrinkage_options), TEST(test_l2_by_hand),
           TEST(test_splits_come_best_first), TEST(test_smaller_trees_are_prefixes),
           TEST(test_many_features), TEST(test_monotone_holds_everywhere),
-          TEST(test_interactions_stay_in_groups), TEST(test_missing_goes_where_it_belongs),
-          TEST(test_missing_against_the_rest), TEST(test_category_sets),
-          TEST(test_few_categories_one_by_one), TEST(test_samples),
+          TEST(test_monotone_learns_what_rises), TEST(test_interactions_stay_in_groups),
+          TEST(test_missing_goes_where_it_belongs), TEST(test_missing_against_the_rest),
+          TEST(test_category_sets), TEST(test_few_categories_one_by_one), TEST(test_samples),
           TEST(test_importance_names_the_feature))
