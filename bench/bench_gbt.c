@@ -2,13 +2,16 @@
 //
 // Times training and prediction of boosted trees on a file of numbers that peers_gbt.py reads too.
 //
-//   bench_gbt make FILE rows=1000000 features=28 kind=binary seed=1
-//   bench_gbt train FILE [trees=100 leaves=63 rate=0.1 threads=2 objective=binary test=0.1 ...]
-//   bench_gbt contention FILE [as train]: training alone, then beside two busy processes
+//   tapeout bench-part gbt make FILE rows=1000000 features=28 kind=binary seed=1
+//   tapeout bench-part gbt train FILE [trees=100 leaves=63 rate=0.1 threads=2 objective=binary
+//   test=0.1 ...] tapeout bench-part gbt contention FILE [as train]: training alone, then beside
+//   two busy processes
 //
 // The file: "TPBENCH1", rows, features as u64, the target as f64 [rows], then one column after the
 // other as f64 [rows], little-endian. One JSON object on stdout; the model's FNV-1a hash lets runs
 // with other thread counts or TAPEOUT_CPU be compared.
+#include "bench.h"
+
 #include "base/tp_buffer.h"
 #include "base/tp_clock.h"
 #include "base/tp_cpu.h"
@@ -40,7 +43,7 @@ typedef struct table_file {
 
 static _Noreturn void fail(const char *what, const tapeout_error *err)
 {
-    (void)fprintf(stderr, "bench_gbt: %s%s%s\n", what, err != NULL ? ": " : "",
+    (void)fprintf(stderr, "bench gbt: %s%s%s\n", what, err != NULL ? ": " : "",
                   err != NULL ? err->message : "");
     exit(1);
 }
@@ -460,10 +463,10 @@ static void contention(table_file *table, const tp_env *env, int argc, char **ar
            busy_s / quiet_s);
 }
 
-int main(int argc, char **argv)
+int tp_bench_gbt(int argc, char **argv)
 {
     if (argc < 3) {
-        (void)fprintf(stderr, "usage: bench_gbt make|train|contention FILE [name=value ...]\n");
+        (void)fprintf(stderr, "usage: gbt make|train|contention FILE [name=value ...]\n");
         return 2;
     }
     if (strcmp(argv[1], "make") == 0) {

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times LightGBM and XGBoost on a file made by `bench_gbt make`, with the same options.
 
-    peers_gbt.py lightgbm|xgboost FILE [trees=100 leaves=63 rate=0.1 threads=2 objective=binary]
+    peers_gbt.py lightgbm|xgboost FILE [busy=1 trees=100 leaves=63 rate=0.1 threads=2
+        objective=binary]
 
-One JSON object on stdout, with the fields that bench_gbt prints.
+One JSON object on stdout, with the fields that bench_gbt prints. With busy=1 it trains alone, then
+beside two processes that never rest, and says how many times longer that took.
 """
 import json
+import subprocess
 import sys
 import time
 
@@ -103,6 +106,23 @@ def timed(call):
     return time.perf_counter() - start
 
 
+def beside_busy_processes(run, options, objective, train, every):
+    start = time.perf_counter()
+    run(options, objective, train, every)
+    quiet = time.perf_counter() - start
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        start = time.perf_counter()
+        run(options, objective, train, every)
+        busy = time.perf_counter() - start
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    print(json.dumps({"quiet_s": round(quiet, 3), "busy_s": round(busy, 3),
+                      "factor": round(busy / quiet, 2)}))
+
+
 def main():
     peer, path = sys.argv[1:3]
     options = dict(argument.split("=", 1) for argument in sys.argv[3:])
@@ -111,6 +131,9 @@ def main():
     test = int(len(target) * float(options.get("test", 0.1)))
     train = rows[:len(target) - test], target[:len(target) - test]
     run = {"lightgbm": lightgbm, "xgboost": xgboost}[peer]
+    if "busy" in options:
+        beside_busy_processes(run, options, objective, train, rows[:1000])
+        return
     bin_s, boost_s, predict_s, predict = run(options, objective, train, rows)
     result = {"peer": peer, "bin_s": round(bin_s, 3), "boost_s": round(boost_s, 3),
               "predict_rows_per_s": round(len(target) / predict_s)}

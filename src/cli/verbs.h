@@ -6,6 +6,8 @@
 
 #include "cli/cli.h"
 
+extern const cli_verb cli_verb_bench;
+extern const cli_verb cli_verb_bench_part;
 extern const cli_verb cli_verb_completion;
 extern const cli_verb cli_verb_doctor;
 extern const cli_verb cli_verb_evaluate;

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tapeout bench: measures this program beside its peers, each in a process of its own, one after
+// the other in the same run, and prints the figures and how many times better ours is. What each
+// benchmark does, and what was measured where, stands in docs/benchmarks.md.
+#include "cli/cli_run.h"
+#include "cli/verbs.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <yyjson.h>
+
+enum { MAX_PEERS = 2, MAX_FIGURES = 2, ROUND_SECONDS_MAX = 300, WORD_BYTES = PATH_MAX + 512 };
+
+// In the arguments "@" stands for the benchmark's folder, "%" for the program's own checkout.
+typedef struct contestant {
+    const char *name;
+    const char *arguments; // separated by blanks; of the part, or of Python
+} contestant;
+
+typedef struct figure {
+    const char *bench; // what the user asks for
+    const char *unit;
+    const char *keys[2]; // of the contestants' JSON, added up
+    bool is_rate;        // more is better
+} figure;
+
+// One set of runs, which may give several figures.
+typedef struct contest {
+    figure figures[MAX_FIGURES]; // those without a name do not count
+    const char *make;            // arguments of our part that makes the data
+    contestant ours;
+    contestant peers[MAX_PEERS]; // those without a name do not count
+} contest;
+
+static const contest contests[] = {
+    {.figures = {{"train", "s", {"bin_s", "boost_s"}, false},
+                 {"predict", "rows/s", {"predict_rows_per_s", NULL}, true}},
+     .make = "gbt make @/data rows=1000000 features=28",
+     .ours = {"tapeout", "gbt train @/data threads=2 trees=100 leaves=63 test=0"},
+     .peers = {{"lightgbm", "%/bench/peers_gbt.py lightgbm @/data threads=2 test=0"},
+               {"xgboost", "%/bench/peers_gbt.py xgboost @/data threads=2 test=0"}}},
+    {.figures = {{"contention", "x", {"factor", NULL}, false}},
+     .make = "gbt make @/data rows=200000 features=28",
+     .ours = {"tapeout", "gbt contention @/data threads=2 trees=50 leaves=63"},
+     .peers = {{"lightgbm",
+                "%/bench/peers_gbt.py lightgbm @/data busy=1 trees=50 threads=2 test=0"},
+               {"xgboost",
+                "%/bench/peers_gbt.py xgboost @/data busy=1 trees=50 threads=2 test=0"}}},
+    {.figures = {{"csv", "MB/s/core", {"mb_per_s_core", NULL}, true}},
+     .make = "csv make @/data.csv 1000000",
+     .ours = {"tapeout", "csv read @/data.csv 1"},
+     .peers = {{"pandas", "%/bench/peers_csv.py pandas @/data.csv"},
+               {"pyarrow", "%/bench/peers_csv.py pyarrow @/data.csv"}}},
+    {.figures = {{"features", "s", {"seconds", NULL}, false}},
+     .make = "csv make @/data.csv 1000000",
+     .ours = {"tapeout", "features run @/data.csv 1"},
+     .peers = {{"scikit-learn", "%/bench/peers_features.py @/data.csv"}}},
+    {.figures = {{"single", "us", {"single_row_us", NULL}, false}},
+     .make = "csv make @/data.csv 40000",
+     .ours = {"tapeout", "pipeline single @"}},
+    {.figures = {{"http", "requests/s", {"requests_per_s", NULL}, true}},
+     .make = "csv make @/data.csv 40000",
+     .ours = {"tapeout", "pipeline http @ 3"}},
+};
+enum { CONTEST_COUNT = sizeof(contests) / sizeof(contests[0]) };
+
+static const cli_flag flags[] = {
+    {"rounds", "N", "how often each is run, in turn; the best counts; default 1", false},
+    {"rows", "N", "instead of the rows that the benchmark makes", false},
+};
+
+typedef struct bench {
+    cli *self;
+    char program[PATH_MAX];
+    char root[PATH_MAX]; // the checkout, above the build folder
+    char python[PATH_MAX];
+    char folder[PATH_MAX];
+    char words[CLI_RUN_ARGUMENTS][WORD_BYTES];
+    cli_run run;
+    uint64_t rounds;
+    const char *rows; // NULL: as the contest says
+    size_t printed;
+} bench;
+
+// -- running one contestant ----------------------------------------------------------------------
+
+// Expands one word of the arguments into `to`.
+static void expand(const bench *self, const char *word, size_t size, char *to)
+{
+    const char *stands_for = word[0] == '@' ? self->folder : word[0] == '%' ? self->root : NULL;
+    if (stands_for != NULL) {
+        (void)snprintf(to, WORD_BYTES, "%s%.*s", stands_for, (int)size - 1, word + 1);
+    } else {
+        (void)snprintf(to, WORD_BYTES, "%.*s", (int)size, word);
+    }
+}
+
+// Puts the arguments behind those that stand already, `count` of them.
+static void add_arguments(bench *self, const char *arguments, size_t count)
+{
+    while (*arguments != '\0' && count + 1 < CLI_RUN_ARGUMENTS) {
+        const size_t size = strcspn(arguments, " ");
+        expand(self, arguments, size, self->words[count]);
+        self->run.arguments[count] = self->words[count];
+        count++;
+        arguments += size + (arguments[size] == ' ');
+    }
+    self->run.arguments[count] = NULL;
+}
+
+static bool run_ours(bench *self, const char *arguments)
+{
+    self->run.arguments[0] = self->program;
+    self->run.arguments[1] = "bench-part";
+    add_arguments(self, arguments, 2);
+    return cli_run_wait(&self->run);
+}
+
+static bool run_peer(bench *self, const char *arguments)
+{
+    self->run.arguments[0] = self->python;
+    add_arguments(self, arguments, 1);
+    return cli_run_wait(&self->run);
+}
+
+// The figure in what the last run printed; false where it is not there.
+static bool read_figure(const bench *self, const figure *wanted, double *ret_value)
+{
+    yyjson_doc *doc = yyjson_read(self->run.output, strlen(self->run.output), 0);
+    double sum = 0;
+    bool is_there = doc != NULL;
+    for (size_t k = 0; k < 2 && wanted->keys[k] != NULL; k++) {
+        yyjson_val *value = yyjson_obj_get(yyjson_doc_get_root(doc), wanted->keys[k]);
+        is_there = is_there && yyjson_is_num(value);
+        sum += yyjson_get_num(value);
+    }
+    yyjson_doc_free(doc);
+    if (is_there) {
+        *ret_value = sum;
+    }
+    return is_there;
+}
+
+// -- a contest -----------------------------------------------------------------------------------
+
+typedef struct result {
+    bool is_there;
+    double value[MAX_FIGURES];
+} result;
+
+static void keep_better(const contest *what, const bench *self, result *best)
+{
+    for (size_t f = 0; f < MAX_FIGURES && what->figures[f].bench != NULL; f++) {
+        double value = 0;
+        if (!read_figure(self, &what->figures[f], &value)) {
+            return;
+        }
+        const bool is_better =
+            what->figures[f].is_rate ? value > best->value[f] : value < best->value[f];
+        best->value[f] = !best->is_there || is_better ? value : best->value[f];
+    }
+    best->is_there = true;
+}
+
+// How many times better ours is.
+static double advantage(const figure *shown, double ours, double other)
+{
+    return shown->is_rate ? ours / other : other / ours;
+}
+
+static void print_row(bench *self, const figure *shown, const char *name, const double *value,
+                      double ours)
+{
+    const char *between = self->printed++ > 0 ? "," : "";
+    if (self->self->is_json && value == NULL) {
+        (void)printf("%s{\"bench\":\"%s\",\"of\":\"%s\",\"skipped\":true}", between, shown->bench,
+                     name);
+    } else if (self->self->is_json) {
+        (void)printf("%s{\"bench\":\"%s\",\"of\":\"%s\",\"unit\":\"%s\",\"value\":%.6g,"
+                     "\"ours_better_by\":%.4g}",
+                     between, shown->bench, name, shown->unit, *value,
+                     advantage(shown, ours, *value));
+    } else if (value == NULL) {
+        (void)printf("%-11s %-13s not measured\n", shown->bench, name);
+    } else {
+        (void)printf("%-11s %-13s %12.6g %-11s %8.2f\n", shown->bench, name, *value, shown->unit,
+                     advantage(shown, ours, *value));
+    }
+    (void)fflush(stdout);
+}
+
+static bool asked_for(const cli *self, const contest *what, size_t f)
+{
+    const char *name = what->figures[f].bench;
+    bool is_asked = self->argument_count == 0;
+    for (int i = 0; name != NULL && i < self->argument_count; i++) {
+        is_asked = is_asked || strcmp(self->arguments[i], name) == 0 ||
+                   strcmp(self->arguments[i], "all") == 0;
+    }
+    return name != NULL && is_asked;
+}
+
+static void print_results(bench *self, const contest *what, const result *results)
+{
+    for (size_t f = 0; f < MAX_FIGURES; f++) {
+        if (!asked_for(self->self, what, f)) {
+            continue;
+        }
+        const double ours = results[0].value[f];
+        print_row(self, &what->figures[f], what->ours.name, &ours, ours);
+        for (size_t p = 0; p < MAX_PEERS && what->peers[p].name != NULL; p++) {
+            const result *peer = &results[p + 1];
+            print_row(self, &what->figures[f], what->peers[p].name,
+                      peer->is_there ? &peer->value[f] : NULL, ours);
+        }
+    }
+}
+
+static bool make_data(bench *self, const contest *what)
+{
+    char arguments[256];
+    const char *cut = strstr(what->make, "rows=");
+    const char *number = cut != NULL ? cut + 5 : strrchr(what->make, ' ') + 1;
+    if (self->rows == NULL) {
+        return run_ours(self, what->make);
+    }
+    (void)snprintf(arguments, sizeof(arguments), "%.*s%s%s", (int)(number - what->make), what->make,
+                   self->rows, number + strspn(number, "0123456789"));
+    return run_ours(self, arguments);
+}
+
+static bool run_contest(bench *self, const contest *what)
+{
+    result results[1 + MAX_PEERS] = {0};
+    (void)fprintf(stderr, "%s: making the data\n", what->figures[0].bench);
+    if (!make_data(self, what)) {
+        return false;
+    }
+    for (uint64_t round = 0; round < self->rounds; round++) {
+        (void)fprintf(stderr, "%s: tapeout\n", what->figures[0].bench);
+        if (!run_ours(self, what->ours.arguments)) {
+            return false;
+        }
+        keep_better(what, self, &results[0]);
+        for (size_t p = 0; p < MAX_PEERS && what->peers[p].name != NULL; p++) {
+            (void)fprintf(stderr, "%s: %s\n", what->figures[0].bench, what->peers[p].name);
+            if (run_peer(self, what->peers[p].arguments)) {
+                keep_better(what, self, &results[p + 1]);
+            } else {
+                (void)fprintf(stderr, "%s: %s %s; `make bench` installs the peers\n",
+                              what->figures[0].bench, what->peers[p].name,
+                              self->run.is_late ? "took too long" : "could not be run");
+            }
+        }
+    }
+    print_results(self, what, results);
+    return true;
+}
+
+// -- the verb ------------------------------------------------------------------------------------
+
+static bool find_places(bench *self)
+{
+    const ssize_t size = readlink("/proc/self/exe", self->program, sizeof(self->program) - 1);
+    const char *python = getenv("TAPEOUT_BENCH_PYTHON");
+    if (size <= 0) {
+        return false;
+    }
+    self->program[size] = '\0';
+    (void)snprintf(self->root, sizeof(self->root), "%s", self->program);
+    for (int i = 0; i < 2; i++) { // from <checkout>/build/tapeout
+        char *slash = strrchr(self->root, '/');
+        self->root[slash == NULL ? 0 : slash - self->root] = '\0';
+    }
+    const int used = python != NULL && python[0] != '\0'
+                         ? snprintf(self->python, sizeof(self->python), "%s", python)
+                         : snprintf(self->python, sizeof(self->python),
+                                    "%.4000s/.deps/venv/bin/python", self->root);
+    return used > 0 && cli_folder_make(self->folder, sizeof(self->folder));
+}
+
+static int check_names(const cli *self)
+{
+    for (int i = 0; i < self->argument_count; i++) {
+        bool is_known = strcmp(self->arguments[i], "all") == 0;
+        for (size_t c = 0; c < CONTEST_COUNT; c++) {
+            for (size_t f = 0; f < MAX_FIGURES && contests[c].figures[f].bench != NULL; f++) {
+                is_known =
+                    is_known || strcmp(contests[c].figures[f].bench, self->arguments[i]) == 0;
+            }
+        }
+        if (!is_known) {
+            return cli_usage(self,
+                             "there is no benchmark \"%s\"; there are train, predict, single, "
+                             "csv, features, http and contention",
+                             self->arguments[i]);
+        }
+    }
+    return 0;
+}
+
+static int run(cli *self)
+{
+    static bench work;
+    uint64_t rows = 0;
+    work.self = self;
+    work.rounds = 1;
+    work.run.seconds_max = ROUND_SECONDS_MAX;
+    work.rows = cli_value(self, "rows");
+    int status = check_names(self);
+    if (status != 0) {
+        return status;
+    }
+    if ((cli_has(self, "rounds") && !cli_number(self, "rounds", &work.rounds)) ||
+        (work.rows != NULL && !cli_number(self, "rows", &rows))) {
+        return CLI_EXIT_USAGE;
+    }
+    if (!find_places(&work)) {
+        (void)fputs("tapeout: no folder for the benchmark's data; set TMPDIR\n", stderr);
+        return CLI_EXIT_FAILURE;
+    }
+    if (self->is_json) {
+        (void)fputs("{\"results\":[", stdout);
+    } else {
+        (void)printf("%-11s %-13s %12s %-11s %8s\n", "bench", "of", "value", "unit",
+                     "ours is x as good");
+    }
+    for (size_t c = 0; c < CONTEST_COUNT && status == 0; c++) {
+        if ((asked_for(self, &contests[c], 0) || asked_for(self, &contests[c], 1)) &&
+            !run_contest(&work, &contests[c])) {
+            (void)fprintf(stderr, "tapeout: the benchmark %s failed\n",
+                          contests[c].figures[0].bench);
+            status = CLI_EXIT_FAILURE;
+        }
+    }
+    (void)fputs(self->is_json ? "]}\n" : "", stdout);
+    cli_folder_remove(work.folder);
+    return status;
+}
+
+const cli_verb cli_verb_bench = {
+    .name = "bench",
+    .arguments = "[NAME...]",
+    .summary = "measure this program beside its peers",
+    .text =
+        "NAME is train, predict, single, csv, features, http or contention; without any, all run.\n"
+        "Peers run in the Python that TAPEOUT_BENCH_PYTHON names, else .deps/venv of the checkout\n"
+        "(`make bench` installs them there); those that are not there are passed over. Expect\n"
+        "minutes, a gigabyte of memory and half of one in TMPDIR.",
+    .flags = flags,
+    .flag_count = sizeof(flags) / sizeof(flags[0]),
+    .max_arguments = 16,
+    .run = run,
+    .is_plain = true,
+};
