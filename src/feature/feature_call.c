@@ -5,173 +5,7 @@
 // zone) are literals, since they are part of what is fitted and not of a row.
 #include "feature/feature_check.h"
 
-typedef struct call {
-    tp_feature_checker *checker;
-    const tp_feature_node *node;
-    tp_feature_function function;
-    const tp_feature_node *args[TP_MAX_FEATURE_ARGUMENTS]; // by parameter; NULL: not given
-    uint32_t count;
-} call;
-
-// -- arguments -----------------------------------------------------------------------------------
-static uint32_t parameter_count(const tp_feature_signature *signature)
-{
-    uint32_t count = 0;
-    while (count < TP_FEATURE_PARAMETERS && signature->parameters[count] != NULL) {
-        count++;
-    }
-    return count;
-}
-
-static tp_str parameter_name(const tp_feature_signature *signature, uint32_t index)
-{
-    tp_str name = tp_str_from(signature->parameters[index]);
-    if (tp_str_has_suffix(name, TP_STR("..."))) {
-        name.size -= 3;
-    }
-    return name;
-}
-
-// The function as one would write it, "impute(x, strategy, value)".
-static const char *usage(const tp_feature_signature *signature, char *buffer, size_t size)
-{
-    int used = snprintf(buffer, size, "%s(", signature->name);
-    for (uint32_t i = 0; i < parameter_count(signature) && used > 0 && (size_t)used < size; i++) {
-        used += snprintf(buffer + used, size - (size_t)used, "%s%s", i == 0 ? "" : ", ",
-                         signature->parameters[i]);
-    }
-    if (used > 0 && (size_t)used < size) {
-        (void)snprintf(buffer + used, size - (size_t)used, ")");
-    }
-    return buffer;
-}
-
-static tapeout_status place_named(call *c, const tp_feature_node *arg)
-{
-    const tp_feature_signature *signature = tp_feature_signature_at(c->function);
-    tp_str names[TP_FEATURE_PARAMETERS];
-    const uint32_t count = parameter_count(signature);
-    for (uint32_t i = 0; i < count; i++) {
-        names[i] = parameter_name(signature, i);
-        if (!tp_str_equal(names[i], arg->label)) {
-            continue;
-        }
-        if (c->args[i] != NULL) {
-            return tp_feature_fail(c->checker->err, arg->place, "'%.*s' is given twice",
-                                   TP_STR_ARGS(arg->label));
-        }
-        c->args[i] = arg;
-        c->count = c->count > i + 1 ? c->count : i + 1;
-        return TAPEOUT_OK;
-    }
-    const int nearest = tp_str_nearest(arg->label, names, count);
-    char buffer[160];
-    if (nearest >= 0) {
-        return tp_feature_fail(c->checker->err, arg->place,
-                               "%s has no argument '%.*s'; did you mean '%.*s'?", signature->name,
-                               TP_STR_ARGS(arg->label), TP_STR_ARGS(names[nearest]));
-    }
-    return tp_feature_fail(c->checker->err, arg->place, "%s has no argument '%.*s'; write %s",
-                           signature->name, TP_STR_ARGS(arg->label),
-                           usage(signature, buffer, sizeof(buffer)));
-}
-
-static tapeout_status place_arguments(call *c)
-{
-    const tp_feature_signature *signature = tp_feature_signature_at(c->function);
-    const uint32_t count = parameter_count(signature);
-    const bool variadic =
-        tp_str_has_suffix(tp_str_from(signature->parameters[count - 1]), TP_STR("..."));
-    char buffer[160];
-    bool named = false;
-    for (uint32_t i = 0; i < c->node->arg_count; i++) {
-        const tp_feature_node *arg = c->node->args[i];
-        if (arg->label.size > 0) {
-            named = true;
-            TP_TRY(place_named(c, arg));
-        } else if (named) {
-            return tp_feature_fail(c->checker->err, arg->place,
-                                   "an argument without a name follows one with a name");
-        } else if (i >= count && !variadic) {
-            return tp_feature_fail(c->checker->err, arg->place,
-                                   "%s takes at most %u argument%s: %s", signature->name, count,
-                                   count == 1 ? "" : "s", usage(signature, buffer, sizeof(buffer)));
-        } else {
-            c->args[i] = arg;
-            c->count = i + 1;
-        }
-    }
-    for (uint32_t i = 0; i < signature->required; i++) {
-        if (c->args[i] == NULL) {
-            const tp_str name = parameter_name(signature, i);
-            return tp_feature_fail(c->checker->err, c->node->place, "%s needs '%.*s': %s",
-                                   signature->name, TP_STR_ARGS(name),
-                                   usage(signature, buffer, sizeof(buffer)));
-        }
-    }
-    return TAPEOUT_OK;
-}
-
-static const char *name_of(const call *c)
-{
-    return tp_feature_signature_at(c->function)->name;
-}
-
-// The argument at `index` compiled as a number or text.
-static tapeout_status argument(call *c, uint32_t index, tp_feature_type type, uint32_t *ret_instr)
-{
-    return tp_feature_check_as(c->checker, c->args[index], type, name_of(c), ret_instr);
-}
-
-// A whole number literal between `low` and `high`; `fallback` where it is not given.
-static tapeout_status literal_count(call *c, uint32_t index, double low, double high, double *value)
-{
-    const tp_feature_node *arg = c->args[index];
-    if (arg == NULL) {
-        return TAPEOUT_OK;
-    }
-    if (arg->kind != TP_NODE_NUMBER || arg->number != floor(arg->number) || arg->number < low ||
-        arg->number > high) {
-        const tp_str name = parameter_name(tp_feature_signature_at(c->function), index);
-        return tp_feature_fail(c->checker->err, arg->place,
-                               "'%.*s' of %s is a whole number from %.0f to %.0f, written out",
-                               TP_STR_ARGS(name), name_of(c), low, high);
-    }
-    *value = arg->number;
-    return TAPEOUT_OK;
-}
-
-// One of `words`, written bare; `*ret_word` stays where it is not given.
-static tapeout_status literal_word(call *c, uint32_t index, const tp_str *words, size_t count,
-                                   uint32_t *ret_word)
-{
-    const tp_feature_node *arg = c->args[index];
-    if (arg == NULL) {
-        return TAPEOUT_OK;
-    }
-    for (size_t i = 0; i < count && arg->kind == TP_NODE_NAME; i++) {
-        if (tp_str_equal(arg->text, words[i])) {
-            *ret_word = (uint32_t)i;
-            return TAPEOUT_OK;
-        }
-    }
-    char list[128] = "";
-    for (size_t i = 0, used = 0; i < count && used < sizeof(list); i++) {
-        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%.*s", i == 0 ? "" : ", ",
-                                 TP_STR_ARGS(words[i]));
-    }
-    const tp_str name = parameter_name(tp_feature_signature_at(c->function), index);
-    const int nearest = arg->kind == TP_NODE_NAME ? tp_str_nearest(arg->text, words, count) : -1;
-    if (nearest >= 0) {
-        return tp_feature_fail(c->checker->err, arg->place,
-                               "'%.*s' of %s is one of %s; did you mean '%.*s'?", TP_STR_ARGS(name),
-                               name_of(c), list, TP_STR_ARGS(words[nearest]));
-    }
-    return tp_feature_fail(c->checker->err, arg->place, "'%.*s' of %s is one of %s",
-                           TP_STR_ARGS(name), name_of(c), list);
-}
-
-static tapeout_status emit(call *c, tp_feature_code code, uint32_t *ret_instr)
+static tapeout_status emit(tp_feature_call *c, tp_feature_code code, uint32_t *ret_instr)
 {
     return tp_feature_emit(c->checker, c->node->place, &code, ret_instr);
 }
@@ -183,27 +17,28 @@ static tp_feature_code code_of(tp_feature_op op, tp_feature_type type, uint32_t 
 }
 
 // -- plain functions -----------------------------------------------------------------------------
-static tapeout_status fail_mixed(call *c, const tp_feature_node *arg, uint32_t a, uint32_t b)
+static tapeout_status fail_mixed(tp_feature_call *c, const tp_feature_node *arg, uint32_t a,
+                                 uint32_t b)
 {
     return tp_feature_fail(c->checker->err, arg->place,
-                           "%s takes values of one type, not %s and %s", name_of(c),
+                           "%s takes values of one type, not %s and %s", tp_feature_call_name(c),
                            tp_feature_type_name(tp_feature_type_of(c->checker, a)),
                            tp_feature_type_name(tp_feature_type_of(c->checker, b)));
 }
 
 // The common type of two unified instructions.
-static tp_feature_type common_type(const call *c, uint32_t a, uint32_t b)
+static tp_feature_type common_type(const tp_feature_call *c, uint32_t a, uint32_t b)
 {
     const tp_feature_type left = tp_feature_type_of(c->checker, a);
     const tp_feature_type right = tp_feature_type_of(c->checker, b);
     return left == TP_FEATURE_BOOL ? right : left;
 }
 
-static tapeout_status check_if(call *c, uint32_t *ret_instr)
+static tapeout_status check_if(tp_feature_call *c, uint32_t *ret_instr)
 {
     tp_feature_code code = {.op = TP_OP_IF};
     bool same = false;
-    TP_TRY(argument(c, 0, TP_FEATURE_BOOL, &code.a));
+    TP_TRY(tp_feature_argument(c, 0, TP_FEATURE_BOOL, &code.a));
     TP_TRY(tp_feature_check_node(c->checker, c->args[1], &code.b));
     TP_TRY(tp_feature_check_node(c->checker, c->args[2], &code.c));
     TP_TRY(tp_feature_unify(c->checker, c->node->place, &code.b, &code.c, &same));
@@ -216,7 +51,7 @@ static tapeout_status check_if(call *c, uint32_t *ret_instr)
 }
 
 // coalesce, min, max: pairs from the left.
-static tapeout_status check_fold(call *c, tp_feature_op op, uint32_t *ret_instr)
+static tapeout_status check_fold(tp_feature_call *c, tp_feature_op op, uint32_t *ret_instr)
 {
     uint32_t a = 0;
     TP_TRY(tp_feature_check_node(c->checker, c->args[0], &a));
@@ -236,14 +71,14 @@ static tapeout_status check_fold(call *c, tp_feature_op op, uint32_t *ret_instr)
     return TAPEOUT_OK;
 }
 
-static tapeout_status check_clip(call *c, uint32_t *ret_instr)
+static tapeout_status check_clip(tp_feature_call *c, uint32_t *ret_instr)
 {
     uint32_t x = 0;
     uint32_t low = 0;
     uint32_t high = 0;
-    TP_TRY(argument(c, 0, TP_FEATURE_NUMBER, &x));
-    TP_TRY(argument(c, 1, TP_FEATURE_NUMBER, &low));
-    TP_TRY(argument(c, 2, TP_FEATURE_NUMBER, &high));
+    TP_TRY(tp_feature_argument(c, 0, TP_FEATURE_NUMBER, &x));
+    TP_TRY(tp_feature_argument(c, 1, TP_FEATURE_NUMBER, &low));
+    TP_TRY(tp_feature_argument(c, 2, TP_FEATURE_NUMBER, &high));
     if (c->args[1]->kind == TP_NODE_NUMBER && c->args[2]->kind == TP_NODE_NUMBER &&
         c->args[1]->number > c->args[2]->number) {
         return tp_feature_fail(c->checker->err, c->args[1]->place,
@@ -253,18 +88,18 @@ static tapeout_status check_clip(call *c, uint32_t *ret_instr)
     return emit(c, code_of(TP_OP_MIN, TP_FEATURE_NUMBER, x, high), ret_instr);
 }
 
-static tapeout_status check_number(call *c, tp_feature_op op, uint32_t *ret_instr)
+static tapeout_status check_number(tp_feature_call *c, tp_feature_op op, uint32_t *ret_instr)
 {
     uint32_t a = 0;
     uint32_t b = TP_FEATURE_NONE;
-    TP_TRY(argument(c, 0, TP_FEATURE_NUMBER, &a));
+    TP_TRY(tp_feature_argument(c, 0, TP_FEATURE_NUMBER, &a));
     if (op == TP_OP_POW) {
-        TP_TRY(argument(c, 1, TP_FEATURE_NUMBER, &b));
+        TP_TRY(tp_feature_argument(c, 1, TP_FEATURE_NUMBER, &b));
     }
     return emit(c, code_of(op, TP_FEATURE_NUMBER, a, b), ret_instr);
 }
 
-static tapeout_status check_missing(call *c, uint32_t *ret_instr)
+static tapeout_status check_missing(tp_feature_call *c, uint32_t *ret_instr)
 {
     uint32_t a = 0;
     TP_TRY(tp_feature_check_node(c->checker, c->args[0], &a));
@@ -282,43 +117,43 @@ static tapeout_status check_missing(call *c, uint32_t *ret_instr)
 }
 
 // -- texts ---------------------------------------------------------------------------------------
-static tapeout_status check_text(call *c, tp_feature_op op, tp_feature_type type,
+static tapeout_status check_text(tp_feature_call *c, tp_feature_op op, tp_feature_type type,
                                  uint32_t *ret_instr)
 {
     uint32_t a = 0;
     uint32_t b = TP_FEATURE_NONE;
-    TP_TRY(argument(c, 0, TP_FEATURE_TEXT, &a));
+    TP_TRY(tp_feature_argument(c, 0, TP_FEATURE_TEXT, &a));
     if (c->count > 1) {
-        TP_TRY(argument(c, 1, TP_FEATURE_TEXT, &b));
+        TP_TRY(tp_feature_argument(c, 1, TP_FEATURE_TEXT, &b));
     }
     return emit(c, code_of(op, type, a, b), ret_instr);
 }
 
-static tapeout_status check_concat(call *c, uint32_t *ret_instr)
+static tapeout_status check_concat(tp_feature_call *c, uint32_t *ret_instr)
 {
     uint32_t a = 0;
-    TP_TRY(argument(c, 0, TP_FEATURE_TEXT, &a));
+    TP_TRY(tp_feature_argument(c, 0, TP_FEATURE_TEXT, &a));
     for (uint32_t i = 1; i < c->count; i++) {
         uint32_t b = 0;
-        TP_TRY(argument(c, i, TP_FEATURE_TEXT, &b));
+        TP_TRY(tp_feature_argument(c, i, TP_FEATURE_TEXT, &b));
         TP_TRY(emit(c, code_of(TP_OP_CONCAT, TP_FEATURE_TEXT, a, b), &a));
     }
     *ret_instr = a;
     return TAPEOUT_OK;
 }
 
-static tapeout_status check_hash(call *c, uint32_t *ret_instr)
+static tapeout_status check_hash(tp_feature_call *c, uint32_t *ret_instr)
 {
     double buckets = 0;
     tp_feature_code code = code_of(TP_OP_HASH, TP_FEATURE_CATEGORY, 0, TP_FEATURE_NONE);
-    TP_TRY(argument(c, 0, TP_FEATURE_TEXT, &code.a));
-    TP_TRY(literal_count(c, 1, 1, TP_MAX_FEATURE_BUCKETS, &buckets));
+    TP_TRY(tp_feature_argument(c, 0, TP_FEATURE_TEXT, &code.a));
+    TP_TRY(tp_feature_literal_count(c, 1, 1, TP_MAX_FEATURE_BUCKETS, &buckets));
     code.index = (uint32_t)buckets;
     return emit(c, code, ret_instr);
 }
 
 // -- times ---------------------------------------------------------------------------------------
-static tapeout_status find_zone(call *c, const tp_feature_node *arg, uint32_t *ret_zone)
+static tapeout_status find_zone(tp_feature_call *c, const tp_feature_node *arg, uint32_t *ret_zone)
 {
     tp_feature_program *program = c->checker->program;
     if (arg->kind != TP_NODE_STRING) {
@@ -360,15 +195,15 @@ static tapeout_status find_zone(call *c, const tp_feature_node *arg, uint32_t *r
 }
 
 // The first argument as a local timestamp, or as the date that it is.
-static tapeout_status local_time(call *c, uint32_t *ret_instr)
+static tapeout_status local_time(tp_feature_call *c, uint32_t *ret_instr)
 {
     uint32_t a = 0;
     TP_TRY(tp_feature_check_node(c->checker, c->args[0], &a));
     const tp_feature_type type = tp_feature_type_of(c->checker, a);
     if (type != TP_FEATURE_DATE && type != TP_FEATURE_TIMESTAMP) {
         return tp_feature_fail(c->checker->err, c->args[0]->place,
-                               "%s takes a date or timestamp, and this is %s", name_of(c),
-                               tp_feature_type_name(type));
+                               "%s takes a date or timestamp, and this is %s",
+                               tp_feature_call_name(c), tp_feature_type_name(type));
     }
     if (c->args[1] == NULL) {
         *ret_instr = a;
@@ -383,13 +218,14 @@ static tapeout_status local_time(call *c, uint32_t *ret_instr)
     return emit(c, code, ret_instr);
 }
 
-static tapeout_status check_part(call *c, tp_feature_part part, uint32_t *ret_instr)
+static tapeout_status check_part(tp_feature_call *c, tp_feature_part part, uint32_t *ret_instr)
 {
     uint32_t a = 0;
     TP_TRY(local_time(c, &a));
     if (tp_feature_type_of(c->checker, a) == TP_FEATURE_DATE && part >= TP_PART_HOUR) {
         return tp_feature_fail(c->checker->err, c->args[0]->place,
-                               "%s takes a timestamp; a date has no time of day", name_of(c));
+                               "%s takes a timestamp; a date has no time of day",
+                               tp_feature_call_name(c));
     }
     tp_feature_code code =
         code_of(TP_OP_PART, part == TP_PART_IS_WEEKEND ? TP_FEATURE_BOOL : TP_FEATURE_NUMBER, a,
@@ -398,7 +234,7 @@ static tapeout_status check_part(call *c, tp_feature_part part, uint32_t *ret_in
     return emit(c, code, ret_instr);
 }
 
-static tapeout_status check_date(call *c, uint32_t *ret_instr)
+static tapeout_status check_date(tp_feature_call *c, uint32_t *ret_instr)
 {
     TP_TRY(local_time(c, ret_instr));
     if (tp_feature_type_of(c->checker, *ret_instr) == TP_FEATURE_DATE) {
@@ -408,7 +244,7 @@ static tapeout_status check_date(call *c, uint32_t *ret_instr)
 }
 
 // `to` minus `from` in units of so many seconds.
-static tapeout_status check_between(call *c, double unit_s, uint32_t *ret_instr)
+static tapeout_status check_between(tp_feature_call *c, double unit_s, uint32_t *ret_instr)
 {
     uint32_t from = 0;
     uint32_t to = 0;
@@ -419,10 +255,10 @@ static tapeout_status check_between(call *c, double unit_s, uint32_t *ret_instr)
     TP_TRY(tp_feature_unify(c->checker, c->node->place, &from, &to, &same));
     const tp_feature_type type = tp_feature_type_of(c->checker, to);
     if (!same || (type != TP_FEATURE_DATE && type != TP_FEATURE_TIMESTAMP)) {
-        return tp_feature_fail(c->checker->err, c->node->place,
-                               "%s takes two dates or timestamps, not %s and %s", name_of(c),
-                               tp_feature_type_name(tp_feature_type_of(c->checker, from)),
-                               tp_feature_type_name(type));
+        return tp_feature_fail(
+            c->checker->err, c->node->place, "%s takes two dates or timestamps, not %s and %s",
+            tp_feature_call_name(c), tp_feature_type_name(tp_feature_type_of(c->checker, from)),
+            tp_feature_type_name(type));
     }
     TP_TRY(emit(c, code_of(TP_OP_SUB, TP_FEATURE_NUMBER, to, from), ret_instr));
     if (type == TP_FEATURE_DATE) {
@@ -435,7 +271,7 @@ static tapeout_status check_between(call *c, double unit_s, uint32_t *ret_instr)
 }
 
 // -- fitted functions ----------------------------------------------------------------------------
-static tapeout_status impute_value(call *c, tp_feature_code *code)
+static tapeout_status impute_value(tp_feature_call *c, tp_feature_code *code)
 {
     const tp_feature_node *value = c->args[2];
     if (code->index != TP_STRATEGY_CONSTANT) {
@@ -462,7 +298,7 @@ static tapeout_status impute_value(call *c, tp_feature_code *code)
     return TAPEOUT_OK;
 }
 
-static tapeout_status check_impute(call *c, uint32_t *ret_instr)
+static tapeout_status check_impute(tp_feature_call *c, uint32_t *ret_instr)
 {
     static const tp_str words[] = {
         {"median", 6}, {"mean", 4}, {"most_frequent", 13}, {"constant", 8}};
@@ -474,7 +310,7 @@ static tapeout_status check_impute(call *c, uint32_t *ret_instr)
                                "impute takes a number or a text, and this is %s",
                                tp_feature_type_name(type));
     }
-    TP_TRY(literal_word(c, 1, words, sizeof(words) / sizeof(words[0]), &code.index));
+    TP_TRY(tp_feature_literal_word(c, 1, words, sizeof(words) / sizeof(words[0]), &code.index));
     if (type == TP_FEATURE_TEXT) {
         code.op = TP_OP_IMPUTE_TEXT;
         code.type = TP_FEATURE_TEXT;
@@ -487,30 +323,30 @@ static tapeout_status check_impute(call *c, uint32_t *ret_instr)
     return emit(c, code, ret_instr);
 }
 
-static tapeout_status check_scale(call *c, tp_feature_scale scale, uint32_t *ret_instr)
+static tapeout_status check_scale(tp_feature_call *c, tp_feature_scale scale, uint32_t *ret_instr)
 {
     tp_feature_code code = code_of(TP_OP_SCALE, TP_FEATURE_NUMBER, 0, TP_FEATURE_NONE);
     code.index = (uint32_t)scale;
-    TP_TRY(argument(c, 0, TP_FEATURE_NUMBER, &code.a));
+    TP_TRY(tp_feature_argument(c, 0, TP_FEATURE_NUMBER, &code.a));
     return emit(c, code, ret_instr);
 }
 
-static tapeout_status check_bin(call *c, uint32_t *ret_instr)
+static tapeout_status check_bin(tp_feature_call *c, uint32_t *ret_instr)
 {
     double bins = 0;
     tp_feature_code code = code_of(TP_OP_BIN, TP_FEATURE_NUMBER, 0, TP_FEATURE_NONE);
-    TP_TRY(argument(c, 0, TP_FEATURE_NUMBER, &code.a));
-    TP_TRY(literal_count(c, 1, 2, TP_MAX_FEATURE_BINS, &bins));
+    TP_TRY(tp_feature_argument(c, 0, TP_FEATURE_NUMBER, &code.a));
+    TP_TRY(tp_feature_literal_count(c, 1, 2, TP_MAX_FEATURE_BINS, &bins));
     code.index = (uint32_t)bins;
     return emit(c, code, ret_instr);
 }
 
 // Everything that works on the levels of a text shares one LEVELS instruction.
-static tapeout_status check_levels(call *c, uint32_t *ret_instr)
+static tapeout_status check_levels(tp_feature_call *c, uint32_t *ret_instr)
 {
     static const tp_str unseen[] = {{"missing", 7}, {"other", 5}};
     tp_feature_code code = code_of(TP_OP_LEVELS, TP_FEATURE_LEVEL, 0, TP_FEATURE_NONE);
-    TP_TRY(argument(c, 0, TP_FEATURE_TEXT, &code.a));
+    TP_TRY(tp_feature_argument(c, 0, TP_FEATURE_TEXT, &code.a));
     TP_TRY(emit(c, code, &code.a));
     if (c->function == TP_FUNCTION_COUNT_ENCODE) {
         code.op = TP_OP_COUNT_ENCODE;
@@ -530,9 +366,9 @@ static tapeout_status check_levels(call *c, uint32_t *ret_instr)
         return emit(c, code, ret_instr);
     }
     code.number = 1;
-    TP_TRY(literal_count(c, 1, 1, UINT32_MAX, &code.number));
+    TP_TRY(tp_feature_literal_count(c, 1, 1, UINT32_MAX, &code.number));
     if (c->function == TP_FUNCTION_CATEGORY) {
-        TP_TRY(literal_word(c, 2, unseen, 2, &code.index));
+        TP_TRY(tp_feature_literal_word(c, 2, unseen, 2, &code.index));
         code.op = TP_OP_CATEGORY;
         code.type = TP_FEATURE_CATEGORY;
     } else {
@@ -542,13 +378,13 @@ static tapeout_status check_levels(call *c, uint32_t *ret_instr)
     return emit(c, code, ret_instr);
 }
 
-static tapeout_status check_lag(call *c, uint32_t *ret_instr)
+static tapeout_status check_lag(tp_feature_call *c, uint32_t *ret_instr)
 {
     double rows = 0;
     tp_feature_code code = {.op = TP_OP_LAG};
     TP_TRY(tp_feature_check_node(c->checker, c->args[0], &code.a));
-    TP_TRY(literal_count(c, 1, 1, UINT32_MAX - 1, &rows));
-    TP_TRY(argument(c, 2, TP_FEATURE_TEXT, &code.b));
+    TP_TRY(tp_feature_literal_count(c, 1, 1, UINT32_MAX - 1, &rows));
+    TP_TRY(tp_feature_argument(c, 2, TP_FEATURE_TEXT, &code.b));
     TP_TRY(tp_feature_check_node(c->checker, c->args[3], &code.c));
     code.index = (uint32_t)rows;
     code.type = (uint32_t)tp_feature_type_of(c->checker, code.a);
@@ -563,7 +399,7 @@ static tapeout_status check_lag(call *c, uint32_t *ret_instr)
 }
 
 // -- which is which ------------------------------------------------------------------------------
-static tapeout_status check_time_function(call *c, uint32_t *ret_instr)
+static tapeout_status check_time_function(tp_feature_call *c, uint32_t *ret_instr)
 {
     switch ((int)c->function) {
     case TP_FUNCTION_DATE:
@@ -581,7 +417,7 @@ static tapeout_status check_time_function(call *c, uint32_t *ret_instr)
     }
 }
 
-static tapeout_status check_text_function(call *c, uint32_t *ret_instr)
+static tapeout_status check_text_function(tp_feature_call *c, uint32_t *ret_instr)
 {
     switch ((int)c->function) {
     case TP_FUNCTION_LOWER:
@@ -603,7 +439,7 @@ static tapeout_status check_text_function(call *c, uint32_t *ret_instr)
     }
 }
 
-static tapeout_status check_number_function(call *c, uint32_t *ret_instr)
+static tapeout_status check_number_function(tp_feature_call *c, uint32_t *ret_instr)
 {
     switch ((int)c->function) {
     case TP_FUNCTION_IF:
@@ -624,7 +460,7 @@ static tapeout_status check_number_function(call *c, uint32_t *ret_instr)
     }
 }
 
-static tapeout_status check_fitted_function(call *c, uint32_t *ret_instr)
+static tapeout_status check_fitted_function(tp_feature_call *c, uint32_t *ret_instr)
 {
     switch ((int)c->function) {
     case TP_FUNCTION_HASH:
@@ -649,7 +485,8 @@ static tapeout_status check_fitted_function(call *c, uint32_t *ret_instr)
 tapeout_status tp_feature_check_call(tp_feature_checker *checker, const tp_feature_node *node,
                                      uint32_t *ret_instr)
 {
-    call c = {.checker = checker, .node = node, .function = tp_feature_function_find(node->text)};
+    tp_feature_call c = {
+        .checker = checker, .node = node, .function = tp_feature_function_find(node->text)};
     if (c.function == TP_FUNCTION_COUNT) {
         const char *nearest = tp_feature_function_nearest(node->text);
         return tp_feature_fail(checker->err, node->place,
@@ -657,7 +494,7 @@ tapeout_status tp_feature_check_call(tp_feature_checker *checker, const tp_featu
                                                : "no function is called '%.*s'",
                                TP_STR_ARGS(node->text), nearest);
     }
-    TP_TRY(place_arguments(&c));
+    TP_TRY(tp_feature_place_arguments(&c));
     if (c.function <= TP_FUNCTION_CLIP) {
         return check_number_function(&c, ret_instr);
     }

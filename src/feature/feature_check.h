@@ -21,6 +21,27 @@ typedef struct tp_feature_checker {
 tapeout_status tp_feature_check(tp_feature_checker *checker, const tp_feature_line *lines);
 tapeout_status tp_feature_check_node(tp_feature_checker *checker, const tp_feature_node *node,
                                      uint32_t *ret_instr);
+// A call while its function is being checked.
+typedef struct tp_feature_call {
+    tp_feature_checker *checker;
+    const tp_feature_node *node;
+    tp_feature_function function;
+    const tp_feature_node *args[TP_MAX_FEATURE_ARGUMENTS]; // by parameter; NULL: not given
+    uint32_t count;                                        // up to the last one given
+} tp_feature_call;
+
+const char *tp_feature_call_name(const tp_feature_call *c);
+tapeout_status tp_feature_place_arguments(tp_feature_call *c);
+// The argument at `index` compiled as a number, truth value or text.
+tapeout_status tp_feature_argument(tp_feature_call *c, uint32_t index, tp_feature_type type,
+                                   uint32_t *ret_instr);
+// A whole number literal between `low` and `high`; `*value` stays where it is not given.
+tapeout_status tp_feature_literal_count(tp_feature_call *c, uint32_t index, double low, double high,
+                                        double *value);
+// One of `words`, written bare; `*ret_word` stays where it is not given.
+tapeout_status tp_feature_literal_word(tp_feature_call *c, uint32_t index, const tp_str *words,
+                                       size_t count, uint32_t *ret_word);
+
 // Function calls whose arguments have been put in the order of the parameters.
 tapeout_status tp_feature_check_call(tp_feature_checker *checker, const tp_feature_node *node,
                                      uint32_t *ret_instr);
