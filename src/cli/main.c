@@ -144,9 +144,13 @@ static int open_context(cli *self)
 {
     uint64_t threads = 0;
     tapeout_context_options_init(&self->options);
-    if (cli_has(self, "threads") &&
-        (!cli_number(self, "threads", &threads) || threads == 0 || threads > 256)) {
-        return cli_usage(self, "--threads takes a number from 1 to 256");
+    if (cli_has(self, "threads")) {
+        if (!cli_number(self, "threads", &threads)) {
+            return CLI_EXIT_USAGE;
+        }
+        if (threads == 0 || threads > 256) {
+            return cli_usage(self, "--threads takes a number from 1 to 256");
+        }
     }
     self->options.thread_count = (uint32_t)threads;
     self->options.home = cli_value(self, "home");
