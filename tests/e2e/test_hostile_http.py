@@ -62,7 +62,8 @@ def test_smuggling_is_400_and_the_tail_is_not_run(server, head):
     "GET /livez HTTP/1.1\r\n\r\n", f"GET /livez HTTP/1.1\r\n{HOST}{HOST}\r\n",
     "GET /livez HTTP/1.1\r\nHost: a b\r\n\r\n", f"GET /livez HTTP/2.7\r\n{HOST}\r\n",
     f"GET /livez HTTP/1.0\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    f"GET  /livez HTTP/1.1\r\n{HOST}\r\n", "\0\0\0\0\0\0\r\n\r\n", f"GET livez HTTP/1.1\r\n{HOST}\r\n",
+    f"GET  /livez HTTP/1.1\r\n{HOST}\r\n", "\0\0\0\0\0\0\r\n\r\n",
+    f"GET livez HTTP/1.1\r\n{HOST}\r\n",
 ])
 def test_what_is_not_http_11_is_refused(server, request_text):
     got = statuses(talk(server, request_text.encode("latin-1")))

@@ -1,0 +1,2 @@
+printf 'a,b\n1,2\n3\n' >data.csv
+tapeout profile data.csv

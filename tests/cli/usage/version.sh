@@ -1,0 +1,2 @@
+tapeout version
+tapeout --version
