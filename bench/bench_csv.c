@@ -40,8 +40,7 @@ static int make(const char *path, uint64_t rows)
         }
         for (int c = 0; c < TEXTS; c++) {
             const uint64_t at = row * TEXTS + (uint64_t)c;
-            fprintf(file, ",level %llu",
-                    (unsigned long long)tp_random_below(1, 3, at, 4u << c));
+            fprintf(file, ",level %llu", (unsigned long long)tp_random_below(1, 3, at, 4u << c));
         }
         fputc('\n', file);
     }
