@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <tapeout/model.h>
+#include <yyjson.h>
 
 static const cli_flag flags[] = {
     {"out", "FILE", "write here instead of stdout; Parquet by its end", false},
@@ -42,6 +43,18 @@ static size_t split_names(char *text, const char **names, size_t most)
     return count;
 }
 
+// With --out the rows are in the file; stdout still gets its one object.
+static void print_out_json(const char *path)
+{
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    (void)yyjson_mut_obj_add_str(doc, root, "out", path);
+    (void)yyjson_mut_write_fp(stdout, doc, YYJSON_WRITE_ALLOW_INVALID_UNICODE, NULL, NULL);
+    (void)putchar('\n');
+    yyjson_mut_doc_free(doc);
+}
+
 static int run(cli *self)
 {
     static char text[1 << 16];
@@ -73,7 +86,13 @@ static int run(cli *self)
     const tapeout_status status =
         tapeout_model_predict(self->context, model, self->arguments[1], &options, &self->err);
     tapeout_model_close(model);
-    return status == TAPEOUT_OK ? 0 : cli_failure(self);
+    if (status != TAPEOUT_OK) {
+        return cli_failure(self);
+    }
+    if (self->is_json && options.out_path != NULL) {
+        print_out_json(options.out_path);
+    }
+    return 0;
 }
 
 const cli_verb cli_verb_predict = {

@@ -18,3 +18,5 @@ grep -c rmse table.txt
 cat status
 tapeout predict ./m.tapeout data.csv >/dev/full || echo $?
 tapeout train --help >/dev/full || echo $?
+tapeout predict ./m.tapeout train.csv --json --out answer.csv
+wc -l <answer.csv
