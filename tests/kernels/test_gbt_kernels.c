@@ -200,6 +200,13 @@ static tp_gbt_code_tree chain_make(uint32_t leaves, bool with_categories)
     return (tp_gbt_code_tree){nodes, ops, count, sets};
 }
 
+static void chain_free(const tp_gbt_code_tree *tree)
+{
+    free((void *)tree->nodes);
+    free((void *)tree->ops);
+    free((void *)tree->sets);
+}
+
 static void test_leaves(void)
 {
     init();
@@ -221,6 +228,7 @@ static void test_leaves(void)
             best.find_leaves(&tree, &block, got);
             ASSERT_EQ_BYTES(got, sizeof(got), want, sizeof(want));
         }
+        chain_free(&tree);
     }
 }
 

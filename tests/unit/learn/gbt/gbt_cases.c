@@ -10,23 +10,38 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Pointers that may be kept in one process.
+enum { KEPT_MAX = 1 << 16 };
+
 double case_random(uint64_t stream, uint64_t at)
 {
     return tp_random_f64(20131, stream, at);
 }
 
+void *case_keep(void *memory)
+{
+    static void *kept[KEPT_MAX];
+    static size_t count = 0;
+    ASSERT(memory != NULL && count < KEPT_MAX);
+    kept[count++] = memory;
+    return memory;
+}
+
+static void *keep_zeros(size_t count, size_t size)
+{
+    return case_keep(calloc(count, size));
+}
+
 gbt_case *case_new(uint64_t rows, uint32_t features)
 {
-    gbt_case *c = calloc(1, sizeof(*c));
-    ASSERT(c != NULL && rows <= CASE_ROWS_MAX && features <= CASE_FEATURES_MAX);
+    gbt_case *c = keep_zeros(1, sizeof(*c));
+    ASSERT(rows <= CASE_ROWS_MAX && features <= CASE_FEATURES_MAX);
     c->rows = rows;
     c->features = features;
-    c->target = calloc(rows, sizeof(double));
-    c->weight = calloc(rows, sizeof(double));
-    ASSERT(c->target != NULL && c->weight != NULL);
+    c->target = keep_zeros(rows, sizeof(double));
+    c->weight = keep_zeros(rows, sizeof(double));
     for (uint32_t f = 0; f < features; f++) {
-        c->columns[f] = calloc(rows, sizeof(double));
-        ASSERT(c->columns[f] != NULL);
+        c->columns[f] = keep_zeros(rows, sizeof(double));
         c->about[f].name = TP_STR("x");
         for (uint64_t row = 0; row < rows; row++) {
             c->columns[f][row] = case_random(f, row);
@@ -70,7 +85,7 @@ tp_gbt *case_train_threads(gbt_case *c, const tp_gbt_options *options, uint32_t 
     ASSERT_OK(tp_pool_new(env.alloc, threads, &env.pool, &test_err));
     ASSERT_OK(tp_gbt_train(&env, &data, NULL, options, &gbt, NULL, &test_err));
     tp_pool_free(env.pool);
-    return gbt;
+    return case_keep(gbt);
 }
 
 tp_gbt *case_train(gbt_case *c, const tp_gbt_options *options)
@@ -87,16 +102,16 @@ tp_gbt *case_train_valid(gbt_case *c, gbt_case *valid, const tp_gbt_options *opt
     tp_gbt *gbt = NULL;
     ASSERT_OK(tp_gbt_train(&env, &data, valid != NULL ? &held : NULL, options, &gbt, ret_report,
                            &test_err));
-    return gbt;
+    return case_keep(gbt);
 }
 
 double *case_margins(const tp_gbt *gbt, gbt_case *c)
 {
     const uint32_t outputs = gbt->trees_per_iteration;
-    double *margins = calloc(outputs * c->rows, sizeof(double));
+    double *margins = keep_zeros(outputs * c->rows, sizeof(double));
     double *block = calloc((size_t)outputs * 1000, sizeof(double));
     void *scratch = tp_alloc_aligned(tp_allocator_default(), tp_gbt_scratch_size(gbt, 1000));
-    ASSERT(margins != NULL && block != NULL && scratch != NULL);
+    ASSERT(block != NULL && scratch != NULL);
     for (uint64_t begin = 0; begin < c->rows; begin += 1000) {
         const uint32_t count = c->rows - begin < 1000 ? (uint32_t)(c->rows - begin) : 1000;
         const double *columns[CASE_FEATURES_MAX];
@@ -134,5 +149,6 @@ tp_buffer case_bytes(const tp_gbt *gbt)
     tp_buffer_init(&bytes, tp_allocator_default(), (size_t)1 << 30);
     tp_gbt_write(gbt, &bytes);
     ASSERT_EQ_INT(bytes.status, TAPEOUT_OK);
+    (void)case_keep(bytes.data);
     return bytes;
 }

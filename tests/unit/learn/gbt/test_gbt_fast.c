@@ -52,8 +52,7 @@ static void assert_like_plain(const tp_gbt *gbt, gbt_case *c)
 {
     const uint32_t outputs = gbt->trees_per_iteration;
     const double *fast = case_margins(gbt, c);
-    double *plain = calloc(outputs * c->rows, sizeof(double));
-    ASSERT(plain != NULL);
+    double *plain = case_keep(calloc(outputs * c->rows, sizeof(double)));
     tp_gbt_plain_margins(gbt, (const double *const *)c->columns, (uint32_t)c->rows, plain);
     ASSERT_EQ_BYTES(fast, outputs * c->rows * sizeof(double), plain,
                     outputs * c->rows * sizeof(double));
@@ -130,6 +129,7 @@ static void test_a_chain(void)
 {
     tp_gbt *gbt = NULL;
     ASSERT_OK(tp_gbt_new(tp_env_plain().alloc, 1, 1, 1, &gbt, &test_err));
+    (void)case_keep(gbt);
     ASSERT_OK(tp_gbt_tree_init(gbt->alloc, 256, 0, &gbt->trees[0], &test_err));
     gbt->tree_count = 1;
     tp_tree *tree = &gbt->trees[0];
@@ -159,6 +159,7 @@ static void test_a_chain_of_splits(void)
     enum { LINKS = 80 };
     tp_gbt *gbt = NULL;
     ASSERT_OK(tp_gbt_new(tp_env_plain().alloc, 2, 1, 1, &gbt, &test_err));
+    (void)case_keep(gbt);
     ASSERT_OK(tp_gbt_tree_init(gbt->alloc, 2 * LINKS + 1, 0, &gbt->trees[0], &test_err));
     gbt->tree_count = 1;
     tp_tree *tree = &gbt->trees[0];

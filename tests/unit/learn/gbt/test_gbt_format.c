@@ -44,6 +44,7 @@ static void test_round_trip(void)
     const tp_buffer bytes = case_bytes(gbt);
     tp_gbt *again = NULL;
     ASSERT_OK(read_back(c, &bytes, &again));
+    (void)case_keep(again);
     const tp_buffer second = case_bytes(again);
     ASSERT_EQ_BYTES(bytes.data, bytes.size, second.data, second.size);
     ASSERT_EQ_BYTES(case_margins(gbt, c), c->rows * sizeof(double), case_margins(again, c),
@@ -63,6 +64,7 @@ static void test_no_trees(void)
     const tp_buffer bytes = case_bytes(gbt);
     tp_gbt *again = NULL;
     ASSERT_OK(read_back(c, &bytes, &again));
+    (void)case_keep(again);
     ASSERT_EQ_F64(case_margin_of(again, (double[]){0, 0, 0}), gbt->base[0]);
 }
 
@@ -221,6 +223,7 @@ static void test_deep_chain(void)
     tp_gbt *gbt = NULL;
     const uint32_t leaves = 1000001;
     ASSERT_OK(tp_gbt_new(tp_env_plain().alloc, FEATURES, 1, 1, &gbt, &test_err));
+    (void)case_keep(gbt);
     ASSERT_OK(tp_gbt_tree_init(gbt->alloc, leaves, 0, &gbt->trees[0], &test_err));
     gbt->tree_count = 1;
     tp_tree *tree = &gbt->trees[0];
