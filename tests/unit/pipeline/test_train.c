@@ -167,10 +167,14 @@ static void test_what_cannot_be_learned_says_why(void)
            TAPEOUT_E_NOT_FOUND, "none.csv");
     refuse("name: small\ndata: {train: data.csv}\ntarget: {column: y}\nfeatures: a = nope(x)\n",
            TAPEOUT_E_INVALID, "nope");
+    refuse("name: small\ndata: {train: data.csv}\ntarget: {column: y}\nfeatures: a = x + y\n",
+           TAPEOUT_E_INVALID, "features:1:9: 'y' is the target, which no feature may use");
     write_text("data.csv", "x,y\n1,1\n2,1\n3,1\n");
     refuse(WITH("y, task: binary", ""), TAPEOUT_E_DATA, "one class alone");
     write_text("data.csv", "x,y\n1,\n2,\n");
     refuse(WITH("y", ""), TAPEOUT_E_DATA, "no row has a value in the target");
+    write_text("data.csv", "x,y\n,0\n,1\n,0\n");
+    refuse(WITH("y", ""), TAPEOUT_E_INVALID, "column \"x\" has no value in any row: leave it out");
     write_text("data.csv", "x,y\n1,0\n2,1\n");
     refuse(WITH("y", ", split: {test: 0.001}"), TAPEOUT_E_DATA, "choose another share");
     write_text("data.csv", "x,y\n1,0\n2,1,3\n");
