@@ -85,31 +85,17 @@ static void explain_empty_column(const fit_job *job, tp_str text, tapeout_error 
     }
 }
 
-// What the feature program cannot know: the name that it does not find may be the target's, and a
-// column without a single value was read as text for want of a better type.
-static void explain_refusal(const fit_job *job, tp_str text, tapeout_error *err)
+// A name that the program does not find may be the target's, which is kept from it.
+static void explain_target(const fit_job *job, tapeout_error *err)
 {
-    const tapeout_table *table = job->dataset->train.table;
     const tp_str target = job->dataset->target.name;
-    const tapeout_error refusal = *err;
     char unknown[TAPEOUT_ERROR_MESSAGE_SIZE];
     (void)snprintf(unknown, sizeof(unknown), "no column or earlier feature is called '%.*s'",
                    TP_STR_ARGS(target));
-    const char *found = strstr(refusal.message, unknown);
+    char *found = err == NULL ? NULL : strstr(err->message, unknown);
     if (found != NULL) {
-        (void)tp_fail(err, refusal.status, "%.*s'%.*s' is the target, which no feature may use",
-                      (int)(found - refusal.message), refusal.message, TP_STR_ARGS(target));
-        return;
-    }
-    for (uint32_t c = 0; c < table->column_count; c++) {
-        const tp_column *column = &table->columns[c];
-        if (column->null_count == table->row_count && tp_str_contains(text, column->name)) {
-            (void)tp_fail(err, refusal.status,
-                          "%s; column \"%.*s\" has no value in any row: leave it out, or give its "
-                          "type in data.types",
-                          refusal.message, TP_STR_ARGS(column->name));
-            return;
-        }
+        (void)snprintf(found, sizeof(err->message) - (size_t)(found - err->message),
+                       "'%.*s' is the target, which no feature may use", TP_STR_ARGS(target));
     }
 }
 
@@ -129,7 +115,7 @@ static tapeout_status fit_program(fit_job *job, tapeout_error *err)
     if (status == TAPEOUT_OK) {
         status = parse_program(job, tp_buffer_view(&text), err);
         if (status == TAPEOUT_E_INVALID) {
-            explain_refusal(job, tp_buffer_view(&text), err);
+            explain_target(job, err);
             tp_error_prefix(err, "%s: features", job->spec->path);
             explain_empty_column(job, tp_buffer_view(&text), err);
         }

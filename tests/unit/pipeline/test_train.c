@@ -174,7 +174,7 @@ static void test_what_cannot_be_learned_says_why(void)
     write_text("data.csv", "x,y\n1,\n2,\n");
     refuse(WITH("y", ""), TAPEOUT_E_DATA, "no row has a value in the target");
     write_text("data.csv", "x,y\n,0\n,1\n,0\n");
-    refuse(WITH("y", ""), TAPEOUT_E_INVALID, "column \"x\" has no value in any row: leave it out");
+    refuse(WITH("y", ""), TAPEOUT_E_INVALID, "column \"x\" has no value in any row");
     write_text("data.csv", "x,y\n1,0\n2,1\n");
     refuse(WITH("y", ", split: {test: 0.001}"), TAPEOUT_E_DATA, "choose another share");
     write_text("data.csv", "x,y\n1,0\n2,1,3\n");
