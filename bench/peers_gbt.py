@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times LightGBM and XGBoost on a file made by `bench_gbt make`, with the same options.
+"""Times LightGBM and XGBoost on a file made by `tapeout bench-part gbt make`, with the same options.
 
     peers_gbt.py lightgbm|xgboost FILE [busy=1 trees=100 leaves=63 rate=0.1 threads=2
         objective=binary]
 
-One JSON object on stdout, with the fields that bench_gbt prints. With busy=1 it trains alone, then
+One JSON object on stdout, with the fields that ours prints. With busy=1 it trains alone, then
 beside two processes that never rest, and says how many times longer that took.
 """
 import json
