@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times LightGBM and XGBoost on a file made by `tapeout bench-part gbt make`, with the same options.
+"""Times LightGBM and XGBoost on a file made by `tapeout bench-part gbt make`, with like options.
 
     peers_gbt.py lightgbm|xgboost FILE [busy=1 trees=100 leaves=63 rate=0.1 threads=2
         objective=binary]
