@@ -6,7 +6,7 @@ SANITIZE = -Dbuildtype=debugoptimized -Db_lundef=false -Db_sanitize
 .PHONY: all setup demo test asan tsan valgrind fuzz fuzz-replay soak torture bench lint dist \
 	install clean
 all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD)
+	@ninja -C $(BUILD) $(if $(MAKE_TERMOUT),,--quiet)
 $(BUILD)/build.ninja:
 	@meson setup $(BUILD)
 $(BUILD)-asan/build.ninja:

@@ -38,7 +38,6 @@ libsqlite3-dev   pc:sqlite3
 libssl-dev       pc:libcrypto
 libutf8proc-dev  pc:libutf8proc
 zlib1g-dev       pc:zlib
-libzstd-dev      pc:libzstd
 '
 
 present() {
