@@ -23,8 +23,8 @@ void *case_keep(void *memory)
     static void *kept[KEPT_MAX];
     static size_t count = 0;
     ASSERT(memory != NULL && count < KEPT_MAX);
-    kept[count++] = memory;
-    return memory;
+    kept[count] = memory;
+    return kept[count++];
 }
 
 static void *keep_zeros(size_t count, size_t size)
