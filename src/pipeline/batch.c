@@ -26,6 +26,28 @@ static bool has_field(const tp_field *fields, uint32_t count, tp_str name)
     return found;
 }
 
+// The model does without a column; who asks for one by name does not.
+static tapeout_status check_columns(const tp_batch *batch, const tapeout_table *table,
+                                    tapeout_error *err)
+{
+    for (size_t i = 0; i < batch->keep_count; i++) {
+        const tp_column *column = tp_table_find(table, batch->keep[i]);
+        if (column == NULL || column->is_absent) {
+            return tp_fail(err, TAPEOUT_E_INVALID, "%s: there is no column \"%.*s\" to keep",
+                           batch->path, TP_STR_ARGS(batch->keep[i]));
+        }
+    }
+    const tp_str target = tp_scorer_target(batch->scorer)->name;
+    const tp_column *column = batch->with_target ? tp_table_find(table, target) : NULL;
+    if (column != NULL && column->is_absent) {
+        return tp_fail(err, TAPEOUT_E_DATA,
+                       "%s: there is no column \"%.*s\", which is what the model predicts: "
+                       "bring data that has it",
+                       batch->path, TP_STR_ARGS(target));
+    }
+    return TAPEOUT_OK;
+}
+
 tapeout_status tp_batch_read(const tp_batch *batch, tapeout_table **ret_table, tapeout_error *err)
 {
     const tp_schema *schema = tp_scorer_schema(batch->scorer);
@@ -54,9 +76,18 @@ tapeout_status tp_batch_read(const tp_batch *batch, tapeout_table **ret_table, t
     csv.missing = tp_scorer_missing(batch->scorer, &csv.missing_count);
     csv.expect = &expect;
     const tp_read_options options = {batch->duckdb_library, NULL, &csv};
-    const tapeout_status status = tp_table_read(batch->env, batch->path, &options, ret_table, err);
+    tapeout_table *table = NULL;
+    tapeout_status status = tp_table_read(batch->env, batch->path, &options, &table, err);
     tp_free_array(batch->env->alloc, fields, most, sizeof(*fields));
-    return status;
+    if (status == TAPEOUT_OK) {
+        status = check_columns(batch, table, err);
+    }
+    if (status != TAPEOUT_OK) {
+        tp_table_unref(table);
+        return status;
+    }
+    *ret_table = table;
+    return TAPEOUT_OK;
 }
 
 // -- predicting ----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
 #include "base/tp_file.h"
+#include "bundle/tp_bundle.h"
 #include "pipeline/spec_priv.h"
 #include "table/tp_value.h"
 
@@ -301,6 +302,12 @@ static tapeout_status check_required(tp_spec *spec, tapeout_error *err)
     const tp_yaml_node root = tp_yaml_root(spec->yaml);
     if (spec->name.data == NULL) {
         return tp_yaml_fail(spec->yaml, root, err, "name is needed");
+    }
+    if (!tp_model_name_is_valid(spec->name)) {
+        return tp_yaml_fail(spec->yaml, root, err,
+                            "name \"%.*s\" must match [A-Za-z0-9][A-Za-z0-9._-]* and have at most "
+                            "%u bytes",
+                            TP_STR_ARGS(spec->name), TP_MAX_MODEL_NAME_BYTES);
     }
     if (spec->target.column.data == NULL) {
         return tp_yaml_fail(spec->yaml, root, err, "target: {column: ...} is needed");

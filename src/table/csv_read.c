@@ -272,6 +272,7 @@ static tapeout_status finish_table(csv_job *job, const tp_schema *expect, tapeou
         if (expect != NULL && table->columns[i].name.data == NULL) {
             TP_TRY(make_missing(job, i, expect->fields[i].type, err));
             tp_table_column_set(table, i, expect->fields[i].type, job->row_count);
+            table->columns[i].is_absent = true;
         }
         table_store *store = &table_stores(table)[i];
         tp_column *column = &table->columns[i];

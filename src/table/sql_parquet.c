@@ -37,9 +37,15 @@ static bool has_fractions(sql_session *session, duck_result *header, int64_t col
     return type == DUCK_FLOAT || type == DUCK_DOUBLE || type == DUCK_DECIMAL;
 }
 
+// The query, and which of the expected columns the file lacks.
+typedef struct parquet_select {
+    tp_buffer text;
+    bool *is_absent; // [expected columns]
+} parquet_select;
+
 // One expected column: as it is in the file but in the type expected, or missing throughout. SQL
 // would round a fraction to an integer in silence.
-static void append_expected(sql_session *session, duck_result *header, const tp_field *field,
+static bool append_expected(sql_session *session, duck_result *header, const tp_field *field,
                             tp_buffer *text)
 {
     const char *type = tp_duck_type_name(tp_duck_type_of(field->type));
@@ -61,10 +67,12 @@ static void append_expected(sql_session *session, duck_result *header, const tp_
     }
     tp_buffer_printf(text, "::%s AS ", type);
     tp_sql_append_quoted(text, '"', field->name);
+    return found >= 0;
 }
 
 static tapeout_status append_columns(sql_session *session, const char *path,
-                                     const tp_schema *expect, tp_buffer *text, tapeout_error *err)
+                                     const tp_schema *expect, parquet_select *select,
+                                     tapeout_error *err)
 {
     tp_buffer look;
     tp_buffer_init(&look, session->env->alloc, 2 * TP_MAX_PATH_BYTES + 64);
@@ -80,21 +88,23 @@ static tapeout_status append_columns(sql_session *session, const char *path,
     tp_buffer_deinit(&look);
     TP_TRY(status);
     for (uint32_t i = 0; i < expect->count; i++) {
-        tp_buffer_append_text(text, i == 0 ? "" : ", ");
-        append_expected(session, &header, &expect->fields[i], text);
+        tp_buffer_append_text(&select->text, i == 0 ? "" : ", ");
+        select->is_absent[i] =
+            !append_expected(session, &header, &expect->fields[i], &select->text);
     }
     session->api.destroy_result(&header);
     return TAPEOUT_OK;
 }
 
 static tapeout_status write_select(sql_session *session, const char *path, const tp_schema *expect,
-                                   tp_buffer *text, tapeout_error *err)
+                                   parquet_select *select, tapeout_error *err)
 {
+    tp_buffer *text = &select->text;
     tp_buffer_append_text(text, "SELECT ");
     if (expect == NULL || expect->count == 0) {
         tp_buffer_append_char(text, '*');
     } else {
-        TP_TRY(append_columns(session, path, expect, text, err));
+        TP_TRY(append_columns(session, path, expect, select, err));
     }
     tp_buffer_append_text(text, " FROM parquet_scan(");
     tp_sql_append_quoted(text, '\'', tp_str_from(path));
@@ -110,17 +120,27 @@ static tapeout_status read_confined(sql_session *session, const char *path, cons
     const tp_str allowed = tp_str_from(path);
     TP_TRY(tp_sql_session_confine(session, &allowed, 1, err));
     TP_TRY(tp_sql_session_lock(session, err));
-    tp_buffer text;
-    tp_buffer_init(&text, session->env->alloc, TP_MAX_SQL_COLUMNS_BYTES);
-    tapeout_status status = write_select(session, path, expect, &text, err);
+    const size_t count = expect == NULL ? 0 : expect->count;
+    parquet_select select = {.is_absent =
+                                 tp_alloc_array_zero(session->env->alloc, count + 1, sizeof(bool))};
+    if (select.is_absent == NULL) {
+        return tp_fail_nomem(err);
+    }
+    tp_buffer_init(&select.text, session->env->alloc, TP_MAX_SQL_COLUMNS_BYTES);
+    tapeout_status status = write_select(session, path, expect, &select, err);
     duck_result result;
     if (status == TAPEOUT_OK) {
-        status = tp_sql_session_select(session, text.data, &result, err);
+        status = tp_sql_session_select(session, select.text.data, &result, err);
     }
-    tp_buffer_deinit(&text);
-    TP_TRY(status);
-    status = tp_sql_result_table(session, &result, ret_table, err);
-    session->api.destroy_result(&result);
+    tp_buffer_deinit(&select.text);
+    if (status == TAPEOUT_OK) {
+        status = tp_sql_result_table(session, &result, ret_table, err);
+        session->api.destroy_result(&result);
+    }
+    for (size_t i = 0; i < count && status == TAPEOUT_OK; i++) {
+        (*ret_table)->columns[i].is_absent = select.is_absent[i];
+    }
+    tp_free_array(session->env->alloc, select.is_absent, count + 1, sizeof(bool));
     return status;
 }
 

@@ -24,6 +24,7 @@ typedef struct tp_column {
     tapeout_type type;
     uint64_t row_count; // at most 2^32-1
     uint64_t null_count;
+    bool is_absent; // expected by the reader, but the file has no such column; all missing
     const uint8_t
         *validity; // [(R + 7) / 8], least significant bit first; NULL when null_count is 0
     union {

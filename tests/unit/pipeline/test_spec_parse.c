@@ -98,6 +98,8 @@ static void test_mistakes_are_told_with_place_and_help(void)
         {HEAD "calibration: {method: magic}\n", "platt, isotonic or none"},
         {HEAD "model: {learner: forest}\n", "use gbt or linear"},
         {HEAD "name: [unclosed\n", "not YAML"},
+        {"name: ../m\ndata: {train: a.csv}\ntarget: {column: y}\nfeatures: auto\n",
+         "name \"../m\" must match"},
         {"", "the spec is empty"},
         {"- a\n", "a mapping (key: value) is expected here"},
         {"data: {train: a.csv}\ntarget: {column: y}\nfeatures: auto\n", "name is needed"},
