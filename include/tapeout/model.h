@@ -37,6 +37,9 @@ typedef struct tapeout_predict_options {
     bool explain; // a why_<column> each: the Shapley value in margin units
     tapeout_write_fn write;
     void *write_user;
+    // Told which columns of the model the data lacks, a sentence; may be NULL.
+    void (*remark)(void *user, const char *sentence);
+    void *remark_user;
 } tapeout_predict_options;
 
 TAPEOUT_API void tapeout_predict_options_init(tapeout_predict_options *options);

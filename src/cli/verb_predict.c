@@ -28,6 +28,12 @@ static tapeout_status write_stdout(void *user, const char *data, size_t size, ta
     return TAPEOUT_E_IO;
 }
 
+static void print_remark(void *user, const char *sentence)
+{
+    (void)user;
+    (void)fprintf(stderr, "note: %s\n", sentence);
+}
+
 // Cuts "a,b" into names inside `text`, whose commas become terminators.
 static size_t split_names(char *text, const char **names, size_t most)
 {
@@ -80,6 +86,7 @@ static int run(cli *self)
     options.json = self->is_json;
     options.explain = cli_has(self, "explain");
     options.write = write_stdout;
+    options.remark = self->is_quiet ? NULL : print_remark;
     if (tapeout_model_open(self->context, self->arguments[0], &model, &self->err) != TAPEOUT_OK) {
         return cli_failure(self);
     }

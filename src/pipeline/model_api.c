@@ -197,6 +197,29 @@ static tapeout_status write_result(const tapeout_model *model, const tapeout_tab
     return tp_csv_write(model->env, result, options->write, options->write_user, err);
 }
 
+// The model does without absent columns; whoever scores should know of them.
+static tapeout_status tell_absent(const tapeout_model *model, const tapeout_table *table,
+                                  const tapeout_predict_options *options, tapeout_error *err)
+{
+    tp_buffer text;
+    uint32_t count = 0;
+    tp_buffer_init(&text, model->env->alloc, TP_MAX_BUNDLE_SCHEMA_BYTES);
+    tp_buffer_append_text(&text, "the data lacks columns of the model, which count as missing: ");
+    for (uint32_t c = 0; c < table->column_count; c++) {
+        if (table->columns[c].is_absent) {
+            tp_buffer_append_text(&text, count++ == 0 ? "" : ", ");
+            tp_buffer_append_str(&text, table->columns[c].name);
+        }
+    }
+    tp_buffer_append_char(&text, '\0');
+    const tapeout_status status = tp_buffer_check(&text, "predict", err);
+    if (status == TAPEOUT_OK && count > 0) {
+        options->remark(options->remark_user, text.data);
+    }
+    tp_buffer_deinit(&text);
+    return status;
+}
+
 tapeout_status tapeout_model_predict(tapeout_context *context, const tapeout_model *model,
                                      const char *data_path, const tapeout_predict_options *options,
                                      tapeout_error *err)
@@ -220,6 +243,9 @@ tapeout_status tapeout_model_predict(tapeout_context *context, const tapeout_mod
                             .keep_count = options->keep_count};
     if (status == TAPEOUT_OK) {
         status = tp_batch_read(&batch, &table, err);
+    }
+    if (status == TAPEOUT_OK && options->remark != NULL) {
+        status = tell_absent(model, table, options, err);
     }
     if (status == TAPEOUT_OK) {
         status = tp_batch_predict(&batch, table, &result, err);
