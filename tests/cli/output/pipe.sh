@@ -14,9 +14,9 @@ END
 tapeout train spec.yaml --out m.tapeout >path.txt 2>table.txt
 cat path.txt
 grep -c rmse table.txt
-{ tapeout predict ./m.tapeout data.csv || echo $? >status; } | head -n 1
+{ tapeout predict ./m.tapeout data.csv --quiet || echo $? >status; } | head -n 1
 cat status
-tapeout predict ./m.tapeout data.csv >/dev/full || echo $?
+tapeout predict ./m.tapeout data.csv --quiet >/dev/full || echo $?
 tapeout train --help >/dev/full || echo $?
 tapeout predict ./m.tapeout train.csv --json --out answer.csv
 wc -l <answer.csv
