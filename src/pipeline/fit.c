@@ -99,6 +99,71 @@ static void explain_target(const fit_job *job, tapeout_error *err)
     }
 }
 
+// How far line `number`, from 1, of a text is indented.
+static size_t indent_of(tp_str text, uint64_t number)
+{
+    size_t at = 0;
+    for (uint64_t line = 1; line < number; line++) {
+        const char *end = memchr(text.data + at, '\n', text.size - at);
+        if (end == NULL) {
+            return 0;
+        }
+        at = (size_t)(end - text.data) + 1;
+    }
+    size_t spaces = 0;
+    while (at + spaces < text.size && text.data[at + spaces] == ' ') {
+        spaces++;
+    }
+    return spaces;
+}
+
+typedef struct feature_place {
+    uint64_t line;
+    uint64_t column;
+    size_t size; // of the text that says it
+} feature_place;
+
+// Reads "features:2:7: " at the beginning of a message.
+static bool read_place(tp_str message, feature_place *ret_place)
+{
+    static const tp_str word = {"features:", 9};
+    if (!tp_str_has_prefix(message, word)) {
+        return false;
+    }
+    const char *line = message.data + word.size;
+    const char *colon = strchr(line, ':');
+    const char *end = colon == NULL ? NULL : strchr(colon + 1, ':');
+    if (end == NULL || end[1] != ' ') {
+        return false;
+    }
+    ret_place->size = (size_t)(end + 2 - message.data);
+    return tp_str_to_uint64((tp_str){line, (size_t)(colon - line)}, &ret_place->line) &&
+           tp_str_to_uint64((tp_str){colon + 1, (size_t)(end - colon - 1)}, &ret_place->column);
+}
+
+// The program counts its lines from its own first: "features:2:7: ..." becomes the spec's place,
+// "flights.yaml:12:9: features: ...", where the program stands in a block of its own.
+static void place_in_spec(const fit_job *job, tapeout_error *err)
+{
+    const tp_spec *spec = job->spec;
+    const size_t first = tp_yaml_block_line(spec->yaml, spec->features_node);
+    const tp_str message = tp_str_from(err == NULL ? "" : err->message);
+    feature_place place;
+    if (err == NULL) {
+        return;
+    }
+    if (spec->features_auto || first == 0 || !read_place(message, &place)) {
+        tp_error_prefix(err, "%s: features", spec->path);
+        return;
+    }
+    char rest[TAPEOUT_ERROR_MESSAGE_SIZE];
+    (void)snprintf(rest, sizeof(rest), "%s", err->message + place.size);
+    const uint64_t line = first + place.line - 1;
+    const uint64_t shift = indent_of(spec->text, line) - indent_of(spec->features, place.line);
+    (void)tp_fail_at(err, err->status, line, "%s:%llu:%llu: features: %s", spec->path,
+                     (unsigned long long)line, (unsigned long long)(place.column + shift), rest);
+}
+
 static tapeout_status fit_program(fit_job *job, tapeout_error *err)
 {
     const pipeline_rows *train = &job->dataset->train;
@@ -116,7 +181,7 @@ static tapeout_status fit_program(fit_job *job, tapeout_error *err)
         status = parse_program(job, tp_buffer_view(&text), err);
         if (status == TAPEOUT_E_INVALID) {
             explain_target(job, err);
-            tp_error_prefix(err, "%s: features", job->spec->path);
+            place_in_spec(job, err);
             explain_empty_column(job, tp_buffer_view(&text), err);
         }
     }

@@ -132,6 +132,10 @@ tapeout_status tp_pipeline_sketch_columns(const tp_env *env, const tp_schema *sc
                                           const pipeline_rows *rows, tp_buffer *ret_json,
                                           tapeout_error *err);
 
+// The identity of the sources that this program was built from, in hexadecimal; made by the build
+// (tools/source_hash.py).
+extern const char tp_pipeline_source_sha256[];
+
 // The identity of a table's content.
 tapeout_status tp_pipeline_table_hash(const tp_env *env, const tapeout_table *table,
                                       tp_sha256 *ret_hash, tapeout_error *err);

@@ -61,6 +61,10 @@ tapeout_status tp_yaml_bind(tp_yaml *yaml, tp_yaml_node mapping, const tp_yaml_t
 tapeout_status tp_yaml_fail(const tp_yaml *yaml, tp_yaml_node node, tapeout_error *err,
                             const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+// The line of the file, from 1, on which the text of a literal block (`key: |`) begins; 0 for a
+// node that is none.
+size_t tp_yaml_block_line(const tp_yaml *yaml, tp_yaml_node node);
+
 // For what a table cannot say.
 bool tp_yaml_is_scalar(const tp_yaml *yaml, tp_yaml_node node);
 bool tp_yaml_is_mapping(const tp_yaml *yaml, tp_yaml_node node);

@@ -114,6 +114,8 @@ static tapeout_status write_lineage(train_job *job, tapeout_error *err)
         append_hash(json, "test_data_sha256", &data_hash);
     }
     append_hash(json, "spec_sha256", &spec_hash);
+    tp_json_append_key(json, "code_sha256");
+    tp_json_append_str(json, tp_str_from(tp_pipeline_source_sha256));
     append_count(json, "seed", job->spec->seed);
     append_count(json, "data_rows", job->dataset.table->row_count);
     tp_json_append_key(json, "tapeout");

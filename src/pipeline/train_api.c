@@ -100,8 +100,8 @@ static tapeout_status register_bundle(tapeout_context *context, const char *spec
     tp_json_append_str(&texts[3], tp_str_from(spec_path));
     tp_json_append_key(&texts[3], "threads");
     tp_json_append_u64(&texts[3], tp_pool_worker_count(env->pool));
-    tp_json_append_key(&texts[3], "cpu");
-    tp_json_append_str(&texts[3], tp_str_from(tp_cpu_name(tp_cpu_flags())));
+    tp_json_append_key(&texts[3], "cpu"); // the kernels that ran: there are none beyond AVX2
+    tp_json_append_str(&texts[3], tp_str_from(tp_cpu_name(tp_cpu_flags() & TP_CPU_AVX2)));
     tp_json_append_key(&texts[3], "tapeout");
     tp_json_append_str(&texts[3], tp_str_from(tapeout_version()));
     tp_buffer_append_char(&texts[3], '}');

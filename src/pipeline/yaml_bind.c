@@ -119,6 +119,14 @@ tp_yaml_node tp_yaml_pair_value(const tp_yaml *yaml, tp_yaml_node mapping, size_
     return get_node(yaml, mapping)->data.mapping.pairs.start[index].value;
 }
 
+size_t tp_yaml_block_line(const tp_yaml *yaml, tp_yaml_node index)
+{
+    const yaml_node_t *node = get_node(yaml, index);
+    const bool is_block = node != NULL && node->type == YAML_SCALAR_NODE &&
+                          node->data.scalar.style == YAML_LITERAL_SCALAR_STYLE;
+    return is_block ? node->start_mark.line + 2 : 0;
+}
+
 tapeout_status tp_yaml_fail(const tp_yaml *yaml, tp_yaml_node index, tapeout_error *err,
                             const char *format, ...)
 {

@@ -167,6 +167,9 @@ static void test_what_cannot_be_learned_says_why(void)
            TAPEOUT_E_NOT_FOUND, "none.csv");
     refuse("name: small\ndata: {train: data.csv}\ntarget: {column: y}\nfeatures: a = nope(x)\n",
            TAPEOUT_E_INVALID, "nope");
+    refuse("name: small\ndata: {train: data.csv}\ntarget: {column: y}\nfeatures: |\n"
+           "  a = x\n\n  b = log(zz)\n",
+           TAPEOUT_E_INVALID, "spec.yaml:7:11: features: no column");
     refuse("name: small\ndata: {train: data.csv}\ntarget: {column: y}\nfeatures: a = x + y\n",
            TAPEOUT_E_INVALID, "features:1:9: 'y' is the target, which no feature may use");
     write_text("data.csv", "x,y\n1,1\n2,1\n3,1\n");
