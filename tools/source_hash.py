@@ -3,8 +3,8 @@
 
     source_hash.py OUT.c OUT.d ROOT
 
-Over src/ and include/ in the order of their paths: each path and its file's own hash. OUT.d tells the
-build which files it was made from.
+Over src/ and include/ in the order of their paths: each path and its file's own hash. OUT.d tells
+the build which files it was made from.
 """
 import hashlib
 import pathlib
@@ -13,7 +13,8 @@ import sys
 
 def main():
     out, depends, root = (pathlib.Path(word) for word in sys.argv[1:4])
-    files = sorted(path for folder in ("src", "include") for path in (root / folder).rglob("*.[ch]"))
+    folders = (root / "src", root / "include")
+    files = sorted(path for folder in folders for path in folder.rglob("*.[ch]"))
     whole = hashlib.sha256()
     for path in files:
         name = path.relative_to(root).as_posix()
