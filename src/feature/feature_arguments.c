@@ -5,6 +5,8 @@
 // message shows how the function is written.
 #include "feature/feature_check.h"
 
+#include <stdio.h>
+
 static uint32_t parameter_count(const tp_feature_signature *signature)
 {
     uint32_t count = 0;

@@ -19,6 +19,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
 enum {
     MANY_LEVELS = 1000,         // above, a text is encoded by its target's mean

@@ -11,6 +11,8 @@
 
 #include "table/tp_value.h"
 
+#include <string.h>
+
 const char *tp_feature_type_name(tp_feature_type type)
 {
     switch (type) {

@@ -7,6 +7,9 @@
 // not in, which has never seen its own target.
 #include "feature/feature_fit.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 // -- counting ------------------------------------------------------------------------------------
 typedef struct counter {
     tp_feature_memo memo; // entries: code to level; dict: the levels

@@ -8,6 +8,8 @@
 // and those alone are sorted.
 #include "feature/feature_fit.h"
 
+#include <string.h>
+
 enum { LANES = 8, BUCKET_BITS = 16, BUCKETS = 1 << BUCKET_BITS };
 
 // -- moments and extremes ------------------------------------------------------------------------

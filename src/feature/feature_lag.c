@@ -6,6 +6,9 @@
 // out once a bind, on one thread, since every row may need any other.
 #include "feature/feature_exec.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 typedef struct place {
     uint32_t group;
     uint32_t position;

@@ -10,6 +10,8 @@
 #include "feature/feature_code.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 // Scratch of a walk over what an instruction needs; each array has a place an instruction.
 typedef struct walk {

@@ -11,6 +11,7 @@
 
 #include <math.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 static tapeout_status fail_at(tapeout_error *err, tapeout_status status, tp_feature_place place,
                               const char *format, va_list arguments)

@@ -8,6 +8,8 @@
 // What grows too large is forgotten between two blocks, all of it, since codes build on each other.
 #include "feature/feature_exec.h"
 
+#include <string.h>
+
 void tp_feature_memo_deinit(const tapeout_allocator *alloc, tp_feature_memo *memo)
 {
     tp_free_array(alloc, memo->entries, memo->entry_count, sizeof(tp_feature_memo_entry));

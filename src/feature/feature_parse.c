@@ -8,6 +8,8 @@
 // everything behind the parser walks trees by recursion.
 #include "feature/feature_ast.h"
 
+#include <stdio.h>
+
 typedef struct parser {
     tp_feature_lexer lexer;
     tp_feature_token token; // the one at hand

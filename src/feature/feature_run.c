@@ -10,6 +10,8 @@
 // and stay.
 #include "feature/feature_exec.h"
 
+#include <string.h>
+
 // -- making --------------------------------------------------------------------------------------
 static void worker_deinit(const tp_feature_program *program, const tapeout_allocator *alloc,
                           tp_feature_worker *worker)

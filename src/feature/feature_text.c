@@ -7,6 +7,7 @@
 
 #include "table/tp_value.h"
 
+#include <string.h>
 #include <utf8proc.h>
 
 tp_str tp_feature_text_at(const tp_feature_worker *worker, uint32_t instr, int32_t code)

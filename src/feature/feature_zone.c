@@ -12,6 +12,8 @@
 #include "table/tp_value.h"
 
 #include <dirent.h>
+#include <stdio.h>
+#include <string.h>
 
 #define ZONE_FOLDER "/usr/share/zoneinfo"
 #define TP_FEATURE_ZONE_LAST_YEAR 2199

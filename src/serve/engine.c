@@ -10,6 +10,7 @@
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 

@@ -12,6 +12,7 @@
 #include "pipeline/tp_yaml.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 
 // The file, as far as a table can say it.

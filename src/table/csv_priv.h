@@ -181,7 +181,7 @@ tapeout_status tp_csv_reader_next(csv_reader *reader, csv_batch *ret_batch, tape
 // Field k of a batch as it stands in the text; `is_last` of the columns, where a CR is dropped.
 static inline tp_str csv_field(const csv_batch *batch, size_t k, bool is_last)
 {
-    const uint32_t begin = batch->ends[k - 1] + 1; // wraps to zero at the segment's begin
+    const uint32_t begin = (batch->ends + k)[-1] + 1; // wraps to zero at the segment's begin
     const uint32_t end = batch->ends[k];
     tp_str field = {(const char *)batch->text + begin, end - begin};
     if (is_last && batch->has_return && field.size > 0 && field.data[field.size - 1] == '\r') {
