@@ -72,6 +72,17 @@
 #define TP_MAX_GBT_HIST_BYTES (48u << 20)    // histograms of a growing tree
 #define TP_MAX_GBT_CATEGORY_WORDS (1u << 20) // of a split: 32 codes a word
 
+// -- llm: gguf -----------------------------------------------------------------------------------
+#define TP_MAX_GGUF_KEYS 65536u
+#define TP_MAX_GGUF_TENSORS 65536u              // over all parts of a split model
+#define TP_MAX_GGUF_KEY_BYTES 65535u            // the format's own
+#define TP_MAX_GGUF_NAME_BYTES 63u              // llama.cpp's, without its NUL
+#define TP_MAX_GGUF_STRING_BYTES (256u << 20)   // a whole tokenizer.json stands in some files
+#define TP_MAX_GGUF_ARRAY_ITEMS (1u << 26)      // vocabularies have a million at most
+#define TP_MAX_GGUF_WEIGHTS (UINT64_C(1) << 48) // of one tensor
+#define TP_MAX_GGUF_ALIGNMENT 65536u
+#define TP_MAX_GGUF_SPLITS 1024u // files of one model, each open
+
 // -- bundle --------------------------------------------------------------------------------------
 #define TP_MAX_BUNDLE_SECTIONS 4096u
 #define TP_MAX_BUNDLE_MANIFEST_BYTES (64u << 20) // 40 GB of weights have 2.7 MB of chunk hashes
