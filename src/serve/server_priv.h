@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The running server: its life (server.c), what happens to each request and how it is counted and
-// logged (server_request.c).
+// The running server: how it is opened and closed (server_open.c), what it loads (server_load.c),
+// its life (server.c), what happens to each request and how it is counted and logged
+// (server_request.c).
 #ifndef SERVER_PRIV_H
 #define SERVER_PRIV_H
 
@@ -80,6 +81,21 @@ struct tapeout_server {
 };
 
 extern const tp_metric_family tp_server_families[METRIC_COUNT];
+
+// -- server.c, on loop 0 unless said otherwise ----------------------------------------------------
+void tp_server_on_wake(uv_async_t *async);
+void tp_server_on_signal(uv_signal_t *handle, int number);
+void tp_server_announce(struct tapeout_server *server); // "listening", once
+void tp_server_drain(struct tapeout_server *server, bool is_urgent);
+void tp_server_log_event(struct tapeout_server *server, const char *event,
+                         const char *message /* or NULL */);
+void tp_server_log_models(struct tapeout_server *server, tp_buffer *log); // a line each
+
+// -- server_load.c -------------------------------------------------------------------------------
+// Finds what is to be served and, with `install`, loads it. On any thread, one at a time.
+tapeout_status tp_server_load_models(struct tapeout_server *server, bool install,
+                                     tapeout_error *err);
+void tp_server_load_start(struct tapeout_server *server); // on loop 0: load, or load again
 
 // -- server_request.c ----------------------------------------------------------------------------
 void tp_server_handle(void *user, tp_client *client);
