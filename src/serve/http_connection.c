@@ -481,14 +481,11 @@ void tp_http_connection_end(tp_http_connection *connection)
     connection->state = TP_HTTP_CLOSING;
 }
 
-void tp_http_connection_reply(tp_http_connection *connection, const tp_http_reply *reply)
+// The request is answered: on to the next, or to the end.
+static void leave_request(tp_http_connection *connection, bool closes)
 {
-    if (connection->state != TP_HTTP_HANDLING) {
-        return;
-    }
-    tp_http_reply_write(&connection->out, connection, reply);
-    const bool stays = connection->request.keep_alive && !reply->close &&
-                       !connection->shared->draining && connection->out.status == TAPEOUT_OK;
+    const bool stays = connection->request.keep_alive && !closes && !connection->shared->draining &&
+                       connection->out.status == TAPEOUT_OK;
     connection->state = stays ? TP_HTTP_IDLE : TP_HTTP_CLOSING;
     request_clear(connection);
     if (!stays) {
@@ -496,6 +493,49 @@ void tp_http_connection_reply(tp_http_connection *connection, const tp_http_repl
     } else if (connection->has_ended && connection->pending.size == 0) {
         connection->state = TP_HTTP_CLOSING;
     }
+}
+
+void tp_http_connection_reply(tp_http_connection *connection, const tp_http_reply *reply)
+{
+    if (connection->state == TP_HTTP_HANDLING) {
+        tp_http_reply_write(&connection->out, connection, reply);
+        leave_request(connection, reply->close);
+    }
+}
+
+void tp_http_connection_begin(tp_http_connection *connection, const tp_http_reply *head)
+{
+    if (connection->state == TP_HTTP_HANDLING) {
+        tp_http_reply_head_write(&connection->out, connection, head);
+        // What the head has announced holds, even if a drain begins before the end.
+        connection->closes_after =
+            head->close || connection->request.version_minor == 0 || connection->shared->draining;
+    }
+}
+
+void tp_http_connection_piece(tp_http_connection *connection, tp_str piece)
+{
+    if (connection->state != TP_HTTP_HANDLING || piece.size == 0) {
+        return;
+    }
+    if (connection->request.version_minor == 0) {
+        tp_buffer_append_str(&connection->out, piece);
+        return;
+    }
+    tp_buffer_printf(&connection->out, "%zx\r\n", piece.size);
+    tp_buffer_append_str(&connection->out, piece);
+    tp_buffer_append_str(&connection->out, TP_STR("\r\n"));
+}
+
+void tp_http_connection_finish(tp_http_connection *connection)
+{
+    if (connection->state != TP_HTTP_HANDLING) {
+        return;
+    }
+    if (connection->request.version_minor > 0) {
+        tp_buffer_append_str(&connection->out, TP_STR("0\r\n\r\n"));
+    }
+    leave_request(connection, connection->closes_after);
 }
 
 bool tp_http_connection_wants_bytes(const tp_http_connection *connection)

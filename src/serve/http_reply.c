@@ -90,11 +90,9 @@ static void append_number(tp_buffer *out, uint64_t value)
 }
 
 // Appending piece by piece is several times as fast as formatting, and every request pays for it.
-void tp_http_reply_write(tp_buffer *out, const tp_http_connection *connection,
-                         const tp_http_reply *reply)
+static void append_status_and_headers(tp_buffer *out, const tp_http_shared *shared,
+                                      const tp_http_reply *reply)
 {
-    const tp_http_request *request = &connection->request;
-    const tp_http_shared *shared = connection->shared;
     if (reply->status == 200) {
         tp_buffer_append_str(out, TP_STR("HTTP/1.1 200 OK\r\n"));
     } else {
@@ -115,12 +113,13 @@ void tp_http_reply_write(tp_buffer *out, const tp_http_connection *connection,
         tp_buffer_append_str(out, TP_STR("\r\n"));
     }
     tp_buffer_append_str(out, tp_buffer_view(&reply->headers));
-    if (reply->status != 204) {
-        tp_buffer_append_str(out, TP_STR("content-length: "));
-        append_number(out, reply->body.size);
-        tp_buffer_append_str(out, TP_STR("\r\n"));
-    }
-    if (!request->keep_alive || reply->close || shared->draining) {
+}
+
+static void append_connection_and_id(tp_buffer *out, const tp_http_connection *connection,
+                                     bool closes)
+{
+    const tp_http_request *request = &connection->request;
+    if (!request->keep_alive || closes || connection->shared->draining) {
         tp_buffer_append_str(out, TP_STR("connection: close\r\n"));
     } else if (request->version_minor == 0) {
         tp_buffer_append_str(out, TP_STR("connection: keep-alive\r\n"));
@@ -128,7 +127,30 @@ void tp_http_reply_write(tp_buffer *out, const tp_http_connection *connection,
     tp_buffer_append_str(out, TP_STR("x-request-id: "));
     tp_buffer_append_text(out, request->id);
     tp_buffer_append_str(out, TP_STR("\r\n\r\n"));
-    if (request->method != TP_HTTP_HEAD) {
+}
+
+void tp_http_reply_write(tp_buffer *out, const tp_http_connection *connection,
+                         const tp_http_reply *reply)
+{
+    append_status_and_headers(out, connection->shared, reply);
+    if (reply->status != 204) {
+        tp_buffer_append_str(out, TP_STR("content-length: "));
+        append_number(out, reply->body.size);
+        tp_buffer_append_str(out, TP_STR("\r\n"));
+    }
+    append_connection_and_id(out, connection, reply->close);
+    if (connection->request.method != TP_HTTP_HEAD) {
         tp_buffer_append_str(out, tp_buffer_view(&reply->body));
     }
+}
+
+void tp_http_reply_head_write(tp_buffer *out, const tp_http_connection *connection,
+                              const tp_http_reply *head)
+{
+    const bool is_chunked = connection->request.version_minor > 0;
+    append_status_and_headers(out, connection->shared, head);
+    if (is_chunked) {
+        tp_buffer_append_str(out, TP_STR("transfer-encoding: chunked\r\n"));
+    }
+    append_connection_and_id(out, connection, head->close || !is_chunked);
 }

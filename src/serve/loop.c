@@ -7,7 +7,7 @@
 // A connection ends gently: our side is shut, what still comes in is thrown away for a moment, then
 // it is closed. Closing at once with unread bytes would make the kernel send a reset, which can
 // destroy the reply (a refusal, most often) before the client has read it.
-#include "serve/tp_loop.h"
+#include "serve/loop_priv.h"
 
 #include "base/tp_alloc.h"
 #include "base/tp_clock.h"
@@ -19,37 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    READ_BUFFER_BYTES = 64 << 10,
-    SWEEP_MS = 250,
-    LINGER_MS = 1000,
-    RATE_BYTES_PER_S = 16 << 10,
-    LISTEN_BACKLOG = 1024
-};
-
-struct tp_loop {
-    tp_loop_options options;
-    tp_http_shared shared;
-    uv_loop_t uv;
-    uv_tcp_t listener;
-    uv_timer_t sweep;
-    uv_async_t wake;
-    uv_check_t check;
-    atomic_int phase;
-    bool is_listening;
-    bool is_ending;
-    tp_client *clients;
-    uint32_t client_count;
-    // Written by the loop alone, read by whoever asks for statistics.
-    atomic_uint_fast64_t open;
-    atomic_uint_fast64_t accepted;
-    atomic_uint_fast64_t refused;
-    atomic_uint_fast64_t received;
-    atomic_uint_fast64_t sent;
-    char read_buffer[READ_BUFFER_BYTES];
-};
-
-static void client_flush(tp_client *client);
+enum { SWEEP_MS = 250, LINGER_MS = 1000, RATE_BYTES_PER_S = 16 << 10, LISTEN_BACKLOG = 1024 };
 
 // One writer, so no atomic addition is needed.
 static void count(atomic_uint_fast64_t *counter, uint64_t more)
@@ -86,10 +56,11 @@ static void on_client_closed(uv_handle_t *handle)
     }
 }
 
-static void client_close(tp_client *client)
+void tp_loop_client_close(tp_client *client)
 {
     if (!client->is_closing) {
         client->is_closing = true;
+        tp_stream_client_gone(client);
         client->http.state = TP_HTTP_CLOSING;
         uv_close((uv_handle_t *)&client->tcp, on_client_closed);
     }
@@ -99,7 +70,7 @@ static void on_client_shut(uv_shutdown_t *request, int status)
 {
     tp_client *client = request->data;
     if (status != 0 || client->http.has_ended) {
-        client_close(client);
+        tp_loop_client_close(client);
     }
 }
 
@@ -112,7 +83,7 @@ static void client_end_gently(tp_client *client)
     client->shutdown.data = client;
     if (client->http.has_ended ||
         uv_shutdown(&client->shutdown, (uv_stream_t *)&client->tcp, on_client_shut) != 0) {
-        client_close(client);
+        tp_loop_client_close(client);
     }
 }
 
@@ -166,9 +137,9 @@ static void client_expire(tp_client *client)
     client->deadline_ms = 0;
     if (!client->is_writing && (state == TP_HTTP_HEAD_PART || state == TP_HTTP_BODY_PART)) {
         tp_http_connection_refuse(&client->http, 408, "the request took too long to arrive");
-        client_flush(client);
+        tp_loop_client_flush(client);
     } else {
-        client_close(client);
+        tp_loop_client_close(client);
     }
 }
 
@@ -211,10 +182,11 @@ static void apply_phase(tp_loop *loop)
     for (tp_client *client = loop->clients, *next = NULL; client != NULL; client = next) {
         next = client->next;
         if (phase == TP_LOOP_KILL || (client->http.state == TP_HTTP_IDLE && !client->is_writing)) {
-            client_close(client);
+            tp_loop_client_close(client);
         }
     }
-    if (loop->clients == NULL) {
+    // A stream whose client has left ends as soon as its producer has heard of it.
+    if (loop->clients == NULL && loop->stream_count == 0) {
         loop_end(loop);
     }
 }
@@ -235,7 +207,9 @@ static void on_sweep(uv_timer_t *timer)
 
 static void on_wake(uv_async_t *async)
 {
-    apply_phase(async->data);
+    tp_loop *loop = async->data;
+    tp_loop_streams_deliver(loop);
+    apply_phase(loop);
 }
 
 static void on_check(uv_check_t *check)
@@ -252,7 +226,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
     (void)suggested;
     const tp_client *client = handle->data;
     // libuv hands the bytes over before it asks for memory again: one buffer serves all.
-    *buffer = uv_buf_init(client->loop->read_buffer, READ_BUFFER_BYTES);
+    *buffer = uv_buf_init(client->loop->read_buffer, LOOP_READ_BUFFER_BYTES);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer);
@@ -266,7 +240,7 @@ static void client_read(tp_client *client, bool wanted)
     if (!wanted) {
         (void)uv_read_stop((uv_stream_t *)&client->tcp); // always succeeds
     } else if (uv_read_start((uv_stream_t *)&client->tcp, on_alloc, on_read) != 0) {
-        client_close(client);
+        tp_loop_client_close(client);
     }
 }
 
@@ -276,10 +250,10 @@ static void on_written(uv_write_t *request, int status)
     client->is_writing = false;
     tp_buffer_clear(&client->sending);
     if (status != 0) {
-        client_close(client);
+        tp_loop_client_close(client);
     } else if (!client->is_closing) {
         tp_http_connection_resume(&client->http);
-        client_flush(client);
+        tp_loop_client_flush(client);
     }
 }
 
@@ -290,7 +264,7 @@ static bool transport_send(tp_client *client)
     uv_buf_t view = uv_buf_init(out->data, (unsigned)out->size);
     const int written = uv_try_write((uv_stream_t *)&client->tcp, &view, 1);
     if (written < 0 && written != UV_EAGAIN) {
-        client_close(client);
+        tp_loop_client_close(client);
         return false;
     }
     const size_t done = written > 0 ? (size_t)written : 0;
@@ -311,16 +285,16 @@ static bool transport_send(tp_client *client)
         uv_now(&client->loop->uv) + client->loop->options.timeouts.write_ms + earned_ms(left);
     if (uv_write(&client->write, (uv_stream_t *)&client->tcp, &view, 1, on_written) != 0) {
         client->is_writing = false;
-        client_close(client);
+        tp_loop_client_close(client);
     }
     return false;
 }
 
-static void client_flush(tp_client *client)
+void tp_loop_client_flush(tp_client *client)
 {
     while (!client->is_closing && !client->is_writing && client->http.out.size > 0) {
         if (client->http.out.status != TAPEOUT_OK) {
-            client_close(client);
+            tp_loop_client_close(client);
             return;
         }
         if (transport_send(client)) {
@@ -350,7 +324,7 @@ static void transport_receive(tp_client *client, const char *data, size_t size)
     count(&client->loop->received, size);
     if (!client->is_shut) {
         tp_http_connection_feed(&client->http, data, size);
-        client_flush(client);
+        tp_loop_client_flush(client);
     }
 }
 
@@ -364,13 +338,14 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
     if (size == 0) {
         return;
     }
-    if (size != UV_EOF || client->is_shut) {
-        client_close(client);
+    // Who waits for a reply in pieces and says goodbye does not wait any more.
+    if (size != UV_EOF || client->is_shut || client->stream != NULL) {
+        tp_loop_client_close(client);
         return;
     }
     client_read(client, false);
     tp_http_connection_end(&client->http);
-    client_flush(client);
+    tp_loop_client_flush(client);
 }
 
 // -- jobs ----------------------------------------------------------------------------------------
@@ -387,7 +362,7 @@ static void on_work_done(uv_work_t *work, int status)
     tp_client *client = job->client;
     client->job = NULL;
     job->answer(job);
-    if (!client->is_closing) {
+    if (!client->is_closing && job->reply != NULL) {
         tp_http_connection_reply(&client->http, job->reply);
     }
     job->done(job);
@@ -395,7 +370,7 @@ static void on_work_done(uv_work_t *work, int status)
         client_free(client);
     } else if (!client->is_closing) {
         tp_http_connection_resume(&client->http);
-        client_flush(client);
+        tp_loop_client_flush(client);
     }
 }
 
@@ -433,7 +408,7 @@ static void client_refuse_full(tp_client *client)
     uv_buf_t view = uv_buf_init((char *)(uintptr_t)reply, sizeof(reply) - 1);
     (void)uv_try_write((uv_stream_t *)&client->tcp, &view, 1); // best effort: it is closed anyway
     count(&client->loop->refused, 1);
-    client_close(client);
+    tp_loop_client_close(client);
 }
 
 static void on_connection(uv_stream_t *listener, int status)
@@ -460,7 +435,7 @@ static void on_connection(uv_stream_t *listener, int status)
     atomic_store_explicit(&loop->open, loop->client_count, memory_order_relaxed);
     count(&loop->accepted, 1);
     if (uv_accept(listener, (uv_stream_t *)&client->tcp) != 0) {
-        client_close(client);
+        tp_loop_client_close(client);
         return;
     }
     if (loop->client_count > loop->options.max_connections) {
@@ -515,6 +490,7 @@ tapeout_status tp_loop_new(const tp_loop_options *options, tp_loop **ret_loop, t
         return tp_fail_nomem(err);
     }
     loop->options = *options;
+    (void)pthread_mutex_init(&loop->stream_lock, NULL); // cannot fail for a plain mutex
     loop->shared = (tp_http_shared){.alloc = options->alloc,
                                     .max_body_bytes = options->max_body_bytes,
                                     .id_seed = options->id_seed,
@@ -524,6 +500,7 @@ tapeout_status tp_loop_new(const tp_loop_options *options, tp_loop **ret_loop, t
     update_date(&loop->shared);
     int code = uv_loop_init(&loop->uv);
     if (code != 0) {
+        (void)pthread_mutex_destroy(&loop->stream_lock);
         tp_free(options->alloc, loop, sizeof(*loop));
         return tp_fail(err, TAPEOUT_E_IO, "cannot make an event loop: %s", uv_strerror(code));
     }
@@ -559,11 +536,12 @@ void tp_loop_free(tp_loop *loop)
     }
     for (tp_client *client = loop->clients, *next = NULL; client != NULL; client = next) {
         next = client->next;
-        client_close(client);
+        tp_loop_client_close(client);
     }
     uv_walk(&loop->uv, close_handle, NULL);
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
     (void)uv_loop_close(&loop->uv); // every handle is closed by now
+    (void)pthread_mutex_destroy(&loop->stream_lock);
     tp_free(loop->options.alloc, loop, sizeof(*loop));
 }
 

@@ -120,6 +120,7 @@ struct tp_http_connection {
     tp_buffer out;         // to be sent; the owner takes from the front and clears
     tp_buffer pending;     // received while a request was being handled, or while `out` was full
     bool has_ended;        // the peer sends nothing more
+    bool closes_after;     // the reply in pieces that is under way
     const char *chunk;     // what the parser is looking at,
     uint64_t chunk_offset; // and its place in all that was received
     uint64_t method_end;   // place of the byte behind the method
@@ -144,6 +145,12 @@ void tp_http_connection_end(tp_http_connection *connection);
 // Answers the request that was handed out, and readies the connection for the next. What is already
 // pending is looked at in tp_http_connection_resume, not here.
 void tp_http_connection_reply(tp_http_connection *connection, const tp_http_reply *reply);
+// The same for a reply whose body comes in pieces: the head, each piece, the end. In HTTP/1.1 a
+// piece is a chunk; for 1.0 the end of the connection is the end of the body. A piece of no bytes
+// is none. Between begin and finish the connection is still handling its request.
+void tp_http_connection_begin(tp_http_connection *connection, const tp_http_reply *head);
+void tp_http_connection_piece(tp_http_connection *connection, tp_str piece);
+void tp_http_connection_finish(tp_http_connection *connection);
 // Goes on with what is pending, once `out` has been sent.
 void tp_http_connection_resume(tp_http_connection *connection);
 // Refuses the request under way from outside, such as for a timeout, and closes.
@@ -160,7 +167,9 @@ int tp_http_target_split(tp_http_request *request, const char **ret_why);
 // is set where the client waits for "100 Continue".
 int tp_http_head_check(tp_http_request *request, const llhttp_t *parser, size_t max_body_bytes,
                        bool *ret_expects_continue, const char **ret_why);
-// The reply as bytes, with the headers that every reply has.
+// The reply as bytes, with the headers that every reply has; the head alone of one in pieces.
+void tp_http_reply_head_write(tp_buffer *out, const tp_http_connection *connection,
+                              const tp_http_reply *head);
 void tp_http_reply_write(tp_buffer *out, const tp_http_connection *connection,
                          const tp_http_reply *reply);
 

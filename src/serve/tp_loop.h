@@ -64,8 +64,28 @@ typedef struct tp_loop_job {
     void (*run)(struct tp_loop_job *job);
     void (*answer)(struct tp_loop_job *job);
     void (*done)(struct tp_loop_job *job); // frees the job
-    tp_http_reply *reply;
+    tp_http_reply *reply;                  // NULL: the answer comes by a stream
 } tp_loop_job;
+
+// A reply that comes later and from another thread, whole or in pieces. What a producer writes is
+// kept until the loop's thread takes it; a client that does not take its pieces is closed once
+// TP_MAX_HTTP_OUT_BYTES of them wait.
+//
+// The producer says exactly once how it ends, with tp_stream_answer or tp_stream_end, whatever has
+// become of the client, and does not touch the stream after that.
+typedef struct tp_stream tp_stream;
+
+// Called on the loop's thread.
+typedef struct tp_stream_events {
+    // The client has left before the end: nothing that is written will be read. At most once.
+    void (*gone)(void *user);
+    // The reply is on its way, or the client is about to be forgotten; its request can be looked at
+    // for the last time. Once.
+    void (*answered)(void *user, uint64_t sent_bytes, bool is_gone);
+    // The producer has ended and the stream is no more. Once, the last call.
+    void (*done)(void *user);
+    void *user;
+} tp_stream_events;
 
 struct tp_client {
     tp_http_connection http;
@@ -76,6 +96,7 @@ struct tp_client {
     tp_buffer sending;    // what the write under way points into
     uint64_t deadline_ms; // of the loop's clock; 0: none
     tp_loop_job *job;     // under way in another thread
+    tp_stream *stream;    // of a reply that comes later
     bool is_writing;
     bool is_reading;
     bool is_shut; // our side has said its last
@@ -93,6 +114,16 @@ void tp_loop_phase_set(tp_loop *loop, tp_loop_phase phase);
 tp_loop_stats tp_loop_stats_read(const tp_loop *loop);
 uv_loop_t *tp_loop_uv(tp_loop *loop);
 void *tp_loop_user(tp_loop *loop);
+
+// For the request that the client's connection handed out; on the loop's thread.
+tapeout_status tp_stream_open(tp_client *client, const tp_stream_events *events,
+                              tp_stream **ret_stream, tapeout_error *err);
+// From any thread, one at a time. A whole reply; its buffers are moved out.
+void tp_stream_answer(tp_stream *stream, tp_http_reply *reply);
+// The head of a reply in pieces, the same way; then pieces, then the end.
+void tp_stream_begin(tp_stream *stream, tp_http_reply *head);
+void tp_stream_write(tp_stream *stream, tp_str piece);
+void tp_stream_end(tp_stream *stream);
 
 // Hands `job` to another thread. E_NOMEM or E_BUSY when that is not possible; then nothing happens.
 tapeout_status tp_client_offload(tp_client *client, tp_loop_job *job, tapeout_error *err);
