@@ -83,6 +83,17 @@
 #define TP_MAX_GGUF_ALIGNMENT 65536u
 #define TP_MAX_GGUF_SPLITS 1024u // files of one model, each open
 
+// -- llm: tokenizer ------------------------------------------------------------------------------
+#define TP_MAX_TOKENS (1u << 22) // of a vocabulary; the largest known have 262,144
+#define TP_MAX_MERGES (1u << 23)
+#define TP_MAX_TOKEN_BYTES 4096u               // of one token
+#define TP_MAX_SPECIAL_TOKEN_BYTES 512u        // of one that is matched as a whole
+#define TP_MAX_VOCAB_BYTES (256u << 20)        // of all tokens
+#define TP_MAX_TOKEN_PROBES 1024u              // full slots in a row of a table of tokens or merges
+#define TP_MAX_TOKENIZE_BYTES (256u << 20)     // of one text
+#define TP_MAX_TOKENIZE_WORD_BYTES (16u << 20) // without a place to cut: 70 bytes of work for each
+#define TP_MAX_TOKEN_IDS (1u << 28)            // of one text
+
 // -- bundle --------------------------------------------------------------------------------------
 #define TP_MAX_BUNDLE_SECTIONS 4096u
 #define TP_MAX_BUNDLE_MANIFEST_BYTES (64u << 20) // 40 GB of weights have 2.7 MB of chunk hashes

@@ -154,7 +154,7 @@ tapeout_status tp_tokenizer_decode(const tp_tokenizer *tokenizer, const uint32_t
 typedef struct tp_detokenizer {
     const tp_tokenizer *tokenizer;
     bool shows_special;
-    bool is_started; // a first piece has been seen, whose leading space may be the prefix
+    bool strips_space; // the next piece may begin with the space that the model puts in front
     uint8_t pending_count;
     char pending[4]; // begin of a character, at most three bytes
 } tp_detokenizer;
