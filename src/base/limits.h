@@ -74,12 +74,13 @@
 
 // -- llm: gguf -----------------------------------------------------------------------------------
 #define TP_MAX_GGUF_KEYS 65536u
-#define TP_MAX_GGUF_TENSORS 65536u              // over all parts of a split model
-#define TP_MAX_GGUF_KEY_BYTES 65535u            // the format's own
-#define TP_MAX_GGUF_NAME_BYTES 63u              // llama.cpp's, without its NUL
-#define TP_MAX_GGUF_STRING_BYTES (256u << 20)   // a whole tokenizer.json stands in some files
-#define TP_MAX_GGUF_ARRAY_ITEMS (1u << 26)      // vocabularies have a million at most
-#define TP_MAX_GGUF_WEIGHTS (UINT64_C(1) << 48) // of one tensor
+#define TP_MAX_GGUF_TENSORS 65536u                   // over all parts of a split model
+#define TP_MAX_GGUF_KEY_BYTES 65535u                 // the format's own
+#define TP_MAX_GGUF_NAME_BYTES 63u                   // llama.cpp's, without its NUL
+#define TP_MAX_GGUF_STRING_BYTES (256u << 20)        // a whole tokenizer.json stands in some files
+#define TP_MAX_GGUF_METADATA_BYTES ((size_t)1 << 30) // of what we write
+#define TP_MAX_GGUF_ARRAY_ITEMS (1u << 26)           // vocabularies have a million at most
+#define TP_MAX_GGUF_WEIGHTS (UINT64_C(1) << 48)      // of one tensor
 #define TP_MAX_GGUF_ALIGNMENT 65536u
 #define TP_MAX_GGUF_SPLITS 1024u // files of one model, each open
 
