@@ -13,8 +13,14 @@
 #define TP_MAX_TABLE_ROWS UINT32_MAX // row indexes are 32 bits wide
 
 // -- table: SQL ----------------------------------------------------------------------------------
-#define TP_MAX_SQL_BYTES (1u << 20) // of a query; people write a few thousand
-#define TP_MAX_SQL_FILES 64u        // that one query names
+#define TP_MAX_SQL_BYTES (1u << 20)          // of a query; people write a few thousand
+#define TP_MAX_SQL_FILES 64u                 // that one query names
+#define TP_MAX_SQL_COLUMNS_BYTES (64u << 20) // of our SELECT: the columns expected of a file
+
+// -- table: Parquet ------------------------------------------------------------------------------
+#define TP_MAX_PARQUET_FOOTER_BYTES (256u << 20)
+#define TP_MAX_PARQUET_ELEMENTS 200000u // of a schema: columns and what they lie in
+#define TP_MAX_PARQUET_DEPTH 64u        // of the schema, and of Thrift values in each other
 
 // -- json ----------------------------------------------------------------------------------------
 #define TP_MAX_JSON_DEPTH 512
@@ -42,9 +48,6 @@
 #define TP_MAX_FEATURE_TRANSITIONS 4096u      // of one time zone
 #define TP_MAX_FEATURE_ZONE_BYTES (1u << 20)  // a TZif file
 
-#define TP_MAX_SQL_BYTES (1u << 20)          // of a query; people write a few thousand
-#define TP_MAX_SQL_COLUMNS_BYTES (64u << 20) // of our SELECT: the columns expected of a file
-#define TP_MAX_SQL_FILES 64u                 // that one query names
 // -- learn ---------------------------------------------------------------------------------------
 #define TP_MAX_CALIBRATION_POINTS 1048576u // steps of an isotonic calibration
 #define TP_MAX_LINEAR_COEFFICIENTS 2048u   // of all outputs: their second derivatives are 32 MiB
