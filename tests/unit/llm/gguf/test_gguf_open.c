@@ -5,6 +5,7 @@
 #include "base/tp_file.h"
 #include "gguf_sample.h"
 #include "llm/gguf/tp_gguf.h"
+#include "table/tp_json.h"
 #include "test.h"
 
 #include <stdlib.h>
@@ -130,6 +131,36 @@ static void test_a_part_in_memory_is_refused(void)
     tp_buffer_deinit(&bytes);
 }
 
+// The tiny models (tests/conformance/llm_tiny), which other programs wrote: all are read, and are
+// what the manifest says.
+static void test_reads_every_tiny_model(void)
+{
+    const tp_env env = tp_env_plain();
+    char path[2 * PATH_SIZE];
+    tp_str text;
+    yyjson_doc *manifest = NULL;
+    (void)snprintf(path, sizeof(path), "%s/tests/conformance/llm_tiny/manifest.json",
+                   test_source_dir());
+    ASSERT_OK(tp_file_read(env.alloc, path, 1 << 20, &text, &test_err));
+    ASSERT_OK(tp_json_parse(env.alloc, text, "manifest", &manifest, &test_err));
+    yyjson_val *models = yyjson_obj_get(yyjson_doc_get_root(manifest), "models");
+    ASSERT(yyjson_obj_size(models) >= 20);
+    yyjson_obj_iter iter = yyjson_obj_iter_with(models);
+    for (yyjson_val *key; (key = yyjson_obj_iter_next(&iter)) != NULL;) {
+        tp_gguf *gguf = NULL;
+        tp_str architecture;
+        (void)snprintf(path, sizeof(path), "%s/tests/conformance/llm_tiny/%s", test_source_dir(),
+                       yyjson_get_str(key));
+        ASSERT_OK(tp_gguf_open(&env, path, &gguf, &test_err));
+        ASSERT_OK(tp_gguf_get_str(gguf, "general.architecture", &architecture, &test_err));
+        ASSERT(tp_str_equal(architecture,
+                            tp_json_get_str(yyjson_obj_iter_get_val(key), "architecture")));
+        tp_gguf_close(&gguf);
+    }
+    yyjson_doc_free(manifest);
+    tp_free(env.alloc, (char *)(uintptr_t)text.data, text.size + 1);
+}
+
 // A model of the user's own, where TAPEOUT_TEST_GGUF names one: the format in the wild.
 static void test_reads_a_real_model(void)
 {
@@ -155,4 +186,4 @@ static void test_reads_a_real_model(void)
 
 TEST_MAIN(TEST(test_opens_a_file), TEST(test_gathers_a_split_model),
           TEST(test_a_set_that_does_not_fit_is_refused), TEST(test_a_part_in_memory_is_refused),
-          TEST(test_reads_a_real_model))
+          TEST(test_reads_every_tiny_model), TEST(test_reads_a_real_model))
