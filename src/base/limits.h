@@ -98,6 +98,20 @@
 #define TP_MAX_TOKENIZE_WORD_BYTES (16u << 20) // without a place to cut: 70 bytes of work for each
 #define TP_MAX_TOKEN_IDS (1u << 28)            // of one text
 
+// -- llm: model ----------------------------------------------------------------------------------
+#define TP_MAX_LLM_CONTEXT (1u << 24) // positions: angles of rotary embeddings are exact so far
+#define TP_MAX_LLM_WIDTH 65536u
+#define TP_MAX_LLM_LAYERS 1024u
+#define TP_MAX_LLM_HEADS 1024u
+#define TP_MAX_LLM_HEAD_SIZE 1024u
+#define TP_MAX_LLM_FFN_WIDTH (1u << 20)
+#define TP_MAX_LLM_EXPERTS 1024u
+#define TP_MAX_LLM_ROWS (1u << 24)          // of a matrix: a vocabulary
+#define TP_MAX_LLM_COLS (1u << 21)          // of a matrix
+#define TP_MAX_LLM_ARENA_BYTES (256u << 20) // layers and vectors of a model, matrices aside
+#define TP_MAX_LLM_STEP_TOKENS 65536u       // of one forward pass
+#define TP_MAX_LLM_PAGES (1u << 24)         // of a cache
+
 // -- bundle --------------------------------------------------------------------------------------
 #define TP_MAX_BUNDLE_SECTIONS 4096u
 #define TP_MAX_BUNDLE_MANIFEST_BYTES (64u << 20) // 40 GB of weights have 2.7 MB of chunk hashes
