@@ -75,6 +75,21 @@
 #define TP_MAX_GBT_HIST_BYTES (48u << 20)    // histograms of a growing tree
 #define TP_MAX_GBT_CATEGORY_WORDS (1u << 20) // of a split: 32 codes a word
 
+// -- llm: chat templates -------------------------------------------------------------------------
+#define TP_MAX_TEMPLATE_BYTES (256u << 10)        // of a source; real ones stay below 30 KB
+#define TP_MAX_TEMPLATE_TREE_BYTES (64u << 20)    // parsed
+#define TP_MAX_TEMPLATE_DEPTH 100u                // blocks and brackets within each other
+#define TP_MAX_TEMPLATE_RUN_DEPTH 600u            // of a walk: calls, expressions, JSON
+#define TP_MAX_TEMPLATE_STEPS 20000000u           // of one render, under a second
+#define TP_MAX_TEMPLATE_RENDER_BYTES (256u << 20) // of memory
+#define TP_MAX_TEMPLATE_OUTPUT_BYTES (32u << 20)  // of any text that is built
+#define TP_MAX_TEMPLATE_RANGE 100000u             // numbers of one range(), as in Jinja's sandbox
+#define TP_MAX_TEMPLATE_INDENT 4096u              // blanks
+#define TP_MAX_TOOLS 1024u                        // of one request
+#define TP_MAX_TOOL_NAME_BYTES 256u
+#define TP_MAX_TOOL_FORCE_BYTES (16u << 20) // of the schema that forces a call
+#define TP_MAX_TOOL_HELD_BYTES (1u << 20)   // of output held back in front of a call
+
 // -- llm: gguf -----------------------------------------------------------------------------------
 #define TP_MAX_GGUF_KEYS 65536u
 #define TP_MAX_GGUF_TENSORS 65536u                   // over all parts of a split model
