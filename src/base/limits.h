@@ -137,6 +137,14 @@
 #define TP_MAX_CLASSES 1000u
 #define TP_MAX_RAW_COLUMNS 100000u
 
+// -- import --------------------------------------------------------------------------------------
+#define TP_MAX_SAFETENSORS 65536u
+#define TP_MAX_SAFETENSORS_HEADER_BYTES 100000000u // the format's own
+#define TP_MAX_HF_JSON_BYTES (64u << 20)           // a tokenizer.json has 20 MB at most
+#define TP_MAX_HF_TOKENS (1u << 22)
+#define TP_MAX_HF_LAYERS 1024u
+#define TP_MAX_HF_WIDENED_BYTES ((size_t)1 << 30) // vectors and small tables as float32
+
 // -- registry ------------------------------------------------------------------------------------
 #define TP_MAX_REGISTRY_FACT_BYTES (1u << 20) // of gates, timings and facts each
 #define TP_MAX_REGISTRY_LIST_BYTES (1u << 30) // of the JSON that lists everything
