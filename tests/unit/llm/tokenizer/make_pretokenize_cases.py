@@ -49,21 +49,19 @@ RECIPES = {
 TEXTS = [
     "Hello, world!", "I'll say it's DON'T and we'VE, they're o'clock 'sup 'x' '", "a  b   c    ",
     "x = 12345 + 6.789e10 // 100", "line\n\n  next\r\n\ttab\n \n end \n", "  lead", "trail  ",
-    " ", "\n", "\u4f60\u597d\uff0c\u4e16\u754c123abc",
-    "\u00dcberGr\u00f6\u00dfe HTMLParser camelCase",
-    "na\u0308ive cafe\u0301 \u0301x \u0939\u093f\u0928\u094d\u0926\u0940",
-    "\u00a0\u3000 x\u2003y", "\ud83d\ude00\ud83d\udc68\u200d\ud83d\udc69 \u2192\u20ac$+<=>^`|~",
-    "a/b/c\n//x /\r\n/", "\u0661\u0662\u0663\u0664 \u00bd \u2167 \u00b2",
-    "\u01c5\u02b0\u10d0 ABCdefGHI \u4e2dABC\u6587d",
+    " ", "\n", "\u4f60\u597d\uff0c\u4e16\u754c123abc", "\xdcberGr\xf6\xdfe HTMLParser camelCase",
+    "na\u0308ive cafe\u0301 \u0301x \u0939\u093f\u0928\u094d\u0926\u0940", "\xa0\u3000 x\u2003y",
+    "\U0001f600\U0001f468\u200d\U0001f469 \u2192\u20ac$+<=>^`|~", "a/b/c\n//x /\r\n/",
+    "\u0661\u0662\u0663\u0664 \xbd \u2167 \xb2", "\u01c5\u02b0\u10d0 ABCdefGHI \u4e2dABC\u6587d",
     "\uc548\ub155\u3053\u3093\u306b\u3061\u306f \u30c6\u30b9\u30c8", "(a|b).c,d!e?f\u2026\u3002g",
-    "#include <stdio.h>\nint main(void) {\n\treturn 0;\n}\n", "\u0000\u0001\u007f\u0085x\u2028y",
+    "#include <stdio.h>\nint main(void) {\n\treturn 0;\n}\n", "\x00\x01\x7f\x85x\u2028y",
 ]
 PARTS = [
     "a", "b", "z", "A", "B", "Z", "0", "1", "9", "'", "s", "S", "t", "T", "r", "R", "e", "E", "v",
     "V", "l", "L", "d", "D", "m", "M", " ", " ", " ", "\t", "\n", "\r", "/", ".", ",", "!", "-",
-    "_", "$", "+", "`", "|", "\u00e9", "\u00c9", "\u00df", "\u0301", "\u4e2d", "\u3042", "\uac00",
-    "\u00a0", "\u2003", "\u0661", "\u00b2", "\u01c5", "\u02b0", "\u20ac", "\u2014", "\u200d",
-    "\u0000", "\ud83d\ude00", "\u0e81",
+    "_", "$", "+", "`", "|", "\xe9", "\xc9", "\xdf", "\u0301", "\u4e2d", "\u3042", "\uac00",
+    "\xa0", "\u2003", "\u0661", "\xb2", "\u01c5", "\u02b0", "\u20ac", "\u2014", "\u200d", "\x00",
+    "\U0001f600", "\u0e81",
 ]
 
 

@@ -14,12 +14,12 @@ static void test_bpe_merges_by_rank(void)
     cases_bpe_spec(&spec);
     tp_tokenizer *t = cases_new(&spec);
     ASSERT_EQ_STR(cases_pieces(t, "hello world", 0), "hello| wor|l|d");
-    ASSERT_EQ_STR(cases_pieces(t, "hell helo", 0), "hell| |he|l|o");
+    ASSERT_EQ_STR(cases_pieces(t, "hell helo", 0), "hell| |he|lo");
     ASSERT_EQ_STR(cases_pieces(t, "aaaaaaa", 0), "aaaa|aa|a");
     ASSERT_EQ_STR(cases_pieces(t, "12", 0), "12"); // gpt-2 keeps numbers whole
     ASSERT_EQ_STR(cases_pieces(t, "", 0), "");
     ASSERT_EQ_STR(cases_encode(t, TP_STR(""), TP_TOKENIZE_ADD), "0");
-    ASSERT_EQ_INT(tp_tokenizer_find(t, TP_STR("\u0120wor")), tp_tokenizer_vocab_count(t) - 4);
+    ASSERT_EQ_INT(tp_tokenizer_find(t, TP_STR("\u0120wor")), tp_tokenizer_vocab_count(t) - 6);
     ASSERT_EQ_INT(tp_tokenizer_find(t, TP_STR("nope")), -1);
     ASSERT_EQ_INT(tp_tokenizer_find(t, TP_STR("<|im_end|>")), 1);
     tp_tokenizer_free(t);
