@@ -9,8 +9,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGNMENT = 64, PADDING = 64 };
+enum { ALIGNMENT = 64, PADDING = 64, LARGE_PAGE = 2 << 20 };
 
 static void *default_alloc(void *user, size_t size_bytes)
 {
@@ -120,6 +121,16 @@ void tp_free_aligned(const tapeout_allocator *alloc, void *block, size_t size_by
     if (block != NULL) {
         unsigned char *aligned = block;
         tp_free(alloc, aligned - aligned[-1], size_bytes + ALIGNMENT + PADDING);
+    }
+}
+
+void tp_advise_large_pages(void *block, size_t size_bytes)
+{
+    // Whole large pages alone, so that what lies beside the block stays as it is.
+    const size_t before = -(uintptr_t)block & (LARGE_PAGE - 1);
+    if (block != NULL && size_bytes >= before + LARGE_PAGE) {
+        const size_t inside = (size_bytes - before) & ~(size_t)(LARGE_PAGE - 1);
+        (void)madvise((unsigned char *)block + before, inside, MADV_HUGEPAGE); // may be refused
     }
 }
 

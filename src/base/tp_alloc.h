@@ -31,6 +31,12 @@ void tp_free_array(const tapeout_allocator *alloc, void *block, size_t count, si
 void *tp_alloc_aligned(const tapeout_allocator *alloc, size_t size_bytes);
 void tp_free_aligned(const tapeout_allocator *alloc, void *block, size_t size_bytes);
 
+// Asks for large pages under a block that is read or written all over the place: with pages of 4
+// KiB each such access costs a walk through the page tables, more so in a virtual machine. A hint:
+// it changes no contents, and where the system has no large pages, or the block none that lies
+// whole within it, nothing happens. Before the first write, or the small pages are there already.
+void tp_advise_large_pages(void *block, size_t size_bytes);
+
 // A copy of `size_bytes` bytes with a NUL after them, size_bytes + 1 in all.
 char *tp_strndup(const tapeout_allocator *alloc, const char *text, size_t size_bytes);
 

@@ -29,6 +29,7 @@ tapeout_status tp_gbt_gradients_init(tp_gbt_trainer *trainer, tapeout_error *err
     trainer->chunk_count = (rows + TP_GBT_CHUNK_ROWS - 1) / TP_GBT_CHUNK_ROWS;
     trainer->fine_count = rows * outputs;
     trainer->fine = tp_alloc_array(alloc, trainer->fine_count, sizeof(tp_gbt_gradient));
+    tp_advise_large_pages(trainer->fine, trainer->fine_count * sizeof(tp_gbt_gradient));
     trainer->scales = tp_alloc_array_zero(alloc, outputs, sizeof(tp_gbt_scale));
     trainer->chunk_scales =
         tp_alloc_array_zero(alloc, trainer->chunk_count * outputs, sizeof(tp_gbt_scale));

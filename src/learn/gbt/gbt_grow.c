@@ -88,6 +88,8 @@ tapeout_status tp_gbt_grower_init(tp_gbt_grower *grower, tapeout_error *err)
         grower->feature_groups == NULL || grower->nodes == NULL || grower->frontier == NULL) {
         return tp_fail_nomem(err);
     }
+    tp_advise_large_pages(grower->entries, rows * sizeof(uint64_t));
+    tp_advise_large_pages(grower->spare, rows * sizeof(uint64_t));
     groups_init(grower);
     TP_TRY(scratch_init(grower, err));
     TP_TRY(tp_gbt_hists_init(grower, err));

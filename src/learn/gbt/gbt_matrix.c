@@ -79,6 +79,8 @@ tapeout_status tp_gbt_matrix_fill(const tp_env *env, const tp_learn_data *data,
     ret_matrix->stride = stride;
     ret_matrix->cells = tp_alloc_aligned(env->alloc, rows * stride);
     ret_matrix->columns = tp_alloc_aligned(env->alloc, rows * ret_matrix->column_count);
+    tp_advise_large_pages(ret_matrix->cells, rows * stride);
+    tp_advise_large_pages(ret_matrix->columns, rows * ret_matrix->column_count);
     const size_t workers = tp_pool_worker_count(env->pool);
     fill_job job = {.env = env, .data = data, .bins = bins, .matrix = ret_matrix};
     job.block_rows = data->block_rows < FILL_ROWS ? data->block_rows : FILL_ROWS;

@@ -160,6 +160,7 @@ static tapeout_status trainer_start(tp_gbt_trainer *trainer, tapeout_error *err)
         return tp_fail_nomem(err);
     }
     trainer->cell_count = cells;
+    tp_advise_large_pages(trainer->score, cells * sizeof(double));
     TP_TRY(start_scores(trainer, data, trainer->score, err));
     TP_TRY(start_valid(trainer, err));
     trainer->grower = (tp_gbt_grower){.env = trainer->env,

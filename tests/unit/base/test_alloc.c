@@ -6,7 +6,11 @@
 
 #include "test.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static void test_overflow_is_no_memory(void)
 {
@@ -92,6 +96,49 @@ static void test_aligned_and_padded(void)
     ASSERT_EQ_UINT(allocator.live, 0);
 }
 
+// Whether the mapping that holds an address is marked for large pages.
+static bool is_marked(const void *block)
+{
+    char line[512];
+    bool is_in = false;
+    bool is_large = false;
+    FILE *file = fopen("/proc/self/smaps", "r");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        char *end;
+        const uintptr_t first = (uintptr_t)strtoull(line, &end, 16);
+        if (end != line && *end == '-') {
+            is_in = (uintptr_t)block >= first && (uintptr_t)block < strtoull(end + 1, NULL, 16);
+        } else if (is_in && strncmp(line, "VmFlags:", 8) == 0) {
+            is_large = strstr(line, " hg") != NULL;
+        }
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return is_large;
+}
+
+static void test_large_pages_are_asked_for_inside_alone(void)
+{
+    enum { LARGE = 2 << 20, SIZE = 4 * LARGE };
+    unsigned char *block =
+        mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT(block != MAP_FAILED);
+    if (access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0) {
+        test_skip("this kernel has no large pages");
+    }
+    tp_advise_large_pages(NULL, SIZE);
+    unsigned char *inner = block + (-(uintptr_t)block & (LARGE - 1));
+    tp_advise_large_pages(inner + 1, 2 * LARGE - 2); // no whole one
+    ASSERT(!is_marked(inner));
+    ASSERT(!is_marked(inner + LARGE));
+    tp_advise_large_pages(inner + 1, 2 * LARGE); // the second alone
+    ASSERT(!is_marked(inner));
+    ASSERT(is_marked(inner + LARGE));
+    ASSERT(!is_marked(inner + 2 * LARGE));
+    ASSERT_EQ_UINT(munmap(block, SIZE), 0);
+}
+
 static void test_strndup_terminates(void)
 {
     const tapeout_allocator *alloc = tp_allocator_default();
@@ -105,4 +152,4 @@ static void test_strndup_terminates(void)
 
 TEST_MAIN(TEST(test_overflow_is_no_memory), TEST(test_nothing_is_a_block), TEST(test_zeroed),
           TEST(test_resize_keeps_items), TEST(test_aligned_and_padded),
-          TEST(test_strndup_terminates))
+          TEST(test_large_pages_are_asked_for_inside_alone), TEST(test_strndup_terminates))
