@@ -8,6 +8,9 @@
 // Arguments: gbt|csv|features|pipeline, what to do, files and name=value settings. The exit status.
 int tp_bench_part(int argc, char **argv);
 
+// Processor time of the process so far, all threads: what a busy machine disturbs least.
+double tp_bench_cpu_seconds(void);
+
 int tp_bench_gbt(int argc, char **argv);
 int tp_bench_csv(int argc, char **argv);
 int tp_bench_features(int argc, char **argv);

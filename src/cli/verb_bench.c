@@ -25,6 +25,7 @@ typedef struct figure {
     const char *unit;
     const char *keys[2]; // of the contestants' JSON, added up
     bool is_rate;        // more is better
+    const char *cpu_key; // the same by processor time; NULL: not told
 } figure;
 
 // One set of runs, which may give several figures.
@@ -36,32 +37,32 @@ typedef struct contest {
 } contest;
 
 static const contest contests[] = {
-    {.figures = {{"train", "s", {"bin_s", "boost_s"}, false},
-                 {"predict", "rows/s", {"predict_rows_per_s", NULL}, true}},
+    {.figures = {{"train", "s", {"bin_s", "boost_s"}, false, "train_cpu_s"},
+                 {"predict", "rows/s", {"predict_rows_per_s"}, true, "predict_rows_per_cpu_s"}},
      .make = "gbt make @/data rows=1000000 features=28",
      .ours = {"tapeout", "gbt train @/data threads=2 trees=100 leaves=63 test=0"},
      .peers = {{"lightgbm", "%/bench/peers_gbt.py lightgbm @/data threads=2 test=0"},
                {"xgboost", "%/bench/peers_gbt.py xgboost @/data threads=2 test=0"}}},
-    {.figures = {{"contention", "x", {"factor", NULL}, false}},
+    {.figures = {{"contention", "x", {"factor"}, false, NULL}},
      .make = "gbt make @/data rows=200000 features=28",
      .ours = {"tapeout", "gbt contention @/data threads=2 trees=50 leaves=63"},
      .peers = {{"lightgbm",
                 "%/bench/peers_gbt.py lightgbm @/data busy=1 trees=50 threads=2 test=0"},
                {"xgboost",
                 "%/bench/peers_gbt.py xgboost @/data busy=1 trees=50 threads=2 test=0"}}},
-    {.figures = {{"csv", "MB/s/core", {"mb_per_s_core", NULL}, true}},
+    {.figures = {{"csv", "MB/s/core", {"mb_per_s_core"}, true, "mb_per_cpu_s"}},
      .make = "csv make @/data.csv 1000000",
      .ours = {"tapeout", "csv read @/data.csv 1"},
      .peers = {{"pandas", "%/bench/peers_csv.py pandas @/data.csv"},
                {"pyarrow", "%/bench/peers_csv.py pyarrow @/data.csv"}}},
-    {.figures = {{"features", "s", {"seconds", NULL}, false}},
+    {.figures = {{"features", "s", {"seconds"}, false, "cpu_s"}},
      .make = "csv make @/data.csv 1000000",
      .ours = {"tapeout", "features run @/data.csv 1"},
      .peers = {{"scikit-learn", "%/bench/peers_features.py @/data.csv"}}},
-    {.figures = {{"single", "us", {"single_row_us", NULL}, false}},
+    {.figures = {{"single", "us", {"single_row_us"}, false, NULL}},
      .make = "csv make @/data.csv 40000",
      .ours = {"tapeout", "pipeline single @"}},
-    {.figures = {{"http", "requests/s", {"requests_per_s", NULL}, true}},
+    {.figures = {{"http", "requests/s", {"requests_per_s"}, true, NULL}},
      .make = "csv make @/data.csv 40000",
      .ours = {"tapeout", "pipeline http @ 3"}},
 };
@@ -126,14 +127,14 @@ static bool run_peer(bench *self, const char *arguments)
     return cli_run_wait(&self->run);
 }
 
-// The figure in what the last run printed; false where it is not there.
-static bool read_figure(const bench *self, const figure *wanted, double *ret_value)
+// The sum of up to two figures in what the last run printed; false where one is not there.
+static bool read_figure(const bench *self, const char *const keys[2], double *ret_value)
 {
     yyjson_doc *doc = yyjson_read(self->run.output, strlen(self->run.output), 0);
     double sum = 0;
     bool is_there = doc != NULL;
-    for (size_t k = 0; k < 2 && wanted->keys[k] != NULL; k++) {
-        yyjson_val *value = yyjson_obj_get(yyjson_doc_get_root(doc), wanted->keys[k]);
+    for (size_t k = 0; k < 2 && keys[k] != NULL; k++) {
+        yyjson_val *value = yyjson_obj_get(yyjson_doc_get_root(doc), keys[k]);
         is_there = is_there && yyjson_is_num(value);
         sum += yyjson_get_num(value);
     }
@@ -149,18 +150,27 @@ static bool read_figure(const bench *self, const figure *wanted, double *ret_val
 typedef struct result {
     bool is_there;
     double value[MAX_FIGURES];
+    double cpu[MAX_FIGURES]; // by processor time; 0: not told
 } result;
+
+static double better_of(bool is_rate, double a, double b)
+{
+    return (a > b) == is_rate ? a : b;
+}
 
 static void keep_better(const contest *what, const bench *self, result *best)
 {
     for (size_t f = 0; f < MAX_FIGURES && what->figures[f].bench != NULL; f++) {
+        const figure *shown = &what->figures[f];
         double value = 0;
-        if (!read_figure(self, &what->figures[f], &value)) {
+        double cpu = 0;
+        if (!read_figure(self, shown->keys, &value) ||
+            (shown->cpu_key != NULL &&
+             !read_figure(self, (const char *[2]){shown->cpu_key}, &cpu))) {
             return;
         }
-        const bool is_better =
-            what->figures[f].is_rate ? value > best->value[f] : value < best->value[f];
-        best->value[f] = !best->is_there || is_better ? value : best->value[f];
+        best->value[f] = best->is_there ? better_of(shown->is_rate, value, best->value[f]) : value;
+        best->cpu[f] = best->is_there ? better_of(shown->is_rate, cpu, best->cpu[f]) : cpu;
     }
     best->is_there = true;
 }
@@ -171,23 +181,37 @@ static double advantage(const figure *shown, double ours, double other)
     return shown->is_rate ? ours / other : other / ours;
 }
 
-static void print_row(bench *self, const figure *shown, const char *name, const double *value,
-                      double ours)
+// `which`: 0 is ours, then the peers.
+static void print_row(bench *self, const contest *what, size_t f, const result *results,
+                      size_t which)
 {
+    const figure *shown = &what->figures[f];
     const char *between = self->printed++ > 0 ? "," : "";
-    if (self->self->is_json && value == NULL) {
+    const char *name = which == 0 ? what->ours.name : what->peers[which - 1].name;
+    const result *its = &results[which];
+    const double better = advantage(shown, results[0].value[f], its->value[f]);
+    const double better_by_cpu = advantage(shown, results[0].cpu[f], its->cpu[f]);
+    if (self->self->is_json && !its->is_there) {
         (void)printf("%s{\"bench\":\"%s\",\"of\":\"%s\",\"skipped\":true}", between, shown->bench,
                      name);
     } else if (self->self->is_json) {
         (void)printf("%s{\"bench\":\"%s\",\"of\":\"%s\",\"unit\":\"%s\",\"value\":%.6g,"
-                     "\"ours_better_by\":%.4g}",
-                     between, shown->bench, name, shown->unit, *value,
-                     advantage(shown, ours, *value));
-    } else if (value == NULL) {
+                     "\"ours_better_by\":%.4g",
+                     between, shown->bench, name, shown->unit, its->value[f], better);
+        if (shown->cpu_key != NULL) {
+            (void)printf(",\"cpu_value\":%.6g,\"ours_better_by_cpu\":%.4g", its->cpu[f],
+                         better_by_cpu);
+        }
+        (void)fputs("}", stdout);
+    } else if (!its->is_there) {
         (void)printf("%-11s %-13s not measured\n", shown->bench, name);
     } else {
-        (void)printf("%-11s %-13s %12.6g %-11s %8.2f\n", shown->bench, name, *value, shown->unit,
-                     advantage(shown, ours, *value));
+        (void)printf("%-11s %-13s %12.6g %-11s %8.2f", shown->bench, name, its->value[f],
+                     shown->unit, better);
+        if (shown->cpu_key != NULL) {
+            (void)printf(" %12.6g %8.2f", its->cpu[f], better_by_cpu);
+        }
+        (void)fputs("\n", stdout);
     }
     (void)fflush(stdout);
 }
@@ -209,12 +233,9 @@ static void print_results(bench *self, const contest *what, const result *result
         if (!asked_for(self->self, what, f)) {
             continue;
         }
-        const double ours = results[0].value[f];
-        print_row(self, &what->figures[f], what->ours.name, &ours, ours);
+        print_row(self, what, f, results, 0);
         for (size_t p = 0; p < MAX_PEERS && what->peers[p].name != NULL; p++) {
-            const result *peer = &results[p + 1];
-            print_row(self, &what->figures[f], what->peers[p].name,
-                      peer->is_there ? &peer->value[f] : NULL, ours);
+            print_row(self, what, f, results, p + 1);
         }
     }
 }
@@ -325,8 +346,8 @@ static int run(cli *self)
     if (self->is_json) {
         (void)fputs("{\"results\":[", stdout);
     } else {
-        (void)printf("%-11s %-13s %12s %-11s %8s\n", "bench", "of", "value", "unit",
-                     "ours is x as good");
+        (void)printf("%-11s %-13s %12s %-11s %8s %12s %8s\n", "bench", "of", "value", "unit",
+                     "ours x", "by CPU time", "ours x");
     }
     for (size_t c = 0; c < CONTEST_COUNT && status == 0; c++) {
         if ((asked_for(self, &contests[c], 0) || asked_for(self, &contests[c], 1)) &&
