@@ -26,18 +26,6 @@ static const tp_matrix_layout layouts[TP_MATRIX_KIND_COUNT] = {
     [TP_MATRIX_WIDE] = {"WIDE", INPUTS, ROWS *(16 + 32)},
 };
 
-const llm_form tp_llm_forms[TP_MATRIX_KIND_COUNT] = {
-    [TP_MATRIX_Q4_0] = {LLM_CODE_4, LLM_SCALE_HALF, 8},
-    [TP_MATRIX_Q4_1] = {LLM_CODE_4, LLM_SCALE_HALF_MIN, 0},
-    [TP_MATRIX_Q5_0] = {LLM_CODE_5, LLM_SCALE_HALF, 16},
-    [TP_MATRIX_Q5_1] = {LLM_CODE_5, LLM_SCALE_HALF_MIN, 0},
-    [TP_MATRIX_Q8_0] = {LLM_CODE_8, LLM_SCALE_HALF, 0},
-    [TP_MATRIX_Q4_K] = {LLM_CODE_4, LLM_SCALE_SUPER, 0},
-    [TP_MATRIX_Q5_K] = {LLM_CODE_5, LLM_SCALE_SUPER, 0},
-    [TP_MATRIX_Q6_K] = {LLM_CODE_6, LLM_SCALE_SUPER_16, 32},
-    [TP_MATRIX_WIDE] = {LLM_CODE_8, LLM_SCALE_FLOAT_16, 0},
-};
-
 const tp_matrix_layout *tp_matrix_layout_of(tp_matrix_kind kind)
 {
     assert((unsigned)kind < TP_MATRIX_KIND_COUNT);
@@ -90,25 +78,18 @@ typedef struct unpacked {
 
 // Where the parts of a block of 32 inputs lie.
 typedef struct block_place {
-    const uint8_t *shared; // of the 256 inputs; NULL for other kinds
+    const uint8_t *shared; // of the 256 inputs, for kinds that have them
     const uint8_t *scales;
     const uint8_t *codes;
 } block_place;
 
 static block_place place_of(tp_matrix_kind kind, const uint8_t *group, uint32_t block)
 {
-    const tp_matrix_layout *layout = &layouts[kind];
-    if (layout->block_inputs == INPUTS) {
-        const uint8_t *data = group + (size_t)block * layout->block_bytes;
-        const uint32_t code_bytes[] = {0, 256, 320, 384, 512};
-        return (block_place){NULL, data,
-                             data + layout->block_bytes - code_bytes[tp_llm_forms[kind].code]};
-    }
-    const uint8_t *shared = group + (size_t)(block / PARTS) * layout->block_bytes;
-    const uint32_t shared_bytes = kind == TP_MATRIX_Q6_K ? ROWS * 2 : ROWS * 4;
-    const uint32_t part_bytes = (layout->block_bytes - shared_bytes) / PARTS;
-    const uint8_t *part = shared + shared_bytes + (size_t)(block % PARTS) * part_bytes;
-    return (block_place){shared, part, part + (size_t)ROWS * 2};
+    const llm_shape shape = llm_shape_of(kind);
+    const uint8_t *shared = group + (size_t)(block / shape.parts) * layouts[kind].block_bytes;
+    const uint8_t *scales = shared + shape.shared_bytes +
+                            (size_t)(block % shape.parts) * (shape.scale_bytes + shape.code_bytes);
+    return (block_place){shared, scales, scales + shape.scale_bytes};
 }
 
 // 16 bits of vector `vector` for a row and either input of a pair.
@@ -192,14 +173,9 @@ static void scale_of(llm_scale_form form, const block_place *at, uint32_t row, u
     ret_scale_min[1] = min;
 }
 
-static bool has_min(llm_scale_form form)
-{
-    return form == LLM_SCALE_HALF_MIN || form == LLM_SCALE_SUPER || form == LLM_SCALE_FLOAT_16;
-}
-
 static void unpack_row(tp_matrix_kind kind, const block_place *at, uint32_t row, unpacked *ret)
 {
-    const llm_form *form = &tp_llm_forms[kind];
+    const llm_form *form = &llm_forms[kind];
     for (uint32_t input = 0; input < INPUTS; input++) {
         ret->codes[row][input] = code_of(form->code, at->codes, row, input) - form->bias;
     }
@@ -213,16 +189,15 @@ static void unpack_row(tp_matrix_kind kind, const block_place *at, uint32_t row,
 
 // -- products ------------------------------------------------------------------------------------
 
-static const uint8_t *group_of(const tp_matrix *matrix, uint32_t row)
+size_t tp_matrix_group_bytes(const tp_matrix *matrix)
 {
     const tp_matrix_layout *layout = &layouts[matrix->kind];
-    const size_t blocks = matrix->cols / layout->block_inputs;
-    return matrix->data + (size_t)(row / ROWS) * blocks * layout->block_bytes;
+    return (size_t)(matrix->cols / layout->block_inputs) * layout->block_bytes;
 }
 
-static uint32_t token_of(const tp_matrix_product *product, uint32_t index)
+static const uint8_t *group_of(const tp_matrix *matrix, uint32_t row)
 {
-    return product->tokens != NULL ? product->tokens[index] : product->first_token + index;
+    return matrix->data + (size_t)(row / ROWS) * tp_matrix_group_bytes(matrix);
 }
 
 static int32_t sum_products(const int32_t *codes, const int16_t *q, uint32_t count)
@@ -238,18 +213,18 @@ static int32_t sum_products(const int32_t *codes, const int16_t *q, uint32_t cou
 static float add_block(llm_scale_form form, const unpacked *w, uint32_t row, const tp_q16_block *x,
                        float acc)
 {
-    if (form == LLM_SCALE_SUPER_16 || form == LLM_SCALE_FLOAT_16) {
+    if (llm_has_halves(form)) {
         for (uint32_t half = 0; half < 2; half++) {
             const int32_t sum = sum_products(w->codes[row] + half * 16, x->q + half * 16, 16);
             acc += (float)sum * (w->scales[half][row] * x->scale);
-            if (has_min(form)) {
+            if (llm_has_min(form)) {
                 acc += w->mins[half][row] * (x->scale * (float)x->sums[half]);
             }
         }
         return acc;
     }
     acc += (float)sum_products(w->codes[row], x->q, INPUTS) * (w->scales[0][row] * x->scale);
-    return has_min(form) ? acc + w->mins[0][row] * x->scaled_sum : acc;
+    return llm_has_min(form) ? acc + w->mins[0][row] * x->scaled_sum : acc;
 }
 
 // A group of rows times up to TOKENS tokens.
@@ -269,10 +244,10 @@ static void multiply_group(const tp_matrix_product *product, uint32_t row_begin,
         }
         for (uint32_t i = 0; i < tokens; i++) {
             const tp_q16_block *x =
-                product->blocks + token_of(product, token_begin + i) * product->block_stride;
+                product->blocks + llm_token_of(product, token_begin + i) * product->block_stride;
             for (uint32_t row = 0; row < ROWS; row++) {
                 ret[i][row] =
-                    add_block(tp_llm_forms[matrix->kind].scale, &w, row, x + block, ret[i][row]);
+                    add_block(llm_forms[matrix->kind].scale, &w, row, x + block, ret[i][row]);
             }
         }
     }
@@ -301,7 +276,7 @@ static void multiply_group_floats(const tp_matrix_product *product, uint32_t row
         }
         for (uint32_t i = 0; i < tokens; i++) {
             const float *x =
-                product->floats + token_of(product, token_begin + i) * product->float_stride;
+                product->floats + llm_token_of(product, token_begin + i) * product->float_stride;
             for (uint32_t row = 0; row < ROWS; row++) {
                 ret[i][row] += w[row] * x[input];
             }
@@ -309,7 +284,7 @@ static void multiply_group_floats(const tp_matrix_product *product, uint32_t row
     }
 }
 
-static void multiply_ref(const tp_matrix_product *product)
+void tp_multiply_ref(const tp_matrix_product *product)
 {
     const bool is_float = layouts[product->matrix->kind].block_inputs == 1;
     for (uint32_t row = product->row_begin; row < product->row_end; row += ROWS) {
@@ -339,7 +314,7 @@ void tp_matrix_row_f32(const tp_matrix *matrix, uint32_t row, float *ret_values)
         }
         return;
     }
-    const bool with_min = has_min(tp_llm_forms[matrix->kind].scale);
+    const bool with_min = llm_has_min(llm_forms[matrix->kind].scale);
     for (uint32_t block = 0; block < matrix->cols / INPUTS; block++) {
         const block_place at = place_of(matrix->kind, group, block);
         unpacked w;
@@ -350,10 +325,4 @@ void tp_matrix_row_f32(const tp_matrix *matrix, uint32_t row, float *ret_values)
                 with_min ? product + w.mins[i / 16][lane] : product;
         }
     }
-}
-
-void tp_kernels_llm_init_ref(tp_kernels_llm *kernels)
-{
-    kernels->quantize = tp_quantize_q16_ref;
-    kernels->multiply = multiply_ref;
 }
