@@ -185,10 +185,12 @@ static inline bool quick_int(tp_str field, const bool *is_special, const char *l
 
 static bool quick_float(const parse *p, tp_str field, double *ret_value)
 {
-    const char first = field.data[0];
-    const bool has_zero = first == '0' && field.size > 1 && field.data[1] != '.';
-    if ((unsigned)(first - '0') > 9u || has_zero ||
-        p->reader->job->markers.is_special[(uint8_t)first]) {
+    const bool is_negative = field.data[0] == '-';
+    const char *digits = field.data + is_negative;
+    const size_t size = field.size - is_negative;
+    const bool has_zero = size > 1 && digits[0] == '0' && digits[1] != '.';
+    if (size == 0 || (unsigned)(digits[0] - '0') > 9u || has_zero ||
+        p->reader->job->markers.is_special[(uint8_t)field.data[0]]) {
         return false;
     }
     return tp_parse_f64(field, ret_value);

@@ -176,11 +176,13 @@ static double scale(uint64_t mantissa, int64_t q)
     return double_from_bits((bits & ~(UINT64_C(1) << 52)) | (uint64_t)biased << 52);
 }
 
+// Those that a double holds exactly.
+static const double exact_powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                      1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                      1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
 static double number_value(const number *n)
 {
-    static const double exact_powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                          1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                          1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     if (n->mantissa <= UINT64_C(1) << 53 && n->exponent >= -22 && n->exponent <= 22 &&
         !n->is_truncated) {
         const double digits = (double)n->mantissa;
@@ -192,6 +194,36 @@ static double number_value(const number *n)
         return below;
     }
     return tp_decimal_settle(n->decimal, below);
+}
+
+// Digits with or without a point among them, few enough for one exact division: most of what stands
+// in files. False for all else, right or wrong.
+static bool parse_plain(tp_str text, double *ret_value)
+{
+    enum { PLAIN_MAX = 18 }; // bytes; the digits fit 64 bits
+    const bool is_negative = text.size > 0 && text.data[0] == '-';
+    const size_t begin = is_negative;
+    size_t point = text.size;
+    uint64_t digits = 0;
+    if (text.size > PLAIN_MAX || text.size == begin || !is_digit(text.data[begin])) {
+        return false;
+    }
+    for (size_t i = begin; i < text.size; i++) {
+        if (is_digit(text.data[i])) {
+            digits = digits * 10 + (unsigned)(text.data[i] - '0');
+        } else if (text.data[i] == '.' && point == text.size) {
+            point = i;
+        } else {
+            return false;
+        }
+    }
+    if (digits > UINT64_C(1) << 53) {
+        return false;
+    }
+    const size_t fraction = point == text.size ? 0 : text.size - point - 1;
+    const double value = (double)digits / exact_powers[fraction];
+    *ret_value = is_negative ? -value : value;
+    return true;
 }
 
 static bool parse_word(tp_str text, double *ret_value)
@@ -217,6 +249,9 @@ static bool parse_word(tp_str text, double *ret_value)
 bool tp_parse_f64(tp_str text, double *ret_value)
 {
     number n;
+    if (parse_plain(text, ret_value)) {
+        return true;
+    }
     if (!scan_number(text, &n)) {
         return parse_word(text, ret_value);
     }

@@ -192,6 +192,26 @@ static void test_takes_given_types(void)
 
 // -- missing -------------------------------------------------------------------------------------
 
+// A column of numbers so far, longer than what is looked at to guess its type, that turns out to
+// hold a code: minus and leading zero are no number, in whatever row they stand.
+static void test_a_late_code_makes_text(void)
+{
+    enum { ROWS = 40000 };
+    static char text[ROWS * 6 + 16];
+    const char *const codes[] = {"-007", "007", "-", "1.5.2", "-.x"};
+    for (size_t c = 0; c < sizeof(codes) / sizeof(codes[0]); c++) {
+        size_t size = (size_t)sprintf(text, "a\n");
+        for (size_t row = 0; row < ROWS; row++) {
+            const char *value = row == ROWS / 3 ? codes[c] : row % 2 == 0 ? "-1.5" : "-0.25";
+            size += (size_t)sprintf(text + size, "%s\n", value);
+        }
+        tapeout_table *table = NULL;
+        ASSERT_OK(parse((tp_str){text, size}, NULL, &table));
+        ASSERT_EQ_INT(table->columns[0].type, TAPEOUT_TYPE_STRING);
+        tp_table_unref(table);
+    }
+}
+
 static void test_marks_missing_values(void)
 {
     CHECK("a,b,c\n1,,x\nNA,2.5,\nnull,NaN,NA\n",
@@ -287,9 +307,9 @@ static void test_refuses_broken_headers(void)
 
 TEST_MAIN(TEST(test_reads_rows), TEST(test_reads_quoted_fields), TEST(test_passes_over_empty_lines),
           TEST(test_keeps_nul_bytes), TEST(test_guesses_the_delimiter), TEST(test_infers_types),
-          TEST(test_keeps_as_text_what_numbers_would_lose), TEST(test_takes_given_types),
-          TEST(test_marks_missing_values), TEST(test_quotes_protect_text_alone),
-          TEST(test_zeroes_what_is_missing), TEST(test_reads_what_is_expected),
-          TEST(test_refuses_broken_rows), TEST(test_refuses_broken_quotes),
-          TEST(test_refuses_bare_returns), TEST(test_refuses_what_is_not_utf8),
-          TEST(test_refuses_broken_headers))
+          TEST(test_a_late_code_makes_text), TEST(test_keeps_as_text_what_numbers_would_lose),
+          TEST(test_takes_given_types), TEST(test_marks_missing_values),
+          TEST(test_quotes_protect_text_alone), TEST(test_zeroes_what_is_missing),
+          TEST(test_reads_what_is_expected), TEST(test_refuses_broken_rows),
+          TEST(test_refuses_broken_quotes), TEST(test_refuses_bare_returns),
+          TEST(test_refuses_what_is_not_utf8), TEST(test_refuses_broken_headers))
