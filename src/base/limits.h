@@ -13,8 +13,14 @@
 #define TP_MAX_TABLE_ROWS UINT32_MAX // row indexes are 32 bits wide
 
 // -- table: SQL ----------------------------------------------------------------------------------
-#define TP_MAX_SQL_BYTES (1u << 20) // of a query; people write a few thousand
-#define TP_MAX_SQL_FILES 64u        // that one query names
+#define TP_MAX_SQL_BYTES (1u << 20)          // of a query; people write a few thousand
+#define TP_MAX_SQL_FILES 64u                 // that one query names
+#define TP_MAX_SQL_COLUMNS_BYTES (64u << 20) // of our SELECT: the columns expected of a file
+
+// -- table: Parquet ------------------------------------------------------------------------------
+#define TP_MAX_PARQUET_FOOTER_BYTES (256u << 20)
+#define TP_MAX_PARQUET_ELEMENTS 200000u // of a schema: columns and what they lie in
+#define TP_MAX_PARQUET_DEPTH 64u        // of the schema, and of Thrift values in each other
 
 // -- json ----------------------------------------------------------------------------------------
 #define TP_MAX_JSON_DEPTH 512
@@ -42,9 +48,6 @@
 #define TP_MAX_FEATURE_TRANSITIONS 4096u      // of one time zone
 #define TP_MAX_FEATURE_ZONE_BYTES (1u << 20)  // a TZif file
 
-#define TP_MAX_SQL_BYTES (1u << 20)          // of a query; people write a few thousand
-#define TP_MAX_SQL_COLUMNS_BYTES (64u << 20) // of our SELECT: the columns expected of a file
-#define TP_MAX_SQL_FILES 64u                 // that one query names
 // -- learn ---------------------------------------------------------------------------------------
 #define TP_MAX_CALIBRATION_POINTS 1048576u // steps of an isotonic calibration
 #define TP_MAX_LINEAR_COEFFICIENTS 2048u   // of all outputs: their second derivatives are 32 MiB
@@ -72,14 +75,30 @@
 #define TP_MAX_GBT_HIST_BYTES (48u << 20)    // histograms of a growing tree
 #define TP_MAX_GBT_CATEGORY_WORDS (1u << 20) // of a split: 32 codes a word
 
+// -- llm: chat templates -------------------------------------------------------------------------
+#define TP_MAX_TEMPLATE_BYTES (256u << 10)        // of a source; real ones stay below 30 KB
+#define TP_MAX_TEMPLATE_TREE_BYTES (64u << 20)    // parsed
+#define TP_MAX_TEMPLATE_DEPTH 100u                // blocks and brackets within each other
+#define TP_MAX_TEMPLATE_RUN_DEPTH 600u            // of a walk: calls, expressions, JSON
+#define TP_MAX_TEMPLATE_STEPS 20000000u           // of one render, under a second
+#define TP_MAX_TEMPLATE_RENDER_BYTES (256u << 20) // of memory
+#define TP_MAX_TEMPLATE_OUTPUT_BYTES (32u << 20)  // of any text that is built
+#define TP_MAX_TEMPLATE_RANGE 100000u             // numbers of one range(), as in Jinja's sandbox
+#define TP_MAX_TEMPLATE_INDENT 4096u              // blanks
+#define TP_MAX_TOOLS 1024u                        // of one request
+#define TP_MAX_TOOL_NAME_BYTES 256u
+#define TP_MAX_TOOL_FORCE_BYTES (16u << 20) // of the schema that forces a call
+#define TP_MAX_TOOL_HELD_BYTES (1u << 20)   // of output held back in front of a call
+
 // -- llm: gguf -----------------------------------------------------------------------------------
 #define TP_MAX_GGUF_KEYS 65536u
-#define TP_MAX_GGUF_TENSORS 65536u              // over all parts of a split model
-#define TP_MAX_GGUF_KEY_BYTES 65535u            // the format's own
-#define TP_MAX_GGUF_NAME_BYTES 63u              // llama.cpp's, without its NUL
-#define TP_MAX_GGUF_STRING_BYTES (256u << 20)   // a whole tokenizer.json stands in some files
-#define TP_MAX_GGUF_ARRAY_ITEMS (1u << 26)      // vocabularies have a million at most
-#define TP_MAX_GGUF_WEIGHTS (UINT64_C(1) << 48) // of one tensor
+#define TP_MAX_GGUF_TENSORS 65536u                   // over all parts of a split model
+#define TP_MAX_GGUF_KEY_BYTES 65535u                 // the format's own
+#define TP_MAX_GGUF_NAME_BYTES 63u                   // llama.cpp's, without its NUL
+#define TP_MAX_GGUF_STRING_BYTES (256u << 20)        // a whole tokenizer.json stands in some files
+#define TP_MAX_GGUF_METADATA_BYTES ((size_t)1 << 30) // of what we write
+#define TP_MAX_GGUF_ARRAY_ITEMS (1u << 26)           // vocabularies have a million at most
+#define TP_MAX_GGUF_WEIGHTS (UINT64_C(1) << 48)      // of one tensor
 #define TP_MAX_GGUF_ALIGNMENT 65536u
 #define TP_MAX_GGUF_SPLITS 1024u // files of one model, each open
 
@@ -93,6 +112,20 @@
 #define TP_MAX_TOKENIZE_BYTES (256u << 20)     // of one text
 #define TP_MAX_TOKENIZE_WORD_BYTES (16u << 20) // without a place to cut: 70 bytes of work for each
 #define TP_MAX_TOKEN_IDS (1u << 28)            // of one text
+
+// -- llm: model ----------------------------------------------------------------------------------
+#define TP_MAX_LLM_CONTEXT (1u << 24) // positions: angles of rotary embeddings are exact so far
+#define TP_MAX_LLM_WIDTH 65536u
+#define TP_MAX_LLM_LAYERS 1024u
+#define TP_MAX_LLM_HEADS 1024u
+#define TP_MAX_LLM_HEAD_SIZE 1024u
+#define TP_MAX_LLM_FFN_WIDTH (1u << 20)
+#define TP_MAX_LLM_EXPERTS 1024u
+#define TP_MAX_LLM_ROWS (1u << 24)          // of a matrix: a vocabulary
+#define TP_MAX_LLM_COLS (1u << 21)          // of a matrix
+#define TP_MAX_LLM_ARENA_BYTES (256u << 20) // layers and vectors of a model, matrices aside
+#define TP_MAX_LLM_STEP_TOKENS 65536u       // of one forward pass
+#define TP_MAX_LLM_PAGES (1u << 24)         // of a cache
 
 // -- llm: constrained output ---------------------------------------------------------------------
 #define TP_MAX_GRAMMAR_TEXT_BYTES (1u << 20)  // a schema, a grammar, a pattern, a prefix
@@ -127,6 +160,14 @@
 #define TP_MAX_MODEL_NAME_BYTES 128u
 #define TP_MAX_CLASSES 1000u
 #define TP_MAX_RAW_COLUMNS 100000u
+
+// -- import --------------------------------------------------------------------------------------
+#define TP_MAX_SAFETENSORS 65536u
+#define TP_MAX_SAFETENSORS_HEADER_BYTES 100000000u // the format's own
+#define TP_MAX_HF_JSON_BYTES (64u << 20)           // a tokenizer.json has 20 MB at most
+#define TP_MAX_HF_TOKENS (1u << 22)
+#define TP_MAX_HF_LAYERS 1024u
+#define TP_MAX_HF_WIDENED_BYTES ((size_t)1 << 30) // vectors and small tables as float32
 
 // -- registry ------------------------------------------------------------------------------------
 #define TP_MAX_REGISTRY_FACT_BYTES (1u << 20) // of gates, timings and facts each

@@ -21,7 +21,6 @@ struct tp_bundle {
     tp_arena arena; // layout and names
     bundle_layout layout;
     tp_str manifest;
-    tp_sha256 hash;
 };
 
 static tapeout_status damaged(tapeout_error *err, const char *what)
@@ -259,7 +258,6 @@ tapeout_status tp_bundle_open(const tp_env *env, const char *path, tp_bundle **r
         tp_error_prefix(err, "%s", path);
         return status;
     }
-    bundle->hash = tp_sha256_of(bundle->map.data, bundle->map.size);
     *ret_bundle = bundle;
     return TAPEOUT_OK;
 }
@@ -292,7 +290,7 @@ tp_str tp_bundle_manifest(const tp_bundle *bundle)
 
 tp_sha256 tp_bundle_hash(const tp_bundle *bundle)
 {
-    return bundle->hash;
+    return tp_sha256_of(bundle->map.data, bundle->map.size);
 }
 
 tp_str tp_bundle_section_find(const tp_bundle *bundle, tp_str name)

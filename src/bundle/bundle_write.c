@@ -67,49 +67,106 @@ static void place_sections(const tp_bundle_content *content, bundle_layout *layo
     }
 }
 
-// One chunk of a section as it stands in the file; `scratch` holds the last one with its padding.
-static tp_str chunk_bytes(const bundle_entry *entry, tp_str data, uint64_t chunk, char *scratch)
-{
-    const uint64_t begin = chunk * BUNDLE_CHUNK_SIZE;
-    const uint64_t left = entry->extent - begin;
-    const size_t size = left < BUNDLE_CHUNK_SIZE ? (size_t)left : BUNDLE_CHUNK_SIZE;
-    if (begin + size <= data.size) {
-        return (tp_str){data.data + begin, size};
-    }
-    const size_t filled = begin < data.size ? data.size - (size_t)begin : 0;
-    if (filled > 0) {
-        memcpy(scratch, data.data + begin, filled);
-    }
-    memset(scratch + filled, 0, size - filled);
-    return (tp_str){scratch, size};
-}
-
 typedef struct write_job {
     const tp_bundle_content *content;
+    tp_bundle_fill_fn fill;
+    void *fill_user;
     bundle_layout layout;
     tp_arena arena;
-    char *scratch; // [BUNDLE_CHUNK_SIZE]
     tp_writer *writer;
+    char *chunk; // [BUNDLE_CHUNK_SIZE] of the section that is being written
 } write_job;
+
+struct tp_bundle_stream {
+    write_job *job;
+    const bundle_entry *entry;
+    tp_sha256 *hashes; // [entry->chunk_count]
+    uint64_t written;  // bytes of the section, those in the chunk too
+    size_t filled;     // of the chunk
+    uint64_t chunk;    // number of the chunk
+};
+
+// Hashes and writes a whole chunk, or the last one.
+static tapeout_status put_chunk(tp_bundle_stream *stream, const char *data, size_t size,
+                                tapeout_error *err)
+{
+    stream->hashes[stream->chunk++] = tp_sha256_of(data, size);
+    return tp_writer_write(stream->job->writer, data, size, err);
+}
+
+static tapeout_status put_bytes(tp_bundle_stream *stream, const char *data, uint64_t size,
+                                tapeout_error *err)
+{
+    while (size > 0) {
+        if (stream->filled == 0 && size >= BUNDLE_CHUNK_SIZE) {
+            TP_TRY(put_chunk(stream, data, BUNDLE_CHUNK_SIZE, err));
+            data += BUNDLE_CHUNK_SIZE;
+            size -= BUNDLE_CHUNK_SIZE;
+            continue;
+        }
+        const size_t room = BUNDLE_CHUNK_SIZE - stream->filled;
+        const size_t part = size < room ? (size_t)size : room;
+        memcpy(stream->job->chunk + stream->filled, data, part);
+        stream->filled += part;
+        data += part;
+        size -= part;
+        if (stream->filled == BUNDLE_CHUNK_SIZE) {
+            TP_TRY(put_chunk(stream, stream->job->chunk, BUNDLE_CHUNK_SIZE, err));
+            stream->filled = 0;
+        }
+    }
+    return TAPEOUT_OK;
+}
+
+tapeout_status tp_bundle_stream_write(tp_bundle_stream *stream, const void *data, size_t size,
+                                      tapeout_error *err)
+{
+    if (size > stream->entry->size - stream->written) {
+        return tp_fail(err, TAPEOUT_E_INTERNAL,
+                       "bundle: section \"%.*s\" was announced with %llu bytes and gets more",
+                       TP_STR_ARGS(stream->entry->name), (unsigned long long)stream->entry->size);
+    }
+    stream->written += size;
+    return put_bytes(stream, data, size, err);
+}
+
+static tapeout_status write_section(write_job *job, size_t index, tp_bundle_stream *stream,
+                                    tapeout_error *err)
+{
+    static const char zeros[BUNDLE_MAX_ALIGN];
+    const bundle_entry *entry = stream->entry;
+    const tp_str data = job->content->sections[index].data;
+    if (data.data != NULL || data.size == 0) {
+        TP_TRY(tp_bundle_stream_write(stream, data.data, data.size, err));
+    } else if (job->fill != NULL) {
+        TP_TRY(job->fill(job->fill_user, index, stream, err));
+    }
+    if (stream->written != entry->size) {
+        return tp_fail(err, TAPEOUT_E_INTERNAL,
+                       "bundle: section \"%.*s\" was announced with %llu bytes and got %llu",
+                       TP_STR_ARGS(entry->name), (unsigned long long)entry->size,
+                       (unsigned long long)stream->written);
+    }
+    // The padding behind a section is hashed with it; it is less than an alignment.
+    TP_TRY(put_bytes(stream, zeros, entry->extent - entry->size, err));
+    return stream->filled > 0 ? put_chunk(stream, job->chunk, stream->filled, err) : TAPEOUT_OK;
+}
 
 static tapeout_status write_sections(write_job *job, tapeout_error *err)
 {
     static const char zeros[BUNDLE_MAX_ALIGN];
+    const uint64_t gap = job->layout.entries[0].offset - tp_writer_position(job->writer);
+    TP_TRY(tp_writer_write(job->writer, zeros, (size_t)gap, err));
     for (size_t i = 0; i < job->layout.entry_count; i++) {
         bundle_entry *entry = &job->layout.entries[i];
-        tp_sha256 *chunks = tp_arena_array(&job->arena, entry->chunk_count, sizeof(*chunks));
-        if (chunks == NULL) {
+        tp_bundle_stream stream = {.job = job, .entry = entry};
+        stream.hashes =
+            tp_arena_array(&job->arena, (size_t)entry->chunk_count, sizeof(*stream.hashes));
+        if (stream.hashes == NULL) {
             return tp_fail_nomem(err);
         }
-        const uint64_t gap = entry->offset - tp_writer_position(job->writer);
-        TP_TRY(tp_writer_write(job->writer, zeros, (size_t)gap, err));
-        for (uint64_t c = 0; c < entry->chunk_count; c++) {
-            const tp_str bytes =
-                chunk_bytes(entry, job->content->sections[i].data, c, job->scratch);
-            chunks[c] = tp_sha256_of(bytes.data, bytes.size);
-            TP_TRY(tp_writer_write(job->writer, bytes.data, bytes.size, err));
-        }
-        entry->chunks = chunks;
+        TP_TRY(write_section(job, i, &stream, err));
+        entry->chunks = stream.hashes;
     }
     return TAPEOUT_OK;
 }
@@ -127,12 +184,14 @@ static tapeout_status write_file(write_job *job, tp_buffer *manifest, tapeout_er
     return tp_writer_commit(&job->writer, err);
 }
 
-tapeout_status tp_bundle_write(const tp_env *env, const char *path,
-                               const tp_bundle_content *content, tp_sha256 *ret_hash,
-                               tapeout_error *err)
+tapeout_status tp_bundle_write_filled(const tp_env *env, const char *path,
+                                      const tp_bundle_content *content, tp_bundle_fill_fn fill,
+                                      void *user, tp_sha256 *ret_hash, tapeout_error *err)
 {
     TP_TRY(check_content(content, err));
     write_job job = {.content = content,
+                     .fill = fill,
+                     .fill_user = user,
                      .layout = {.kind = content->kind,
                                 .name = content->name,
                                 .entry_count = content->section_count}};
@@ -141,9 +200,9 @@ tapeout_status tp_bundle_write(const tp_env *env, const char *path,
     tp_arena_init(&job.arena, env->alloc, TP_MAX_BUNDLE_MANIFEST_BYTES);
     job.layout.entries =
         tp_arena_array(&job.arena, content->section_count, sizeof(*job.layout.entries));
-    job.scratch = tp_alloc(env->alloc, BUNDLE_CHUNK_SIZE);
+    job.chunk = tp_alloc(env->alloc, BUNDLE_CHUNK_SIZE);
     tapeout_status status = TAPEOUT_OK;
-    if (job.layout.entries == NULL || job.scratch == NULL) {
+    if (job.layout.entries == NULL || job.chunk == NULL) {
         status = tp_fail_nomem(err);
     }
     if (status == TAPEOUT_OK) {
@@ -157,8 +216,15 @@ tapeout_status tp_bundle_write(const tp_env *env, const char *path,
         status = tp_sha256_file(path, ret_hash, err);
     }
     tp_writer_abort(&job.writer);
-    tp_free(env->alloc, job.scratch, BUNDLE_CHUNK_SIZE);
+    tp_free(env->alloc, job.chunk, BUNDLE_CHUNK_SIZE);
     tp_arena_deinit(&job.arena);
     tp_buffer_deinit(&manifest);
     return status;
+}
+
+tapeout_status tp_bundle_write(const tp_env *env, const char *path,
+                               const tp_bundle_content *content, tp_sha256 *ret_hash,
+                               tapeout_error *err)
+{
+    return tp_bundle_write_filled(env, path, content, NULL, NULL, ret_hash, err);
 }

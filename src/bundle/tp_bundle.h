@@ -27,7 +27,7 @@ tapeout_status tp_sha256_file(const char *path, tp_sha256 *ret_hash, tapeout_err
 // -- writing -------------------------------------------------------------------------------------
 typedef struct tp_bundle_section {
     tp_str name;    // [a-z0-9_.-]+, unique
-    tp_str data;    // borrowed during the call
+    tp_str data;    // borrowed during the call; {NULL, size}: made while it is written
     uint32_t align; // a power of two, 64 … 65536
 } tp_bundle_section;
 
@@ -42,6 +42,19 @@ typedef struct tp_bundle_content {
 tapeout_status tp_bundle_write(const tp_env *env, const char *path,
                                const tp_bundle_content *content, tp_sha256 *ret_hash,
                                tapeout_error *err);
+
+// A section that is made while it is written, so that weights of any size need little memory. The
+// maker of section `index` writes exactly the size that was announced.
+typedef struct tp_bundle_stream tp_bundle_stream;
+tapeout_status tp_bundle_stream_write(tp_bundle_stream *stream, const void *data, size_t size,
+                                      tapeout_error *err);
+typedef tapeout_status (*tp_bundle_fill_fn)(void *user, size_t index, tp_bundle_stream *stream,
+                                            tapeout_error *err);
+
+// The same with sections that `fill` makes.
+tapeout_status tp_bundle_write_filled(const tp_env *env, const char *path,
+                                      const tp_bundle_content *content, tp_bundle_fill_fn fill,
+                                      void *user, tp_sha256 *ret_hash, tapeout_error *err);
 
 // [A-Za-z0-9][A-Za-z0-9._-]*, at most TP_MAX_MODEL_NAME_BYTES: names are file names and URL parts
 // too.
@@ -60,7 +73,8 @@ void tp_bundle_close(tp_bundle **bundle); // accepts NULL inside; nulls it
 tp_str tp_bundle_kind(const tp_bundle *bundle);
 tp_str tp_bundle_name(const tp_bundle *bundle);
 tp_str tp_bundle_manifest(const tp_bundle *bundle); // canonical JSON
-tp_sha256 tp_bundle_hash(const tp_bundle *bundle);  // of the whole file
+// Of the whole file, read once more: what opening checks are the chunks.
+tp_sha256 tp_bundle_hash(const tp_bundle *bundle);
 // The section's bytes, in the mapping; {NULL, 0} where there is none.
 tp_str tp_bundle_section_find(const tp_bundle *bundle, tp_str name);
 // True when the file begins as a bundle does.

@@ -24,6 +24,10 @@ double tp_lgamma(double x); // x > 0
 double tp_sqrt(double x);
 double tp_logistic(double x); // 1 / (1 + exp(-x)), stable at both ends
 
+// Within 1e-15 absolutely up to |x| = 2^24; NaN beyond.
+double tp_sin(double x);
+double tp_cos(double x);
+
 // Over arrays [count]; `out` may be `in`. The same bits as the scalar forms.
 void tp_exp_array(const double *in, double *out, size_t count);
 void tp_log_array(const double *in, double *out, size_t count);

@@ -42,6 +42,9 @@ void tp_serve_exchange_clear(serve_exchange *exchange)
     exchange->route = NULL;
     exchange->body = (tp_str){NULL, 0};
     exchange->fail_status = 0;
+    exchange->fail_code = NULL;
+    exchange->later = NULL;
+    exchange->is_taken = false;
     exchange->error.message[0] = '\0';
     exchange->row_count = exchange->compute_ns = exchange->unseen_count = 0;
     memset(exchange->params, 0, sizeof(exchange->params));
@@ -66,7 +69,7 @@ tapeout_status tp_serve_fail_as(serve_exchange *exchange, int http_status, tapeo
 }
 
 // Without `default`: a new code must decide here.
-static int http_status_of(tapeout_status status)
+int tp_serve_http_status(tapeout_status status)
 {
     switch (status) {
     case TAPEOUT_OK:
@@ -129,24 +132,64 @@ static tp_str message_of(int http_status, const tapeout_error *err)
                               : tp_str_from(err->message);
 }
 
-static void write_failure(serve_exchange *exchange, int http_status, tp_str message)
+static const char *openai_type_of(int http_status)
 {
-    tp_http_reply *reply = &exchange->reply;
-    tp_buffer_clear(&reply->body);
+    switch (http_status) {
+    case 401:
+        return "authentication_error";
+    case 403:
+        return "permission_error";
+    case 404:
+        return "not_found_error";
+    case 429:
+        return "rate_limit_error";
+    case 503:
+        return "unavailable_error";
+    default:
+        return http_status < 500 ? "invalid_request_error" : "server_error";
+    }
+}
+
+void tp_serve_failure_write(tp_http_reply *reply, serve_family family, int http_status,
+                            tp_str message, const char *code)
+{
+    tp_buffer *body = &reply->body;
+    tp_buffer_clear(body);
     tp_buffer_clear(&reply->headers);
     reply->status = http_status;
     reply->content_type = "application/json";
-    if (exchange->route != NULL && exchange->route->family == SERVE_FAMILY_MLFLOW) {
-        tp_buffer_printf(&reply->body,
-                         "{\"error_code\":\"%s\",\"message\":", mlflow_code_of(http_status));
-    } else {
-        tp_buffer_append_text(&reply->body, "{\"error\":");
+    switch (family) {
+    case SERVE_FAMILY_PLAIN:
+        tp_buffer_append_text(body, "{\"error\":");
+        tp_json_append_str(body, message);
+        break;
+    case SERVE_FAMILY_MLFLOW:
+        tp_buffer_printf(body, "{\"error_code\":\"%s\",\"message\":", mlflow_code_of(http_status));
+        tp_json_append_str(body, message);
+        break;
+    case SERVE_FAMILY_OPENAI:
+        tp_buffer_append_text(body, "{\"error\":{\"message\":");
+        tp_json_append_str(body, message);
+        tp_buffer_printf(body,
+                         ",\"type\":\"%s\",\"param\":null,\"code\":", openai_type_of(http_status));
+        if (code == NULL) {
+            tp_buffer_append_text(body, "null}");
+        } else {
+            tp_buffer_printf(body, "\"%s\"}", code);
+        }
+        break;
     }
-    tp_json_append_str(&reply->body, message);
-    tp_buffer_append_char(&reply->body, '}');
+    tp_buffer_append_char(body, '}');
     if (http_status == 429 || http_status == 503) {
         tp_buffer_append_text(&reply->headers, "retry-after: 1\r\n");
     }
+}
+
+static void write_failure(serve_exchange *exchange, int http_status, tp_str message)
+{
+    const serve_family family =
+        exchange->route == NULL ? SERVE_FAMILY_PLAIN : exchange->route->family;
+    tp_serve_failure_write(&exchange->reply, family, http_status, message, exchange->fail_code);
 }
 
 static void append_allow(tp_buffer *headers, uint32_t allowed)
@@ -230,13 +273,16 @@ static void compress_reply(serve_exchange *exchange)
     }
 }
 
-void tp_serve_exchange_run(serve_exchange *exchange, const tp_http_request *request)
+void tp_serve_exchange_begin(serve_exchange *exchange, const tp_http_request *request)
 {
     exchange->request = request;
-    uint32_t allowed = 0;
-    exchange->route = tp_serve_route_find(request, exchange->params, &allowed);
+    exchange->route = tp_serve_route_find(request, exchange->params, &exchange->allowed_methods);
+}
+
+void tp_serve_exchange_run(serve_exchange *exchange)
+{
     if (exchange->route == NULL) {
-        answer_without_route(exchange, allowed);
+        answer_without_route(exchange, exchange->allowed_methods);
         return;
     }
     tapeout_error *err = &exchange->error;
@@ -244,12 +290,15 @@ void tp_serve_exchange_run(serve_exchange *exchange, const tp_http_request *requ
     if (status == TAPEOUT_OK) {
         status = exchange->route->handler(exchange, err);
     }
+    if (exchange->is_taken) {
+        return;
+    }
     if (status == TAPEOUT_OK) {
         status = tp_buffer_check(&exchange->reply.body, "reply", err);
     }
     if (status != TAPEOUT_OK) {
         const int http_status =
-            exchange->fail_status != 0 ? exchange->fail_status : http_status_of(status);
+            exchange->fail_status != 0 ? exchange->fail_status : tp_serve_http_status(status);
         write_failure(exchange, http_status, message_of(http_status, err));
         return;
     }

@@ -366,6 +366,7 @@ static void on_work_done(uv_work_t *work, int status)
         tp_http_connection_reply(&client->http, job->reply);
     }
     job->done(job);
+    tp_stream_work_done(client);
     if (client->is_closed) {
         client_free(client);
     } else if (!client->is_closing) {

@@ -43,5 +43,7 @@ void tp_loop_client_close(tp_client *client);
 void tp_loop_streams_deliver(tp_loop *loop);
 // The client is being closed: its stream, if it has one, hears of it.
 void tp_stream_client_gone(tp_client *client);
+// The client's job has ended: what its stream has may be delivered.
+void tp_stream_work_done(tp_client *client);
 
 #endif

@@ -18,6 +18,7 @@ struct tp_stream {
     tp_stream_events events;
     // The loop's own.
     tp_client *client; // NULL: gone
+    int status;        // of the reply; 0: it has not begun
     uint64_t sent_bytes;
     // Under the loop's stream_lock.
     tp_http_reply reply; // a whole one, or the head
@@ -60,21 +61,25 @@ static void stream_free(tp_stream *stream)
     events.done(events.user);
 }
 
-// -- the producer's side -------------------------------------------------------------------------
-// Called with the lock, which it gives back.
-static void list_and_wake(tp_stream *stream)
+// Called with the lock.
+static void list(tp_stream *stream)
 {
     tp_loop *loop = stream->loop;
-    const bool is_first = loop->streams_ready == NULL;
     if (!stream->is_listed) {
         stream->is_listed = true;
         stream->next_ready = loop->streams_ready;
         loop->streams_ready = stream;
     }
+}
+
+// -- the producer's side -------------------------------------------------------------------------
+// Called with the lock, which it gives back.
+static void list_and_wake(tp_stream *stream)
+{
+    tp_loop *loop = stream->loop;
+    list(stream);
     // Woken under the lock: after it the loop may have freed the stream and ended.
-    if (is_first) {
-        (void)uv_async_send(&loop->wake); // fails only for a handle that is being closed
-    }
+    (void)uv_async_send(&loop->wake); // fails only for a handle that is being closed
     (void)pthread_mutex_unlock(&loop->stream_lock);
 }
 
@@ -150,7 +155,7 @@ static void take(tp_stream *stream, delivery *taken)
 static void finish_request(tp_stream *stream, bool is_gone)
 {
     stream->client->stream = NULL;
-    stream->events.answered(stream->events.user, stream->sent_bytes, is_gone);
+    stream->events.answered(stream->events.user, stream->status, stream->sent_bytes, is_gone);
     stream->client = NULL;
 }
 
@@ -160,6 +165,9 @@ static void deliver_to(tp_stream *stream, tp_client *client, const delivery *tak
     if (taken->pieces.status != TAPEOUT_OK || http->out.size > TP_MAX_HTTP_OUT_BYTES) {
         tp_loop_client_close(client); // it does not read, or memory has run out
         return;
+    }
+    if (taken->has_reply) {
+        stream->status = taken->reply.status;
     }
     if (taken->has_reply && taken->is_whole) {
         stream->sent_bytes = taken->reply.body.size;
@@ -191,6 +199,11 @@ void tp_loop_streams_deliver(tp_loop *loop)
         delivery taken;
         tp_stream *next = stream->next_ready;
         stream->is_listed = false;
+        if (stream->client != NULL && stream->client->job != NULL) {
+            list(stream); // its handler still runs, and looks at the request
+            stream = next;
+            continue;
+        }
         take(stream, &taken);
         (void)pthread_mutex_unlock(&loop->stream_lock);
         if (stream->client != NULL) {
@@ -210,8 +223,19 @@ void tp_loop_streams_deliver(tp_loop *loop)
 void tp_stream_client_gone(tp_client *client)
 {
     tp_stream *stream = client->stream;
-    if (stream != NULL) {
-        finish_request(stream, true);
-        stream->events.gone(stream->events.user);
+    if (stream == NULL) {
+        return;
     }
+    if (client->job == NULL) {
+        finish_request(stream, true);
+    }
+    stream->events.gone(stream->events.user);
+}
+
+void tp_stream_work_done(tp_client *client)
+{
+    if (client->stream != NULL && client->is_closing) {
+        finish_request(client->stream, true); // `gone` has been called
+    }
+    tp_loop_streams_deliver(client->loop);
 }

@@ -51,7 +51,7 @@
     X(POST, "/v2/repository/index", READ, PLAIN, tp_serve_v2_index, "Models and their states")
 
 #define SERVE_ROUTE_LINE(method, pattern, right, family, handler, summary)                         \
-    {TP_HTTP_##method, pattern, SERVE_RIGHT_##right, family, handler, summary},
+    {TP_HTTP_##method, pattern, SERVE_RIGHT_##right, family, SERVE_NOW, handler, summary},
 const serve_route tp_serve_routes[] = {SERVE_ROUTE_MAP(SERVE_ROUTE_LINE)};
 #undef SERVE_ROUTE_LINE
 const uint32_t tp_serve_route_count = sizeof(tp_serve_routes) / sizeof(tp_serve_routes[0]);

@@ -26,20 +26,39 @@ typedef enum serve_right {
 
 // Which body an error has.
 typedef enum serve_family {
-    SERVE_FAMILY_PLAIN, // {"error":"..."}
-    SERVE_FAMILY_MLFLOW // {"error_code":"...","message":"..."}
+    SERVE_FAMILY_PLAIN,  // {"error":"..."}
+    SERVE_FAMILY_MLFLOW, // {"error_code":"...","message":"..."}
+    SERVE_FAMILY_OPENAI  // {"error":{"message":"...","type":"...","param":null,"code":null}}
 } serve_family;
+
+// When the reply comes.
+typedef enum serve_when {
+    SERVE_NOW,  // the handler fills it
+    SERVE_LATER // the handler may take a stream and have it filled by another thread
+} serve_when;
 
 typedef struct serve_route {
     tp_http_method method;
     const char *pattern; // "/v2/models/{model}/infer"; "{model}" is one segment or the rest of one
     serve_right right;
     serve_family family;
+    serve_when when;
     serve_handler *handler;
     const char *summary; // for the OpenAPI document
 } serve_route;
 
 enum { SERVE_MAX_PARAMS = 3 };
+
+// A stream on offer to the handler of a SERVE_LATER route.
+typedef struct serve_later serve_later;
+struct tp_stream;
+
+// Called on the loop's thread.
+typedef struct serve_later_events {
+    void (*gone)(void *user); // the client has left; at most once, before done
+    void (*done)(void *user); // the stream has ended and nothing is called any more
+    void *user;
+} serve_later_events;
 
 // What all exchanges of a server share.
 typedef struct serve_state {
@@ -59,23 +78,32 @@ struct serve_exchange {
     const tp_http_request *request;
     const serve_route *route; // NULL where no route matches
     tp_str params[SERVE_MAX_PARAMS];
+    uint32_t allowed_methods; // of the path, a bit each, where no route matches
     tp_http_reply reply;
-    tapeout_error error; // of a request that failed; its message is for the log
-    int fail_status;     // of the failure that is about to be returned; 0: by its code
-    tp_str body;         // without content coding
+    tapeout_error error;   // of a request that failed; its message is for the log
+    int fail_status;       // of the failure that is about to be returned; 0: by its code
+    const char *fail_code; // OpenAI's `code` for it, or NULL
+    serve_later *later;    // NULL: no stream is to be had
+    bool is_taken;         // the stream was taken: the reply comes from elsewhere
+    tp_str body;           // without content coding
     tp_buffer inflated;
     tp_buffer scratch;
     tp_served *model; // a reference, given back when the exchange is cleared
     uint64_t row_count;
     uint64_t compute_ns; // in the model
     uint64_t unseen_count;
+    // Of the reply as it went out, for counters and the log.
+    int reply_status;
+    uint64_t reply_bytes;
 };
 
 void tp_serve_exchange_init(serve_exchange *exchange, serve_state *state);
 void tp_serve_exchange_clear(serve_exchange *exchange); // for the next request; keeps some memory
 void tp_serve_exchange_deinit(serve_exchange *exchange);
-// Routes, handles, and leaves a reply whatever happens.
-void tp_serve_exchange_run(serve_exchange *exchange, const tp_http_request *request);
+// Finds the route.
+void tp_serve_exchange_begin(serve_exchange *exchange, const tp_http_request *request);
+// Handles, and leaves a reply whatever happens, unless the handler has taken the stream.
+void tp_serve_exchange_run(serve_exchange *exchange);
 // Whether the request is so large that the loop should not wait for it.
 bool tp_serve_exchange_is_large(const tp_http_request *request);
 
@@ -92,6 +120,15 @@ void tp_serve_openapi_write(tp_buffer *ret_json);
 // -- help for handlers ---------------------------------------------------------------------------
 // Sets the status that the failure is to have and passes `status` on.
 tapeout_status tp_serve_fail_as(serve_exchange *exchange, int http_status, tapeout_status status);
+// Takes the stream: the handler's return decides nothing any more, and whoever has the stream ends
+// it (tp_loop.h). E_UNSUPPORTED where there is none.
+tapeout_status tp_serve_later_take(serve_exchange *exchange, const serve_later_events *events,
+                                   struct tp_stream **ret_stream, tapeout_error *err);
+// The body of a failure as the family writes it, into `reply`.
+void tp_serve_failure_write(tp_http_reply *reply, serve_family family, int http_status,
+                            tp_str message, const char *code);
+// By the status's own meaning.
+int tp_serve_http_status(tapeout_status status);
 // The model that the path names (params 0 and 1), or the first one; E_NOT_FOUND, or E_BUSY while
 // nothing is loaded yet. Sets exchange.model.
 tapeout_status tp_serve_model_find(serve_exchange *exchange, tapeout_error *err);

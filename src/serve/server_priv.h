@@ -99,10 +99,17 @@ void tp_server_load_start(struct tapeout_server *server); // on loop 0: load, or
 
 // -- server_request.c ----------------------------------------------------------------------------
 void tp_server_handle(void *user, tp_client *client);
+// Counts and logs a request that has been answered; on the loop's thread.
+void tp_server_account(server_shard *shard, const serve_exchange *exchange);
 void tp_server_refused(void *user, tp_client *client, int status, const char *why);
 void tp_server_turned(void *user); // hands the lines of this turn on
 void tp_server_refresh_metrics(void *user);
 // Hands lines to the log function; a NULL function drops them.
 void tp_server_log(struct tapeout_server *server, const tp_buffer *lines);
+
+// -- server_job.c --------------------------------------------------------------------------------
+// Takes over the request of `client`: it is large, or its reply comes later. False without memory
+// or threads; then nothing has happened.
+bool tp_server_job_start(server_shard *shard, tp_client *client, bool is_later);
 
 #endif

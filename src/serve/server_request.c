@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What happens to a request between the loop and its handler: small ones run at once on the loop's
-// thread, large ones on another so that the loop stays awake for the small; each is counted, and
-// logged in one line. Lines are gathered over a turn of the loop and handed on together.
+// thread, others as jobs (server_job.c); each is counted, and logged in one line. Lines are
+// gathered over a turn of the loop and handed on together.
 #include "serve/server_priv.h"
 
 #include "base/limits.h"
@@ -85,7 +85,7 @@ static uint32_t status_slot(int status)
 {
     static const int statuses[SERVER_STATUS_SLOTS - 1] = {200, 204, 400, 401, 403, 404, 405, 406,
                                                           408, 409, 413, 414, 415, 417, 429, 431,
-                                                          500, 501, 503, 504, 505, 0,   0};
+                                                          499, 500, 501, 503, 504, 505, 0};
     uint32_t slot = 0;
     while (slot < SERVER_STATUS_SLOTS - 1 && statuses[slot] != status) {
         slot++;
@@ -158,7 +158,7 @@ static void count_model(server_shard *shard, const serve_exchange *exchange, uin
     tp_served *model = exchange->model;
     tp_served_stats *stats = &model->stats;
     tp_monitor *monitor = exchange->state->monitor;
-    const bool is_good = exchange->reply.status < 400;
+    const bool is_good = exchange->reply_status < 400;
     atomic_fetch_add_explicit(is_good ? &stats->success_count : &stats->fail_count, 1,
                               memory_order_relaxed);
     atomic_fetch_add_explicit(is_good ? &stats->success_ns : &stats->fail_ns, took_ns,
@@ -190,10 +190,10 @@ static void log_request(server_shard *shard, const serve_exchange *exchange, uin
     if (exchange->route == NULL) {
         tp_serve_log_str(log, "target", request->target);
     }
-    tp_serve_log_u64(log, "status", (uint64_t)exchange->reply.status);
+    tp_serve_log_u64(log, "status", (uint64_t)exchange->reply_status);
     tp_serve_log_ms(log, "ms", took_ns);
     tp_serve_log_u64(log, "bytes_in", request->body.size);
-    tp_serve_log_u64(log, "bytes_out", exchange->reply.body.size);
+    tp_serve_log_u64(log, "bytes_out", exchange->reply_bytes);
     if (exchange->model != NULL) {
         tp_serve_log_str(log, "model", exchange->model->name);
         tp_serve_log_str(log, "version", exchange->model->version);
@@ -215,14 +215,14 @@ static void settle_log(server_shard *shard, size_t size_before)
     }
 }
 
-static void account(server_shard *shard, const serve_exchange *exchange)
+void tp_server_account(server_shard *shard, const serve_exchange *exchange)
 {
     struct tapeout_server *server = shard->server;
     const tp_http_request *request = exchange->request;
     const uint64_t took_ns = tp_clock_monotonic_ns() - request->begin_ns;
     tp_monitor *monitor = server->state.monitor;
     tp_monitor_add(monitor, shard->index,
-                   request_series(server, exchange->route, request->method, exchange->reply.status),
+                   request_series(server, exchange->route, request->method, exchange->reply_status),
                    1);
     tp_monitor_observe(monitor, shard->index, duration_series(server, exchange->route), took_ns);
     if (exchange->model != NULL && exchange->route->right == SERVE_RIGHT_SCORE) {
@@ -235,62 +235,23 @@ static void account(server_shard *shard, const serve_exchange *exchange)
     }
 }
 
-// -- large requests ------------------------------------------------------------------------------
-typedef struct server_job {
-    tp_loop_job base; // first
-    server_shard *shard;
-    serve_exchange exchange;
-} server_job;
-
-static void on_job_run(tp_loop_job *base)
-{
-    server_job *job = (server_job *)base;
-    tp_serve_exchange_run(&job->exchange, &base->client->http.request);
-}
-
-// On the loop's thread again, before the reply goes out and the request is forgotten.
-static void on_job_answer(tp_loop_job *base)
-{
-    server_job *job = (server_job *)base;
-    account(job->shard, &job->exchange);
-}
-
-static void on_job_done(tp_loop_job *base)
-{
-    server_job *job = (server_job *)base;
-    tp_serve_exchange_deinit(&job->exchange);
-    tp_free(job->shard->server->env.alloc, job, sizeof(*job));
-}
-
-static bool offload(server_shard *shard, tp_client *client)
-{
-    server_job *job = tp_alloc_zero(shard->server->env.alloc, sizeof(*job));
-    if (job == NULL) {
-        return false;
-    }
-    job->shard = shard;
-    job->base.run = on_job_run;
-    job->base.answer = on_job_answer;
-    job->base.done = on_job_done;
-    job->base.reply = &job->exchange.reply;
-    tp_serve_exchange_init(&job->exchange, &shard->server->state);
-    if (tp_client_offload(client, &job->base, NULL) != TAPEOUT_OK) {
-        on_job_done(&job->base);
-        return false;
-    }
-    return true;
-}
-
 void tp_server_handle(void *user, tp_client *client)
 {
     server_shard *shard = user;
     serve_exchange *exchange = &shard->exchange;
+    const tp_http_request *request = &client->http.request;
+    tp_serve_exchange_begin(exchange, request);
+    const bool is_later = exchange->route != NULL && exchange->route->when == SERVE_LATER;
     // Where no other thread is to be had, the loop does it itself: slowly is better than not.
-    if (tp_serve_exchange_is_large(&client->http.request) && offload(shard, client)) {
+    if ((is_later || tp_serve_exchange_is_large(request)) &&
+        tp_server_job_start(shard, client, is_later)) {
+        tp_serve_exchange_clear(exchange);
         return;
     }
-    tp_serve_exchange_run(exchange, &client->http.request);
-    account(shard, exchange);
+    tp_serve_exchange_run(exchange);
+    exchange->reply_status = exchange->reply.status;
+    exchange->reply_bytes = exchange->reply.body.size;
+    tp_server_account(shard, exchange);
     tp_http_connection_reply(&client->http, &exchange->reply);
     tp_serve_exchange_clear(exchange);
 }

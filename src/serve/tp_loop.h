@@ -79,9 +79,9 @@ typedef struct tp_stream tp_stream;
 typedef struct tp_stream_events {
     // The client has left before the end: nothing that is written will be read. At most once.
     void (*gone)(void *user);
-    // The reply is on its way, or the client is about to be forgotten; its request can be looked at
-    // for the last time. Once.
-    void (*answered)(void *user, uint64_t sent_bytes, bool is_gone);
+    // The reply is on its way, or the client is about to be forgotten (status 0 where it has seen
+    // nothing of a reply); its request can be looked at for the last time. Once.
+    void (*answered)(void *user, int status, uint64_t sent_bytes, bool is_gone);
     // The producer has ended and the stream is no more. Once, the last call.
     void (*done)(void *user);
     void *user;

@@ -195,6 +195,11 @@ static tapeout_status add_file(sql_session *session, query_file *file, const tp_
     case FILE_CSV:
         return add_csv(session, file, csv, err); // names the file itself
     case FILE_PARQUET:
+        status = tp_parquet_file_check(session->env->alloc, file->path.data, err);
+        if (status == TAPEOUT_OK) {
+            status = add_view(session, file, err);
+        }
+        break;
     case FILE_JSON:
         status = add_view(session, file, err);
         break;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Parquet in and out through the session of sql.c. A file that somebody typed or sent is read with
-// the same confinement as a query's: DuckDB opens that one path. Writing goes to a file beside the
+// the same confinement as a query's: DuckDB opens that one path, once parquet_check.c has found the
+// file to agree with itself. Writing goes to a file beside the
 // target, whose bytes then become the target whole or not at all.
+#include "table/parquet_priv.h"
 #include "table/sql_priv.h"
 
 #include "base/tp_alloc.h"
@@ -160,6 +162,28 @@ static bool is_damage(const tapeout_error *err)
     }
 }
 
+tapeout_status tp_parquet_file_check(const tapeout_allocator *alloc, const char *path,
+                                     tapeout_error *err)
+{
+    tp_map map;
+    TP_TRY(tp_map_open(path, &map, err));
+    const tapeout_status status = tp_parquet_check(alloc, map.data, map.size, err);
+    tp_map_close(&map);
+    return status;
+}
+
+// As a person is told: DuckDB's words and ours for damage get the same beginning.
+static void explain(tapeout_error *err, const char *path)
+{
+    if (is_damage(err)) {
+        err->status = TAPEOUT_E_CORRUPT;
+    }
+    tp_error_prefix(err,
+                    err->status == TAPEOUT_E_CORRUPT ? "parquet: %s is not a sound Parquet file"
+                                                     : "parquet: %s",
+                    path);
+}
+
 tapeout_status tp_parquet_read(const tp_env *env, const char *path, const tp_read_options *options,
                                tapeout_table **ret_table, tapeout_error *err)
 {
@@ -171,17 +195,15 @@ tapeout_status tp_parquet_read(const tp_env *env, const char *path, const tp_rea
     TP_TRY(tp_sql_session_open(&session, env, options->duckdb_library, err));
     tapeout_error local = {0};
     const tp_schema *expect = options->csv == NULL ? NULL : options->csv->expect;
-    const tapeout_status status = read_confined(&session, resolved, expect, ret_table, &local);
+    tapeout_status status = tp_parquet_file_check(env->alloc, resolved, &local);
+    if (status == TAPEOUT_OK) {
+        status = read_confined(&session, resolved, expect, ret_table, &local);
+    }
     tp_sql_session_close(&session);
     if (status == TAPEOUT_OK) {
         return TAPEOUT_OK;
     }
-    if (is_damage(&local)) {
-        local.status = TAPEOUT_E_CORRUPT;
-        tp_error_prefix(&local, "parquet: %s is not a sound Parquet file", path);
-    } else {
-        tp_error_prefix(&local, "parquet: %s", path);
-    }
+    explain(&local, path);
     if (err != NULL) {
         *err = local;
     }

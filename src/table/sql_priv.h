@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the files behind tp_sql_query share. sql.c tells the story; sql_text.c finds file names in a
-// query, sql_session.c opens DuckDB and locks it, sql_append.c copies our tables into it,
+// query, sql_session.c opens DuckDB and locks it, parquet_*.c look at a Parquet file first,
 // sql_result.c turns its answer into a table, sql_parquet.c reads and writes Parquet with the same
 // session.
 #ifndef SQL_PRIV_H
@@ -89,6 +89,10 @@ tapeout_status tp_sql_scan_add(sql_session *session, tp_str name, const tapeout_
 // The rows of `result`, which is used up by it.
 tapeout_status tp_sql_result_table(sql_session *session, duck_result *result,
                                    tapeout_table **ret_table, tapeout_error *err);
+
+// tp_parquet_check of the file at `path`.
+tapeout_status tp_parquet_file_check(const tapeout_allocator *alloc, const char *path,
+                                     tapeout_error *err);
 
 // The word for one of DuckDB's types, such as "STRUCT"; "a type that tapeout does not know" else.
 const char *tp_duck_type_name(duck_type type);

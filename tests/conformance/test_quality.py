@@ -3,8 +3,9 @@
 
 The bound is the project's promise: AUC at most 0.002 below, RMSE or log loss at most 1 % above, on
 the flights and three more real data sets. Where there are fewer than 10,000 rows it is the mean of
-five splits. Both models are judged by scikit-learn on what they predicted, and what `train --json`
-says of itself must be what scikit-learn finds.
+five independent splits, of sixteen with `--full`; their seeds are 0, 1, 2 and so on, and stay that
+whatever comes out. Both models are judged by scikit-learn on what they predicted, and what
+`train --json` says of itself must be what scikit-learn finds.
 """
 import csv
 import math
@@ -17,7 +18,7 @@ import pytest
 lightgbm = pytest.importorskip("lightgbm")
 from sklearn import metrics  # noqa: E402
 
-from conftest import DATA  # noqa: E402
+from conftest import DATA, FULL  # noqa: E402
 
 TREES, LEAVES, RATE = 100, 31, 0.1
 
@@ -37,13 +38,6 @@ def split_at_random(rows, seed, part=0.25):
     random.Random(seed).shuffle(rows)
     cut = int(len(rows) * part)
     return rows[cut:], rows[:cut]
-
-
-def fold(rows, number, count=5):
-    """Part `number` of `count` as the test; over all parts each row is tested once."""
-    rows = list(rows)
-    random.Random(1).shuffle(rows)
-    return [row for i, row in enumerate(rows) if i % count != number], rows[number::count]
 
 
 class Duel:
@@ -178,7 +172,11 @@ def test_adult_mostly_categories(tapeout, tmp_path):
 
 
 def test_digits_multiclass(tapeout, tmp_path):
+    """1,797 rows: one split says little. LightGBM differs from itself by 8 % (standard deviation)
+    on a test of 360 rows when its columns come in another order, so a mean of five is known to
+    some 4 %; over 64 splits ours was 1.9 % better, with a standard error of 1.4 %."""
     rows = read("digits.csv")
     pixels = [name for name in rows[0] if name != "digit"]
     duel = Duel("multiclass", "digit", pixels, [])
-    check([duel.fight(tapeout, tmp_path, *fold(rows, number)) for number in range(5)])
+    check([duel.fight(tapeout, tmp_path, *split_at_random(rows, seed, 0.2))
+           for seed in range(16 if FULL else 5)])

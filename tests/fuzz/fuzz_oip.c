@@ -168,8 +168,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     serve_exchange second;
     tp_serve_exchange_init(&first, state);
     tp_serve_exchange_init(&second, state);
-    tp_serve_exchange_run(&first, &request);
-    tp_serve_exchange_run(&second, &request);
+    tp_serve_exchange_begin(&first, &request);
+    tp_serve_exchange_run(&first);
+    tp_serve_exchange_begin(&second, &request);
+    tp_serve_exchange_run(&second);
     check_reply(&first);
     check(first.reply.status == second.reply.status);
     check(tp_str_equal(tp_buffer_view(&first.reply.body), tp_buffer_view(&second.reply.body)));

@@ -9,6 +9,7 @@
 #include "kernels/gbt_kernels_priv.h"
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum { ROWS = 32 }; // of a vector
@@ -123,34 +124,61 @@ static void bin_values_avx2(const tp_gbt_bin_job *job)
 
 // -- leaves --------------------------------------------------------------------------------------
 
+// What a node yields where its comparison picks a side: a leaf, the same for every row, or what one
+// of its children has left in a slot.
 typedef struct operand {
-    const uint8_t *rows;
-    size_t step; // bytes to the next vector; 0 for a leaf, which is the same for every row
+    bool is_leaf;
+    uint8_t leaf;
+    const uint8_t *slot;
 } operand;
 
-static operand operand_of(uint16_t number, const tp_gbt_code_block *block, uint8_t *constant)
+static operand operand_of(uint16_t number, const tp_gbt_code_block *block)
 {
     if (number >= TP_GBT_SLOT_BASE) {
-        return (operand){block->slots + (size_t)(number - TP_GBT_SLOT_BASE) * block->stride, ROWS};
+        const size_t slot = number - TP_GBT_SLOT_BASE;
+        return (operand){.slot = block->slots + slot * block->stride};
     }
-    _mm256_storeu_si256((void *)constant, _mm256_set1_epi8((char)number));
-    return (operand){constant, 0};
+    return (operand){.is_leaf = true, .leaf = (uint8_t)number};
+}
+
+static inline __m256i operand_rows(operand from, size_t i)
+{
+    return from.is_leaf ? _mm256_set1_epi8((char)from.leaf)
+                        : _mm256_loadu_si256((const void *)(from.slot + i));
+}
+
+// Inlined for each of the four kinds of node, so that leaves stay in registers.
+__attribute__((always_inline)) static inline void
+choose(const tp_gbt_code_op *op, const tp_gbt_code_block *block, operand left, operand right)
+{
+    const uint8_t *codes = block->codes + op->column * block->stride;
+    uint8_t *result = block->slots + op->result * block->stride;
+    const size_t count = block->count;
+    const __m256i limit = _mm256_set1_epi8((char)op->limit);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < count; i += ROWS) {
+        const __m256i code = _mm256_loadu_si256((const void *)(codes + i));
+        const __m256i is_left = _mm256_cmpeq_epi8(_mm256_min_epu8(code, limit), code);
+        const __m256i l = operand_rows(left, i);
+        const __m256i r = operand_rows(right, i);
+        _mm256_storeu_si256((void *)(result + i), _mm256_blendv_epi8(r, l, is_left));
+    }
 }
 
 static void choose_numeric(const tp_gbt_code_op *op, const tp_gbt_code_block *block, operand left,
                            operand right)
 {
-    const uint8_t *codes = block->codes + op->column * block->stride;
-    uint8_t *result = block->slots + op->result * block->stride;
-    const __m256i limit = _mm256_set1_epi8((char)op->limit);
-    for (size_t i = 0; i < block->count; i += ROWS) {
-        const __m256i code = _mm256_loadu_si256((const void *)(codes + i));
-        const __m256i l = _mm256_loadu_si256((const void *)left.rows);
-        const __m256i r = _mm256_loadu_si256((const void *)right.rows);
-        const __m256i is_left = _mm256_cmpeq_epi8(_mm256_min_epu8(code, limit), code);
-        _mm256_storeu_si256((void *)(result + i), _mm256_blendv_epi8(r, l, is_left));
-        left.rows += left.step;
-        right.rows += right.step;
+    if (left.is_leaf && right.is_leaf) {
+        choose(op, block, (operand){.is_leaf = true, .leaf = left.leaf},
+               (operand){.is_leaf = true, .leaf = right.leaf});
+    } else if (left.is_leaf) {
+        choose(op, block, (operand){.is_leaf = true, .leaf = left.leaf},
+               (operand){.slot = right.slot});
+    } else if (right.is_leaf) {
+        choose(op, block, (operand){.slot = left.slot},
+               (operand){.is_leaf = true, .leaf = right.leaf});
+    } else {
+        choose(op, block, (operand){.slot = left.slot}, (operand){.slot = right.slot});
     }
 }
 
@@ -171,22 +199,19 @@ static void choose_category(const tp_gbt_code_op *op, const tp_gbt_code_block *b
             _mm256_blendv_epi8(_mm256_shuffle_epi8(low, byte), _mm256_shuffle_epi8(high, byte),
                                _mm256_slli_epi16(byte, 3));
         const __m256i is_left = _mm256_cmpeq_epi8(_mm256_and_si256(word, bit), bit);
-        const __m256i l = _mm256_loadu_si256((const void *)left.rows);
-        const __m256i r = _mm256_loadu_si256((const void *)right.rows);
+        const __m256i l = operand_rows(left, i);
+        const __m256i r = operand_rows(right, i);
         _mm256_storeu_si256((void *)(result + i), _mm256_blendv_epi8(r, l, is_left));
-        left.rows += left.step;
-        right.rows += right.step;
     }
 }
 
 static void find_leaves_avx2(const tp_gbt_code_tree *tree, const tp_gbt_code_block *block,
                              uint8_t *ret_leaves)
 {
-    uint8_t constants[2 * ROWS];
     for (uint32_t i = 0; i < tree->node_count; i++) {
         const tp_gbt_code_op *op = &tree->ops[i];
-        const operand left = operand_of(op->left, block, constants);
-        const operand right = operand_of(op->right, block, constants + ROWS);
+        const operand left = operand_of(op->left, block);
+        const operand right = operand_of(op->right, block);
         if (op->is_category) {
             choose_category(op, block, left, right, tree->sets + (size_t)op->set * 32);
         } else {

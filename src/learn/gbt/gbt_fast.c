@@ -19,7 +19,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK_ROWS = 512, MISSING_CODE = 255, WALKS = 8 };
+enum { BLOCK_ROWS = 1024, MISSING_CODE = 255, WALKS = 8, ADDED = 4 };
 
 void tp_gbt_fast_free(tp_gbt *gbt)
 {
@@ -49,7 +49,7 @@ size_t tp_gbt_scratch_size(const tp_gbt *gbt, uint32_t max_rows)
 {
     const tp_gbt_fast *fast = gbt->fast;
     // Columns, slots, and the leaves.
-    return ((size_t)fast->column_count + TP_GBT_PROGRAM_SLOTS + 1) * padded(max_rows);
+    return ((size_t)fast->column_count + TP_GBT_PROGRAM_SLOTS + ADDED) * padded(max_rows);
 }
 
 // -- codes ---------------------------------------------------------------------------------------
@@ -92,23 +92,69 @@ static void code_feature(const tp_gbt_fast *fast, const tp_gbt_code_feature *fea
 
 // -- margins -------------------------------------------------------------------------------------
 
-// Trees of one output over a block, all rows at a time.
+// Whether a tree's leaves are found by its program; one that is a single leaf needs none.
+static bool is_small(const tp_gbt_code_tree *tree)
+{
+    return tree->ops != NULL || tree->node_count == 0;
+}
+
+static void add_leaves(const double *const *values, const uint8_t *leaves,
+                       const tp_gbt_code_block *block, double *margin)
+{
+    const double *const v0 = values[0];
+    const double *const v1 = values[1];
+    const double *const v2 = values[2];
+    const double *const v3 = values[3];
+    const size_t stride = block->stride;
+    for (size_t i = 0; i < block->count; i++) {
+        double sum = margin[i];
+        sum += v0[leaves[i]];
+        sum += v1[leaves[stride + i]];
+        sum += v2[leaves[2 * stride + i]];
+        sum += v3[leaves[3 * stride + i]];
+        margin[i] = sum;
+    }
+}
+
+// The leaves of one tree over a block.
+static void find_leaves(const tp_gbt_fast *fast, const tp_gbt_code_tree *tree,
+                        const tp_gbt_code_block *block, uint8_t *ret_leaves)
+{
+    if (tree->node_count == 0) {
+        memset(ret_leaves, 0, block->count);
+    } else {
+        fast->kernels.find_leaves(tree, block, ret_leaves);
+    }
+}
+
+// Trees of one output over a block, all rows at a time; several trees are added in one pass over
+// the margins, in their order.
 static void add_blockwise(const tp_gbt *gbt, uint32_t k, const tp_gbt_code_block *block,
                           uint8_t *leaves, double *margin)
 {
     const tp_gbt_fast *fast = gbt->fast;
-    for (uint32_t t = k; t < gbt->tree_count; t += gbt->trees_per_iteration) {
-        const double *values = gbt->trees[t].leaf_value;
-        const tp_gbt_code_tree *tree = &fast->trees[t];
-        if (tree->ops == NULL) {
-            for (size_t i = 0; i < block->count; i++) {
-                margin[i] += values[tp_gbt_code_leaf(tree, block->codes + i, block->stride)];
-            }
-            continue;
+    const uint32_t step = gbt->trees_per_iteration;
+    for (uint32_t t = k; t < gbt->tree_count;) {
+        const double *values[ADDED];
+        uint32_t count = 0;
+        for (; count < ADDED && t < gbt->tree_count && is_small(&fast->trees[t]); t += step) {
+            find_leaves(fast, &fast->trees[t], block, leaves + count * block->stride);
+            values[count++] = gbt->trees[t].leaf_value;
         }
-        fast->kernels.find_leaves(tree, block, leaves);
-        for (size_t i = 0; i < block->count; i++) {
-            margin[i] += values[leaves[i]];
+        if (count == ADDED) {
+            add_leaves(values, leaves, block, margin);
+        }
+        for (uint32_t c = 0; count < ADDED && c < count; c++) {
+            for (size_t i = 0; i < block->count; i++) {
+                margin[i] += values[c][leaves[c * block->stride + i]];
+            }
+        }
+        if (count == 0) {
+            for (size_t i = 0; i < block->count; i++) {
+                margin[i] += gbt->trees[t].leaf_value[tp_gbt_walk_codes(
+                    &fast->trees[t], block->codes + i, block->stride)];
+            }
+            t += step;
         }
     }
 }

@@ -40,6 +40,8 @@ void tp_gguf_close(tp_gguf **gguf)
 
 // -- split models --------------------------------------------------------------------------------
 
+enum { SUFFIX_SIZE = 64 };
+
 typedef struct split {
     uint64_t number; // of this part, from 0
     uint64_t count;  // of parts; 1: not split
@@ -62,10 +64,10 @@ static tapeout_status read_split(const tp_gguf *gguf, split *ret_split, tapeout_
 }
 
 // The end that part `number` has in its name.
-static void split_suffix(uint64_t number, uint64_t count, char ret_suffix[32])
+static void split_suffix(uint64_t number, uint64_t count, char ret_suffix[SUFFIX_SIZE])
 {
-    (void)snprintf(ret_suffix, 32, "-%05llu-of-%05llu.gguf", (unsigned long long)(number + 1),
-                   (unsigned long long)count); // at most 30 bytes below TP_MAX_GGUF_SPLITS
+    (void)snprintf(ret_suffix, SUFFIX_SIZE, "-%05llu-of-%05llu.gguf",
+                   (unsigned long long)(number + 1), (unsigned long long)count);
 }
 
 // Maps `path` and parses it; the file owns the mapping.
@@ -160,7 +162,7 @@ static tapeout_status add_part(const tp_env *env, tp_gguf *gguf, const char *pat
 static tapeout_status add_parts(const tp_env *env, tp_gguf *gguf, const char *path, split first,
                                 tapeout_error *err)
 {
-    char suffix[32];
+    char suffix[SUFFIX_SIZE];
     split_suffix(first.number, first.count, suffix);
     if (!tp_str_has_suffix(tp_str_from(path), tp_str_from(suffix))) {
         return tp_fail(err, TAPEOUT_E_INVALID,

@@ -75,7 +75,7 @@ uint16_t tp_f32_to_f16(float value)
         return (uint16_t)(sign | (to_bits(from_bits(magnitude) + 0.5f) - to_bits(0.5f)));
     }
     const uint32_t odd = magnitude >> 13 & 1u;
-    return (uint16_t)(sign | ((magnitude + 0xfffu + odd) >> 13) - (112u << 10));
+    return (uint16_t)(sign | (((magnitude + 0xfffu + odd) >> 13) - (112u << 10)));
 }
 
 float tp_bf16_to_f32(uint16_t bits)

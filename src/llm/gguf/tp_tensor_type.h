@@ -57,4 +57,10 @@ uint16_t tp_f32_to_bf16(float value);
 void tp_tensor_dequantize(tp_tensor_type type, const uint8_t *row, uint64_t count,
                           float *ret_values);
 
+// True for F32, F16, BF16, Q8_0, Q4_0, Q4_K and Q6_K.
+bool tp_tensor_can_quantize(tp_tensor_type type);
+
+// Floats to a row of such a type; false where a value is not finite or too large for the type.
+bool tp_tensor_quantize(tp_tensor_type type, const float *values, uint64_t count, uint8_t *ret_row);
+
 #endif

@@ -38,9 +38,8 @@ typedef struct tp_llm_facts {
     uint32_t kv_head_count;
     uint32_t key_size; // of a head
     uint32_t value_size;
-    uint32_t window;    // positions that layers with a sliding window see; 0: there are none
-    bool is_encoder;    // makes embeddings and no text
-    bool is_normalized; // embeddings are brought to length 1
+    uint32_t window; // positions that layers with a sliding window see; 0: there are none
+    bool is_encoder; // makes embeddings and no text
     tp_llm_pooling pooling;
     bool is_tested; // on a real checkpoint of the architecture, not on random small ones alone
     uint64_t weight_bytes;
@@ -68,6 +67,8 @@ const tp_gguf *tp_llm_metadata(const tp_llm *llm);
 // packed form.
 tapeout_status tp_llm_packed_bytes(const tp_gguf_tensor *tensor, uint64_t *ret_bytes,
                                    tapeout_error *err);
+// Where the next tensor begins after one of `size` bytes at `offset`.
+uint64_t tp_llm_weight_end(uint64_t offset, uint64_t size);
 // Packs one tensor, whose data must be there, into `ret_data` of that many bytes; in parallel.
 tapeout_status tp_llm_pack(const tp_env *env, const tp_gguf_tensor *tensor, uint8_t *ret_data,
                            tapeout_error *err);

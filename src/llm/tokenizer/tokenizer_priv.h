@@ -92,6 +92,8 @@ tapeout_status tp_vocab_read_tokens(tp_tokenizer *t, const tp_tokenizer_spec *sp
                                     tapeout_error *err);
 // The token that has these bytes among those that text can become, or TP_NO_TOKEN.
 uint32_t tp_vocab_find(const tp_tokenizer *t, const uint8_t *bytes, size_t size);
+// The same by how the vocabulary writes it, "Ġthe".
+uint32_t tp_vocab_find_spelled(const tp_tokenizer *t, tp_str text);
 // The bytes that a text of a byte-level vocabulary stands for, written to `ret_bytes`, which has
 // room for text.size; false where a character is none of the 256.
 bool tp_byte_level_decode(tp_str text, char *ret_bytes, size_t *ret_size);

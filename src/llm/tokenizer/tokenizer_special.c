@@ -374,20 +374,22 @@ static bool is_special(const tp_tokenizer *t, uint32_t id)
     return t->kinds[id] >= TP_KIND_USER && tp_token_bytes(t, id).size > 0;
 }
 
-static tapeout_status check_special(const special *previous, const special *this,
-                                    tapeout_error *err)
+static tapeout_status check_special(const tp_tokenizer *t, const special *previous,
+                                    const special *this, tapeout_error *err)
 {
+    const bool is_again = previous != NULL && tp_str_equal(previous->text, this->text);
+    const uint32_t other = is_again ? previous->id : tp_vocab_find_spelled(t, this->text);
     if (this->text.size > TP_MAX_SPECIAL_TOKEN_BYTES) {
         return tp_fail_at(err, TAPEOUT_E_LIMIT, this->id,
                           "tokenizer: entry %u of tokenizer.ggml.tokens is matched as a whole and "
                           "has %zu bytes, at most %u are taken",
                           this->id, this->text.size, TP_MAX_SPECIAL_TOKEN_BYTES);
     }
-    if (previous != NULL && tp_str_equal(previous->text, this->text)) {
+    if (other != TP_NO_TOKEN) {
         return tp_fail_at(err, TAPEOUT_E_CORRUPT, this->id,
                           "tokenizer: entries %u and %u of tokenizer.ggml.tokens are the same, "
                           "'%.*s'",
-                          previous->id, this->id, TP_STR_ARGS(this->text));
+                          other, this->id, TP_STR_ARGS(this->text));
     }
     return TAPEOUT_OK;
 }
@@ -395,7 +397,7 @@ static tapeout_status check_special(const special *previous, const special *this
 static tapeout_status fill_index(tp_tokenizer *t, const special *sorted, tapeout_error *err)
 {
     for (uint32_t i = 0; i < t->special_count; i++) {
-        TP_TRY(check_special(i > 0 ? &sorted[i - 1] : NULL, &sorted[i], err));
+        TP_TRY(check_special(t, i > 0 ? &sorted[i - 1] : NULL, &sorted[i], err));
         t->specials[i] = sorted[i].id;
     }
     uint32_t at = 0;

@@ -328,28 +328,33 @@ tp_str tp_tokenizer_special_text(const tp_tokenizer *tokenizer, uint32_t id)
                                                   : tp_tokenizer_piece(tokenizer, id);
 }
 
-int64_t tp_tokenizer_find(const tp_tokenizer *tokenizer, tp_str text)
+uint32_t tp_vocab_find_spelled(const tp_tokenizer *t, tp_str text)
 {
     char bytes[TP_MAX_TOKEN_BYTES];
     size_t size = 0;
-    uint32_t id = tp_specials_find(tokenizer, text);
-    if (id != TP_NO_TOKEN) {
-        return id;
-    }
     if (text.size == 0 || text.size > sizeof(bytes)) {
-        return -1;
+        return TP_NO_TOKEN;
+    }
+    if (t->kind == TP_TOKENIZER_BPE) {
+        if (!tp_byte_level_decode(text, bytes, &size)) {
+            return TP_NO_TOKEN;
+        }
+        return tp_vocab_find(t, (const uint8_t *)bytes, size);
     }
     const int byte = parse_byte_token(text);
-    if (tokenizer->kind == TP_TOKENIZER_BPE) {
-        if (!tp_byte_level_decode(text, bytes, &size)) {
-            return -1;
-        }
-    } else if (byte >= 0) {
-        id = tokenizer->byte_ids[byte];
-        return id == TP_NO_TOKEN ? -1 : (int64_t)id;
-    } else if (memchr(text.data, ' ', text.size) == NULL) {
-        size = unescape_spaces(text, bytes);
+    if (byte >= 0) {
+        return t->byte_ids[byte];
     }
-    id = tp_vocab_find(tokenizer, (const uint8_t *)bytes, size);
+    if (memchr(text.data, ' ', text.size) != NULL) {
+        return TP_NO_TOKEN;
+    }
+    size = unescape_spaces(text, bytes);
+    return tp_vocab_find(t, (const uint8_t *)bytes, size);
+}
+
+int64_t tp_tokenizer_find(const tp_tokenizer *tokenizer, tp_str text)
+{
+    uint32_t id = tp_specials_find(tokenizer, text);
+    id = id == TP_NO_TOKEN ? tp_vocab_find_spelled(tokenizer, text) : id;
     return id == TP_NO_TOKEN ? -1 : (int64_t)id;
 }

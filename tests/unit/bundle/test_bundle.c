@@ -84,6 +84,54 @@ static void test_same_content_is_the_same_file(void)
     ASSERT_OK(tp_file_remove(second, &test_err));
 }
 
+// Writes `big_data` in pieces of uneven sizes, and `*user` bytes less than were announced.
+static tapeout_status fill_section(void *user, size_t index, tp_bundle_stream *stream,
+                                   tapeout_error *err)
+{
+    const size_t size = BIG_SIZE - *(const size_t *)user;
+    ASSERT_EQ_UINT(index, 2);
+    for (size_t at = 0, piece = 1; at < size; at += piece, piece = piece * 3 + 1) {
+        piece = piece < size - at ? piece : size - at;
+        const tapeout_status status = tp_bundle_stream_write(stream, big_data + at, piece, err);
+        if (status != TAPEOUT_OK) {
+            return status;
+        }
+    }
+    return TAPEOUT_OK;
+}
+
+static tapeout_status write_filled(const char *path, size_t announced, size_t missing,
+                                   tp_sha256 *ret_hash)
+{
+    const tp_env env = tp_env_plain();
+    const tp_bundle_section sections[] = {
+        {TP_STR("schema.json"), TP_STR("{}"), 64},
+        {TP_STR("empty"), TP_STR(""), 64},
+        {TP_STR("weights"), {NULL, announced}, 4096},
+        {TP_STR("tail"), TP_STR("end"), 128},
+    };
+    const tp_bundle_content content = {TP_STR("tabular"), TP_STR("Flights-1.0"), sections, 4};
+    return tp_bundle_write_filled(&env, path, &content, fill_section, &missing, ret_hash,
+                                  &test_err);
+}
+
+static void test_a_section_made_while_written_is_the_same_file(void)
+{
+    fill_big();
+    tp_sha256 streamed;
+    const char *first = path_in_temp("a.tapeout");
+    const char *second = path_in_temp("b.tapeout");
+    const tp_sha256 whole = write_sample(first);
+    ASSERT_OK(write_filled(second, BIG_SIZE, 0, &streamed));
+    ASSERT_EQ_BYTES(&whole, sizeof(whole), &streamed, sizeof(streamed));
+    ASSERT_OK(tp_file_remove(first, &test_err));
+    ASSERT_OK(tp_file_remove(second, &test_err));
+    ASSERT_FAILS(write_filled(second, BIG_SIZE, 1, &streamed), TAPEOUT_E_INTERNAL,
+                 "\"weights\" was announced with 2621440 bytes and got 2621439");
+    ASSERT_FAILS(write_filled(second, BIG_SIZE - 1, 0, &streamed), TAPEOUT_E_INTERNAL, "gets more");
+    ASSERT(!tp_path_exists(second));
+}
+
 // Writes `data` as a file of its own and returns how opening it goes.
 static tapeout_status open_bytes(const char *path, const char *data, size_t size)
 {
@@ -217,6 +265,7 @@ static void test_out_of_memory_leaves_nothing(void)
 }
 
 TEST_MAIN(TEST(test_reads_back_what_was_written), TEST(test_same_content_is_the_same_file),
+          TEST(test_a_section_made_while_written_is_the_same_file),
           TEST(test_every_flipped_bit_is_refused),
           TEST(test_every_prefix_and_a_longer_file_are_refused), TEST(test_damage_is_named),
           TEST(test_bad_content_is_refused), TEST(test_out_of_memory_leaves_nothing))

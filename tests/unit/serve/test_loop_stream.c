@@ -75,10 +75,10 @@ static void on_gone(void *user)
     atomic_fetch_add(&self->fixture->gone, 1);
 }
 
-static void on_answered(void *user, uint64_t sent_bytes, bool is_gone)
+static void on_answered(void *user, int status, uint64_t sent_bytes, bool is_gone)
 {
     producer *self = user;
-    (void)is_gone;
+    ASSERT(is_gone || status == 200);
     atomic_fetch_add(&self->fixture->answered, 1);
     atomic_store(&self->fixture->sent_bytes, sent_bytes);
 }

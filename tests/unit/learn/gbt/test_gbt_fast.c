@@ -36,16 +36,24 @@ static gbt_case *mixed_case(uint64_t rows)
     return c;
 }
 
-static tp_gbt *mixed_forest(gbt_case *c, uint32_t leaves)
+// Goes on from `init`, which may be NULL. 22 trees: several are added in one pass, and some are
+// left.
+static tp_gbt *mixed_forest_after(gbt_case *c, uint32_t leaves, const tp_gbt *init)
 {
     tp_gbt_options options;
     tp_gbt_options_init(&options, TP_OBJECTIVE_MULTICLASS);
     options.class_count = 3;
-    options.trees = 20;
+    options.trees = 22;
     options.leaves = leaves;
     options.category_min_rows = 20;
     options.min_rows_in_leaf = 5;
+    options.init_model = init;
     return case_train(c, &options);
+}
+
+static tp_gbt *mixed_forest(gbt_case *c, uint32_t leaves)
+{
+    return mixed_forest_after(c, leaves, NULL);
 }
 
 static void assert_like_plain(const tp_gbt *gbt, gbt_case *c)
@@ -102,6 +110,20 @@ static void test_trees_of_many_leaves(void)
     const tp_gbt *gbt = mixed_forest(c, 500);
     const tp_gbt_fast *fast = gbt->fast;
     ASSERT(fast->is_coded && fast->trees[0].ops == NULL);
+    assert_like_plain(gbt, c);
+}
+
+// Trees with and without a program, and one that is a single leaf, follow one another.
+static void test_trees_of_all_sizes(void)
+{
+    gbt_case *c = mixed_case(6000);
+    tp_gbt *gbt = mixed_forest_after(c, 500, mixed_forest(c, 15));
+    const tp_gbt_fast *fast = gbt->fast;
+    ASSERT(fast->is_coded && fast->trees[0].ops != NULL);
+    ASSERT(fast->trees[gbt->tree_count - 1].ops == NULL);
+    gbt->trees[4].leaf_count = 1;
+    gbt->trees[4].leaf_value[0] = 0.25;
+    ASSERT(tp_gbt_fast_make(gbt, NULL) == TAPEOUT_OK);
     assert_like_plain(gbt, c);
 }
 
@@ -186,5 +208,5 @@ static void test_a_chain_of_splits(void)
 }
 
 TEST_MAIN(TEST(test_fast_is_like_plain), TEST(test_values_at_the_edges),
-          TEST(test_trees_of_many_leaves), TEST(test_too_many_thresholds), TEST(test_a_chain),
-          TEST(test_a_chain_of_splits))
+          TEST(test_trees_of_many_leaves), TEST(test_trees_of_all_sizes),
+          TEST(test_too_many_thresholds), TEST(test_a_chain), TEST(test_a_chain_of_splits))

@@ -74,10 +74,10 @@ static const char *spell_byte(unsigned byte)
 
 void cases_bpe_spec(tp_tokenizer_spec *ret_spec)
 {
-    static const char *const pairs[] = {"h e", "l l",        "he ll", "hell o", "\u0120 w",
-                                        "o r", "\u0120w or", "1 2",   "a a",    "aa aa"};
-    static const char *const products[] = {"he", "ll",        "hell", "hello", "\u0120w",
-                                           "or", "\u0120wor", "12",   "aa",    "aaaa"};
+    static const char *const pairs[] = {"h e",        "l l", "he ll", "hell o", "\u0120 w", "o r",
+                                        "\u0120w or", "1 2", "a a",   "aa aa",  "e l",      "l o"};
+    static const char *const products[] = {"he",        "ll", "hell", "hello", "\u0120w", "or",
+                                           "\u0120wor", "12", "aa",   "aaaa",  "el",      "lo"};
     static tp_str merges[sizeof(pairs) / sizeof(pairs[0])];
     uint32_t count = add(0, "<|begin|>", TP_TOKEN_TYPE_CONTROL, 0);
     count = add(count, "<|im_end|>", TP_TOKEN_TYPE_CONTROL, 0);
