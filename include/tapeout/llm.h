@@ -104,6 +104,23 @@ TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_llm_embed(tapeout_context *
                                                                size_t count, char **ret_json,
                                                                tapeout_error *err);
 
+typedef struct tapeout_tokenize_options {
+    uint32_t struct_size;
+    const char *text; // text_size bytes; NULL: the file at `path` is read
+    size_t text_size;
+    const char *path; // "-" is standard input
+    bool special;     // control tokens that are written in the text are recognised
+    bool add;         // what the model wants at start and end is added
+} tapeout_tokenize_options;
+
+TAPEOUT_API void tapeout_tokenize_options_init(tapeout_tokenize_options *options);
+
+// {"ids": [...]} of the text's bytes as they are. `model` as for tapeout_llm_open; only its
+// metadata is read. E_CORRUPT and E_UNSUPPORTED name the key of a vocabulary that is not taken.
+TAPEOUT_API TAPEOUT_NODISCARD tapeout_status
+tapeout_llm_tokenize(tapeout_context *context, const char *model,
+                     const tapeout_tokenize_options *options, char **ret_json, tapeout_error *err);
+
 #ifdef __cplusplus
 }
 #endif

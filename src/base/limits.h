@@ -112,6 +112,7 @@
 #define TP_MAX_TOKENIZE_BYTES (256u << 20)     // of one text
 #define TP_MAX_TOKENIZE_WORD_BYTES (16u << 20) // without a place to cut: 70 bytes of work for each
 #define TP_MAX_TOKEN_IDS (1u << 28)            // of one text
+#define TP_MAX_TOKENIZE_JSON_BYTES UINT32_MAX  // of the list of ids of one text
 
 // -- llm: model ----------------------------------------------------------------------------------
 #define TP_MAX_LLM_CONTEXT (1u << 24) // positions: angles of rotary embeddings are exact so far

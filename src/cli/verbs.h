@@ -18,6 +18,7 @@ extern const cli_verb cli_verb_predict;
 extern const cli_verb cli_verb_profile;
 extern const cli_verb cli_verb_rm;
 extern const cli_verb cli_verb_serve;
+extern const cli_verb cli_verb_tokenize;
 extern const cli_verb cli_verb_train;
 extern const cli_verb cli_verb_version;
 
