@@ -2,7 +2,7 @@
 //
 // Tool calls in a model's output. Every family writes them its own way; which one is told by the
 // text of the chat template. From generated text, piece by piece, to what a client streams:
-// content, reasoning, and calls whose arguments arrive in fragments. Text that may yet become a
+// content, reasoning, and calls, each told once its JSON is whole. Text that may yet become a
 // marker is held back. And the other way: what a grammar must force so that a call comes out.
 #ifndef TP_TOOL_CALLS_H
 #define TP_TOOL_CALLS_H
@@ -65,8 +65,7 @@ void tp_tool_parser_free(tp_tool_parser *parser);
 // `text` is what one token added, special tokens shown (they are markers in some families). Bytes
 // may end within a character. Fragments of one call's arguments concatenate to one JSON value.
 tapeout_status tp_tool_parser_push(tp_tool_parser *parser, tp_str text, tapeout_error *err);
-// The end of generation: what was held back comes out. A call that began and did not end keeps the
-// fragments already sent; what never became a call is content.
+// The end of generation: what was held back comes out; what never became a whole call is content.
 tapeout_status tp_tool_parser_finish(tp_tool_parser *parser, tapeout_error *err);
 uint32_t tp_tool_parser_call_count(const tp_tool_parser *parser);
 
