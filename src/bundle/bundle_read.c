@@ -233,8 +233,9 @@ static tapeout_status check_sections(const tp_env *env, const tp_bundle *bundle,
     return TAPEOUT_OK;
 }
 
-tapeout_status tp_bundle_open(const tp_env *env, const char *path, tp_bundle **ret_bundle,
-                              tapeout_error *err)
+// All but the chunks. On failure nothing is left.
+static tapeout_status open_manifest(const tp_env *env, const char *path, tp_bundle **ret_bundle,
+                                    tapeout_error *err)
 {
     tp_bundle *bundle = tp_alloc_zero(env->alloc, sizeof(*bundle));
     if (bundle == NULL) {
@@ -250,9 +251,6 @@ tapeout_status tp_bundle_open(const tp_env *env, const char *path, tp_bundle **r
     if (status == TAPEOUT_OK) {
         status = read_manifest(bundle, err);
     }
-    if (status == TAPEOUT_OK) {
-        status = check_sections(env, bundle, err);
-    }
     if (status != TAPEOUT_OK) {
         tp_bundle_close(&bundle);
         tp_error_prefix(err, "%s", path);
@@ -260,6 +258,33 @@ tapeout_status tp_bundle_open(const tp_env *env, const char *path, tp_bundle **r
     }
     *ret_bundle = bundle;
     return TAPEOUT_OK;
+}
+
+tapeout_status tp_bundle_open(const tp_env *env, const char *path, tp_bundle **ret_bundle,
+                              tapeout_error *err)
+{
+    tp_bundle *bundle = NULL;
+    TP_TRY(open_manifest(env, path, &bundle, err));
+    const tapeout_status status = check_sections(env, bundle, err);
+    if (status != TAPEOUT_OK) {
+        tp_bundle_close(&bundle);
+        tp_error_prefix(err, "%s", path);
+        return status;
+    }
+    *ret_bundle = bundle;
+    return TAPEOUT_OK;
+}
+
+bool tp_bundle_is_kind(const char *path, tp_str kind)
+{
+    const tp_env env = tp_env_plain();
+    tp_bundle *bundle = NULL;
+    if (!tp_bundle_probe(path) || open_manifest(&env, path, &bundle, NULL) != TAPEOUT_OK) {
+        return false;
+    }
+    const bool is_kind = tp_str_equal(bundle->layout.kind, kind);
+    tp_bundle_close(&bundle);
+    return is_kind;
 }
 
 void tp_bundle_close(tp_bundle **bundle)

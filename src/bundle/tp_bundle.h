@@ -79,5 +79,7 @@ tp_sha256 tp_bundle_hash(const tp_bundle *bundle);
 tp_str tp_bundle_section_find(const tp_bundle *bundle, tp_str name);
 // True when the file begins as a bundle does.
 bool tp_bundle_probe(const char *path);
+// True when it is a bundle whose manifest is in order and names this kind; no chunk is looked at.
+bool tp_bundle_is_kind(const char *path, tp_str kind);
 
 #endif

@@ -128,16 +128,30 @@ void tp_gguf_builder_tensor(tp_gguf_builder *builder, const tp_gguf_tensor *tens
     tp_buffer_append(&builder->tensors, &added, sizeof(added));
 }
 
-static size_t tensor_count(const tp_gguf_builder *builder)
+size_t tp_gguf_builder_tensor_count(const tp_gguf_builder *builder)
 {
     return builder->tensors.size / sizeof(tp_gguf_tensor);
 }
 
-static tp_gguf_tensor tensor_at(const tp_gguf_builder *builder, size_t index)
+tp_gguf_tensor tp_gguf_builder_tensor_at(const tp_gguf_builder *builder, size_t index)
 {
     tp_gguf_tensor tensor;
     memcpy(&tensor, builder->tensors.data + index * sizeof(tensor), sizeof(tensor));
     return tensor;
+}
+
+void tp_gguf_builder_copy_all(tp_gguf_builder *builder, const tp_gguf *gguf)
+{
+    for (size_t i = 0; i < tp_gguf_kv_count(gguf); i++) {
+        const tp_gguf_kv *kv = tp_gguf_kv_at(gguf, i);
+        if (!tp_str_equal(kv->key, TP_STR("general.alignment")) &&
+            !tp_str_has_prefix(kv->key, TP_STR("split."))) {
+            tp_gguf_builder_copy(builder, kv);
+        }
+    }
+    for (size_t i = 0; i < tp_gguf_tensor_count(gguf); i++) {
+        tp_gguf_builder_tensor(builder, tp_gguf_tensor_at(gguf, i));
+    }
 }
 
 static uint64_t align_up(uint64_t value)
@@ -145,12 +159,17 @@ static uint64_t align_up(uint64_t value)
     return (value + ALIGNMENT - 1) & ~(uint64_t)(ALIGNMENT - 1);
 }
 
+tapeout_status tp_gguf_builder_check(const tp_gguf_builder *builder, tapeout_error *err)
+{
+    TP_TRY(tp_buffer_check(&builder->kvs, "gguf: key-values", err));
+    return tp_buffer_check(&builder->tensors, "gguf: tensors", err);
+}
+
 tapeout_status tp_gguf_builder_render(const tp_gguf_builder *builder, tp_buffer *ret_bytes,
                                       tapeout_error *err)
 {
-    TP_TRY(tp_buffer_check(&builder->kvs, "gguf: key-values", err));
-    TP_TRY(tp_buffer_check(&builder->tensors, "gguf: tensors", err));
-    const size_t count = tensor_count(builder);
+    TP_TRY(tp_gguf_builder_check(builder, err));
+    const size_t count = tp_gguf_builder_tensor_count(builder);
     tp_buffer_append_text(ret_bytes, "GGUF");
     tp_buffer_append_u32le(ret_bytes, VERSION);
     tp_buffer_append_u64le(ret_bytes, count);
@@ -158,7 +177,7 @@ tapeout_status tp_gguf_builder_render(const tp_gguf_builder *builder, tp_buffer 
     tp_buffer_append_str(ret_bytes, tp_buffer_view(&builder->kvs));
     uint64_t place = 0;
     for (size_t i = 0; i < count; i++) {
-        const tp_gguf_tensor tensor = tensor_at(builder, i);
+        const tp_gguf_tensor tensor = tp_gguf_builder_tensor_at(builder, i);
         append_string(ret_bytes, tensor.name);
         tp_buffer_append_u32le(ret_bytes, tensor.dim_count);
         for (uint32_t d = 0; d < tensor.dim_count; d++) {
@@ -194,8 +213,8 @@ typedef struct fill_job {
 static tapeout_status write_data(tp_writer *writer, const tp_gguf_builder *builder, fill_job job,
                                  tapeout_error *err)
 {
-    for (size_t i = 0; i < tensor_count(builder); i++) {
-        const tp_gguf_tensor tensor = tensor_at(builder, i);
+    for (size_t i = 0; i < tp_gguf_builder_tensor_count(builder); i++) {
+        const tp_gguf_tensor tensor = tp_gguf_builder_tensor_at(builder, i);
         const uint64_t begin = tp_writer_position(writer);
         if (tensor.data.data != NULL) {
             TP_TRY(tp_writer_write(writer, tensor.data.data, tensor.data.size, err));

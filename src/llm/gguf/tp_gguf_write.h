@@ -37,6 +37,16 @@ void tp_gguf_builder_copy(tp_gguf_builder *builder, const tp_gguf_kv *kv);
 // the file is written. Rows must be whole blocks of the type.
 void tp_gguf_builder_tensor(tp_gguf_builder *builder, const tp_gguf_tensor *tensor);
 
+// All tensors of another file, and its key-values but those about the file itself (alignment,
+// parts). The file must outlive the builder's use.
+void tp_gguf_builder_copy_all(tp_gguf_builder *builder, const tp_gguf *gguf);
+
+// The first failure of adding.
+tapeout_status tp_gguf_builder_check(const tp_gguf_builder *builder, tapeout_error *err);
+
+size_t tp_gguf_builder_tensor_count(const tp_gguf_builder *builder);
+tp_gguf_tensor tp_gguf_builder_tensor_at(const tp_gguf_builder *builder, size_t index);
+
 // Header, key-values and tensor infos: a file of metadata (tp_gguf_parse_metadata).
 tapeout_status tp_gguf_builder_render(const tp_gguf_builder *builder, tp_buffer *ret_bytes,
                                       tapeout_error *err);

@@ -128,7 +128,16 @@ void tp_llm_free(tp_llm *llm)
     if (llm->owned_weights != NULL) {
         tp_free_aligned(llm->alloc, llm->owned_weights, llm->owned_size);
     }
+    if (llm->release != NULL) {
+        llm->release(llm->release_user);
+    }
     tp_free(llm->alloc, llm, sizeof(*llm));
+}
+
+void tp_llm_on_free(tp_llm *llm, void (*release)(void *user), void *user)
+{
+    llm->release = release;
+    llm->release_user = user;
 }
 
 const tp_llm_facts *tp_llm_facts_of(const tp_llm *llm)

@@ -105,6 +105,8 @@ struct tp_llm {
     uint8_t *owned_weights; // NULL where they are borrowed
     size_t owned_size;
     tp_str weights;
+    void (*release)(void *user); // of what owns borrowed weights; NULL: nobody
+    void *release_user;
     tp_arena arena; // layers, vectors, rope frequencies
     tp_llm_facts facts;
     llm_config config;

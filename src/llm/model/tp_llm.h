@@ -58,6 +58,9 @@ tapeout_status tp_llm_from_parts(const tp_env *env, tp_gguf *metadata, tp_str we
                                  tp_llm **ret_llm, tapeout_error *err);
 void tp_llm_free(tp_llm *llm); // accepts NULL
 
+// Calls `release` with `user` at the end of tp_llm_free: for what owns borrowed weights. Once.
+void tp_llm_on_free(tp_llm *llm, void (*release)(void *user), void *user);
+
 const tp_llm_facts *tp_llm_facts_of(const tp_llm *llm);
 const tp_tokenizer *tp_llm_tokenizer(const tp_llm *llm);
 const tp_gguf *tp_llm_metadata(const tp_llm *llm);
