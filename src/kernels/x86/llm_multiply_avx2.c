@@ -23,20 +23,12 @@ enum {
 LLM_INLINE __m256 add_scaled(__m256 acc, __m256i sum, __m256 scale, float x_scale)
 {
     const __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(x_scale));
-#ifdef LLM_FMA
-    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), both, acc);
-#else
     return _mm256_add_ps(acc, _mm256_mul_ps(_mm256_cvtepi32_ps(sum), both));
-#endif
 }
 
 LLM_INLINE __m256 add_min(__m256 acc, __m256 min, float x_sum)
 {
-#ifdef LLM_FMA
-    return _mm256_fmadd_ps(min, _mm256_set1_ps(x_sum), acc);
-#else
     return _mm256_add_ps(acc, _mm256_mul_ps(min, _mm256_set1_ps(x_sum)));
-#endif
 }
 
 // -- one token -----------------------------------------------------------------------------------
@@ -101,6 +93,7 @@ LLM_INLINE void multiply_one(tp_matrix_kind kind, const uint8_t *group, uint32_t
 typedef struct panel {
     uint32_t begin; // the first block
     uint32_t count; // at most PANEL_BLOCKS
+    float *y;       // of the run's first token and the group's first row
     _Alignas(64) int16_t weights[PANEL_BLOCKS][LLM_PAIRS][ROWS][2];
     float scales[PANEL_BLOCKS][2][ROWS]; // of either half of the block, or in the first of both
     float mins[PANEL_BLOCKS][2][ROWS];
@@ -272,6 +265,8 @@ static void multiply_panel(llm_scale_form form, const panel *w, const token_run 
         for (uint32_t t = 0; t < tokens; t++) {
             const size_t token = llm_token_of(product, run->begin + i + t);
             job.x[t] = product->blocks + token * product->block_stride + w->begin;
+            // Rows of y are far apart: fetched now, they are there when the sums are written.
+            __builtin_prefetch(w->y + (i + t) * product->y_stride, 1);
         }
         tiles[llm_has_halves(form)][llm_has_min(form)](&job, tokens);
     }
@@ -279,12 +274,13 @@ static void multiply_panel(llm_scale_form form, const panel *w, const token_run 
 
 // A group of rows times a run of tokens.
 LLM_INLINE void multiply_run(tp_matrix_kind kind, const uint8_t *group, const token_run *run,
-                             float (*ret)[ROWS])
+                             float *y, float (*ret)[ROWS])
 {
     const uint32_t blocks = run->product->matrix->cols / INPUTS;
     const uint32_t panels = (blocks + PANEL_BLOCKS - 1) / PANEL_BLOCKS;
     memset(ret, 0, sizeof(*ret) * run->count);
     panel w;
+    w.y = y;
     for (uint32_t p = 0; p < panels; p++) {
         w.begin = (uint32_t)((uint64_t)blocks * p / panels);
         w.count = (uint32_t)((uint64_t)blocks * (p + 1) / panels) - w.begin;
@@ -312,12 +308,12 @@ LLM_INLINE void multiply_rows(tp_matrix_kind kind, const token_run *run)
     for (uint32_t row = product->row_begin; row < product->row_end; row += ROWS) {
         const uint8_t *group = matrix->data + row / ROWS * group_bytes;
         const uint32_t rows = product->row_end - row < ROWS ? product->row_end - row : ROWS;
+        float *y = product->y + run->begin * product->y_stride + row;
         if (run->count == 1) {
             multiply_one(kind, group, matrix->cols, first, sums[0]);
         } else {
-            multiply_run(kind, group, run, sums);
+            multiply_run(kind, group, run, y, sums);
         }
-        float *y = product->y + run->begin * product->y_stride + row;
         for (uint32_t t = 0; t < run->count; t++) {
             memcpy(y + t * product->y_stride, sums[t], rows * sizeof(float));
         }
