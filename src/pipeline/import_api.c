@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tapeout_import: a model file of another program becomes a bundle in the registry. The bundle is
+// opened once before it is registered, so that a model that the engine cannot run is refused now
+// and not by whoever serves it.
+#include "base/limits.h"
+#include "base/tp_alloc.h"
+#include "base/tp_clock.h"
+#include "base/tp_context.h"
+#include "base/tp_error.h"
+#include "base/tp_file.h"
+#include "bundle/tp_llm_bundle.h"
+#include "import/tp_hf_bert.h"
+#include "table/tp_json.h"
+
+#include <string.h>
+#include <tapeout/import.h>
+#include <tapeout/registry.h>
+#include <unistd.h>
+
+void tapeout_import_options_init(tapeout_import_options *options)
+{
+    *options = (tapeout_import_options){.struct_size = sizeof(*options)};
+}
+
+typedef struct import_job {
+    tapeout_context *context;
+    const tp_env *env;
+    const char *source; // the path that was given
+    const char *out_path;
+    tp_gguf *gguf; // one of these two is what is imported
+    tp_hf_bert *folder;
+    tp_gguf_builder copy; // of `gguf`
+    const tp_gguf_builder *model;
+    char name[TP_MAX_MODEL_NAME_BYTES + 1];
+    char *bundle_path;
+    tp_sha256 source_hash;
+    tp_sha256 hash;
+    tapeout_model_ref ref;
+    char architecture[64];
+} import_job;
+
+// -- what it is called -------------------------------------------------------------------------
+
+static bool is_name_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.' || c == '-';
+}
+
+// The file's name without its end and the number of a part; other characters become '-'.
+static void name_from_path(const char *path, char *ret_name)
+{
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/') {
+        size--;
+    }
+    size_t begin = size;
+    while (begin > 0 && path[begin - 1] != '/') {
+        begin--;
+    }
+    tp_str text = {path + begin, size - begin};
+    if (tp_str_has_suffix(text, TP_STR(".gguf"))) {
+        text.size -= strlen(".gguf");
+    }
+    const size_t part = strlen("-00001-of-00001");
+    if (text.size > part && memcmp(text.data + text.size - part, "-00001-of-", 10) == 0) {
+        text.size -= part;
+    }
+    size_t used = 0;
+    for (size_t i = 0; i < text.size && used < TP_MAX_MODEL_NAME_BYTES; i++) {
+        const char c = is_name_byte(text.data[i]) ? text.data[i] : '-';
+        if (used > 0 || (c != '.' && c != '-' && c != '_')) {
+            ret_name[used++] = c;
+        }
+    }
+    ret_name[used] = '\0';
+}
+
+static tapeout_status choose_name(import_job *job, const char *given, tapeout_error *err)
+{
+    if (given == NULL) {
+        name_from_path(job->source, job->name);
+    } else if (strlen(given) <= TP_MAX_MODEL_NAME_BYTES) {
+        memcpy(job->name, given, strlen(given) + 1);
+    }
+    if (!tp_model_name_is_valid(tp_str_from(job->name))) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "%s: \"%s\" is no name for a model; --name takes letters, digits, '.', '_' "
+                       "and '-'",
+                       job->source, given == NULL ? job->name : given);
+    }
+    return TAPEOUT_OK;
+}
+
+// -- what it is ----------------------------------------------------------------------------------
+
+static bool begins_as_gguf(const char *path)
+{
+    tp_map map;
+    if (tp_map_open(path, &map, NULL) != TAPEOUT_OK) {
+        return false;
+    }
+    const bool is_gguf = map.size >= 4 && memcmp(map.data, "GGUF", 4) == 0;
+    tp_map_close(&map);
+    return is_gguf;
+}
+
+static bool has_file(const tp_env *env, const char *folder, const char *name)
+{
+    char *path = tp_path_join(env->alloc, folder, name);
+    const bool exists = path != NULL && tp_path_exists(path);
+    if (path != NULL) {
+        tp_free(env->alloc, path, strlen(path) + 1);
+    }
+    return exists;
+}
+
+static tapeout_status open_source(import_job *job, tapeout_error *err)
+{
+    if (begins_as_gguf(job->source)) {
+        TP_TRY(tp_sha256_file(job->source, &job->source_hash, err));
+        TP_TRY(tp_gguf_open(job->env, job->source, &job->gguf, err));
+        tp_gguf_builder_copy_all(&job->copy, job->gguf);
+        job->model = &job->copy;
+        return TAPEOUT_OK;
+    }
+    if (!has_file(job->env, job->source, "config.json")) {
+        tp_map map;
+        TP_TRY(tp_map_open(job->source, &map, err)); // says what is wrong with the path itself
+        tp_map_close(&map);
+        return tp_fail(err, TAPEOUT_E_UNSUPPORTED,
+                       "%s: is neither a GGUF file nor the folder of a BERT sentence model "
+                       "(config.json, model.safetensors)",
+                       job->source);
+    }
+    TP_TRY(tp_hf_bert_open(job->env, job->source, &job->folder, err));
+    job->model = tp_hf_bert_builder(job->folder);
+    char *weights = tp_path_join(job->env->alloc, job->source, "model.safetensors");
+    if (weights == NULL) {
+        return tp_fail_nomem(err);
+    }
+    const tapeout_status status = tp_sha256_file(weights, &job->source_hash, err);
+    tp_free(job->env->alloc, weights, strlen(weights) + 1);
+    return status;
+}
+
+static void append_fact(tp_buffer *text, const tp_gguf *gguf, const char *key)
+{
+    tp_str value;
+    if (gguf != NULL && tp_gguf_get_str(gguf, key, &value, NULL) == TAPEOUT_OK) {
+        tp_buffer_append_str(text, value);
+        tp_buffer_append_char(text, '\n');
+    }
+}
+
+// -- the bundle ----------------------------------------------------------------------------------
+
+static tapeout_status choose_bundle_path(import_job *job, tapeout_error *err)
+{
+    const tapeout_allocator *alloc = job->env->alloc;
+    if (job->out_path != NULL) {
+        job->bundle_path = tp_strndup(alloc, job->out_path, strlen(job->out_path));
+        return job->bundle_path == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
+    }
+    TP_TRY(tp_directory_make(tp_context_home(job->context), err));
+    char file[TP_MAX_MODEL_NAME_BYTES + 64];
+    (void)snprintf(file, sizeof(file), "%s.%llu.%llu.tapeout", job->name,
+                   (unsigned long long)getpid(), (unsigned long long)tp_clock_monotonic_ns());
+    job->bundle_path = tp_path_join(alloc, tp_context_home(job->context), file);
+    return job->bundle_path == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
+}
+
+static tapeout_status write_bundle(import_job *job, tapeout_error *err)
+{
+    char hex[TP_SHA256_HEX_SIZE + 1];
+    tp_buffer licence;
+    tp_buffer lineage;
+    tp_buffer_init(&licence, job->env->alloc, TP_MAX_GGUF_METADATA_BYTES);
+    tp_buffer_init(&lineage, job->env->alloc, TP_MAX_BUNDLE_SCHEMA_BYTES);
+    append_fact(&licence, job->gguf, "general.license");
+    append_fact(&licence, job->gguf, "general.license.name");
+    append_fact(&licence, job->gguf, "general.license.link");
+    tp_sha256_hex(&job->source_hash, hex);
+    tp_buffer_append_char(&lineage, '{');
+    tp_json_append_key(&lineage, "source");
+    tp_json_append_str(&lineage, job->gguf != NULL ? TP_STR("gguf") : TP_STR("huggingface"));
+    tp_json_append_key(&lineage, "source_sha256");
+    tp_json_append_str(&lineage, tp_str_from(hex));
+    tp_json_append_key(&lineage, "tapeout");
+    tp_json_append_str(&lineage, tp_str_from(tapeout_version()));
+    tp_buffer_append_char(&lineage, '}');
+    tapeout_status status = tp_buffer_check(&licence, "licence", err);
+    if (status == TAPEOUT_OK) {
+        status = tp_buffer_check(&lineage, "lineage", err);
+    }
+    if (status == TAPEOUT_OK) {
+        const tp_llm_content content = {.name = tp_str_from(job->name),
+                                        .model = job->model,
+                                        .licence = tp_buffer_view(&licence),
+                                        .lineage_json = tp_buffer_view(&lineage)};
+        status = tp_llm_bundle_write(job->env, job->bundle_path, &content, &job->hash, err);
+    }
+    tp_buffer_deinit(&licence);
+    tp_buffer_deinit(&lineage);
+    return status;
+}
+
+static tapeout_status check_and_register(import_job *job, tapeout_error *err)
+{
+    tp_llm *llm = NULL;
+    char hex[TP_SHA256_HEX_SIZE + 1];
+    tapeout_registration registration;
+    TP_TRY(tp_llm_bundle_open(job->env, job->bundle_path, &llm, err));
+    (void)snprintf(job->architecture, sizeof(job->architecture), "%s",
+                   tp_llm_facts_of(llm)->architecture);
+    tp_llm_free(llm);
+    tapeout_registration_init(&registration);
+    tp_sha256_hex(&job->hash, hex);
+    registration.name = job->name;
+    registration.bundle = job->bundle_path;
+    registration.sha256 = hex;
+    return tapeout_registry_register(job->context, &registration, &job->ref, err);
+}
+
+static tapeout_status run(import_job *job, const char *name, tapeout_error *err)
+{
+    TP_TRY(choose_name(job, name, err));
+    TP_TRY(open_source(job, err));
+    TP_TRY(choose_bundle_path(job, err));
+    TP_TRY(write_bundle(job, err));
+    const tapeout_status status = check_and_register(job, err);
+    // Without --out the file was on its way to the registry; after a failure it is of no use.
+    if (job->out_path == NULL || status != TAPEOUT_OK) {
+        (void)tp_file_remove(job->bundle_path, NULL); // the first failure is the one to tell
+    }
+    return status;
+}
+
+static tapeout_status render(const import_job *job, double seconds, char **ret_json,
+                             tapeout_error *err)
+{
+    tp_buffer json;
+    tp_buffer_init(&json, job->env->alloc, TP_MAX_BUNDLE_SCHEMA_BYTES);
+    char hex[TP_SHA256_HEX_SIZE + 1];
+    tp_sha256_hex(&job->hash, hex);
+    const struct {
+        const char *key;
+        const char *value;
+    } texts[] = {{"name", job->name},
+                 {"bundle", job->out_path != NULL ? job->bundle_path : job->ref.path},
+                 {"sha256", hex},
+                 {"kind", "llm"},
+                 {"architecture", job->architecture}};
+    tp_buffer_append_char(&json, '{');
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        tp_json_append_key(&json, texts[i].key);
+        tp_json_append_str(&json, tp_str_from(texts[i].value));
+    }
+    tp_json_append_key(&json, "version");
+    tp_json_append_u64(&json, job->ref.version);
+    tp_json_append_key(&json, "seconds");
+    tp_json_append_f64(&json, seconds);
+    tp_buffer_append_char(&json, '}');
+    return tp_text_from_buffer(&json, "import", ret_json, err);
+}
+
+tapeout_status tapeout_import(tapeout_context *context, const char *path,
+                              const tapeout_import_options *options, char **ret_json,
+                              tapeout_error *err)
+{
+    const uint64_t start_ns = tp_clock_monotonic_ns();
+    import_job job = {.context = context,
+                      .env = tp_context_env(context),
+                      .source = path,
+                      .out_path = options->out_path};
+    tp_gguf_builder_init(&job.copy, job.env->alloc);
+    tapeout_status status = run(&job, options->name, err);
+    if (status == TAPEOUT_OK) {
+        status = render(&job, (double)(tp_clock_monotonic_ns() - start_ns) * 1e-9, ret_json, err);
+    }
+    tp_gguf_builder_deinit(&job.copy);
+    tp_gguf_close(&job.gguf);
+    tp_hf_bert_close(&job.folder);
+    if (job.bundle_path != NULL) {
+        tp_free(job.env->alloc, job.bundle_path, strlen(job.bundle_path) + 1);
+    }
+    return status;
+}

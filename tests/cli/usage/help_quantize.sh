@@ -1,0 +1,1 @@
+tapeout quantize --help
