@@ -243,6 +243,10 @@ static void follow_far_loop(grammar_walk *walk, const grammar_node *n, uint32_t 
 static void follow_loop(grammar_walk *walk, const grammar_node *n, uint32_t loop, uint32_t frame)
 {
     const walk_frame f = walk->frames[frame];
+    if (frame == UNKNOWN) { // the counter itself was left out
+        walk->new_flags |= GRAMMAR_STATE_OPEN;
+        return;
+    }
     if ((f.count & FAR) != 0) {
         follow_far_loop(walk, n, loop, f);
         return;

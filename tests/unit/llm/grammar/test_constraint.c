@@ -110,6 +110,26 @@ static void test_depth_decides(void)
     grammar_vocab_deinit(&vocab);
 }
 
+// A token that reaches a counter below what the mask's key shows is decided by that counter.
+static void test_counter_below_decides(void)
+{
+    set_up();
+    tp_grammar *grammar = NULL;
+    ASSERT_OK(tp_grammar_from_json_schema(
+        &env,
+        TP_STR("{\"type\":\"array\",\"minItems\":3,\"maxItems\":4,"
+               "\"items\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":5}}"),
+        NULL, &grammar, &test_err));
+    tp_constraint *c = begin(grammar);
+    feed(c, "[\"a\",\"b\",\"c");
+    ASSERT(is_allowed(c, "\",\"") && is_allowed(c, "\","));
+    feed(c, "\",\"d");
+    ASSERT(!is_allowed(c, "\",\"") && !is_allowed(c, "\",") && is_allowed(c, "\""));
+    tp_constraint_free(c);
+    tp_grammar_unref(grammar);
+    grammar_vocab_deinit(&vocab);
+}
+
 static void test_forced_text(void)
 {
     set_up();
@@ -230,6 +250,6 @@ static void test_too_ambiguous(void)
 }
 
 TEST_MAIN(TEST(test_mask_and_end), TEST(test_copies_part_ways), TEST(test_depth_decides),
-          TEST(test_forced_text), TEST(test_no_dead_end_in_the_depth),
-          TEST(test_counter_near_its_bound), TEST(test_vocabulary_without_a_way_on),
-          TEST(test_too_ambiguous))
+          TEST(test_counter_below_decides), TEST(test_forced_text),
+          TEST(test_no_dead_end_in_the_depth), TEST(test_counter_near_its_bound),
+          TEST(test_vocabulary_without_a_way_on), TEST(test_too_ambiguous))
