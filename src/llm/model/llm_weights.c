@@ -324,11 +324,28 @@ static tapeout_status read_output(weight_reader *reader, tapeout_error *err)
                        &llm->output.matrices[0], err);
 }
 
+// A file that says how large its vocabulary is must say what its tokenizer says.
+static tapeout_status check_vocab(const weight_reader *reader, uint32_t vocab_count,
+                                  tapeout_error *err)
+{
+    char key[96];
+    (void)snprintf(key, sizeof(key), "%s.vocab_size", reader->llm->config.family->name);
+    uint64_t said = vocab_count;
+    if (tp_gguf_has(reader->llm->metadata, key)) {
+        TP_TRY(tp_gguf_get_u64(reader->llm->metadata, key, 1, TP_MAX_LLM_ROWS, &said, err));
+    }
+    return said == vocab_count ? TAPEOUT_OK
+                               : tp_fail(err, TAPEOUT_E_CORRUPT,
+                                         "gguf: %s is %llu, and tokenizer.ggml.tokens has %u", key,
+                                         (unsigned long long)said, vocab_count);
+}
+
 static tapeout_status read_embeddings(weight_reader *reader, tapeout_error *err)
 {
     tp_llm *llm = reader->llm;
     const uint32_t width = llm->facts.width;
     const uint32_t vocab_count = tp_tokenizer_vocab_count(llm->tokenizer);
+    TP_TRY(check_vocab(reader, vocab_count, err));
     TP_TRY(read_matrix(reader, "token_embd.weight", vocab_count, width, &llm->embedding, err));
     llm->facts.vocab_count = vocab_count;
     if (!llm->config.family->has_positions) {
