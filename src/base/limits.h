@@ -192,6 +192,7 @@
 #define TP_MAX_HTTP_CHUNKS 262144u // of one body
 #define TP_MAX_HTTP_CHUNK_EXTENSION_BYTES 4096u
 #define TP_MAX_HTTP_BODY_BYTES (64u << 20)     // unless the configuration says otherwise
+#define TP_MAX_HTTP_BODIES_BYTES (1u << 30)    // of all connections together, unless it says so
 #define TP_MAX_HTTP_PENDING_BYTES (128u << 10) // read ahead while a request is being handled
 #define TP_MAX_HTTP_OUT_BYTES (256u << 10)     // unsent replies before pipelined requests wait
 #define TP_MAX_HTTP_REPLY_BYTES (1u << 30)

@@ -29,6 +29,34 @@ static int stop_full(tp_http_connection *connection, const tp_buffer *buffer, in
                                              : stop(connection, status, "request head too large");
 }
 
+static size_t beyond_idle(const tp_buffer *buffer)
+{
+    return buffer->capacity > TP_MAX_HTTP_IDLE_BYTES ? buffer->capacity : 0;
+}
+
+// Tells the budget what the connection holds now. False when it grew beyond what is left.
+static bool budget_update(tp_http_connection *connection)
+{
+    tp_http_budget *budget = connection->shared->budget;
+    const size_t held = beyond_idle(&connection->request.body) + beyond_idle(&connection->pending);
+    const size_t before = connection->held_bytes;
+    if (budget == NULL || held == before) {
+        return true;
+    }
+    connection->held_bytes = held;
+    // Sums alone are shared, so no order is needed. Subtracting is adding modulo 2^N.
+    const size_t used =
+        atomic_fetch_add_explicit(&budget->used_bytes, held - before, memory_order_relaxed);
+    return held < before || used + (held - before) <= budget->max_bytes;
+}
+
+static bool is_budget_spent(const tp_http_connection *connection)
+{
+    const tp_http_budget *budget = connection->shared->budget;
+    return budget != NULL &&
+           atomic_load_explicit(&budget->used_bytes, memory_order_relaxed) > budget->max_bytes;
+}
+
 static uint64_t place_of(const tp_http_connection *connection, const char *data)
 {
     return connection->chunk_offset + (uint64_t)(data - connection->chunk);
@@ -257,6 +285,9 @@ static int on_body(llhttp_t *parser, const char *data, size_t size)
     if (body->status == TAPEOUT_E_NOMEM) {
         return stop(connection, 503, "out of memory");
     }
+    if (!budget_update(connection)) {
+        return stop(connection, 503, "the bodies of all requests need too much memory; try again");
+    }
     return body->status == TAPEOUT_OK ? 0 : stop(connection, 413, "request body too large");
 }
 
@@ -354,6 +385,17 @@ void tp_http_connection_deinit(tp_http_connection *connection)
     tp_buffer_deinit(&connection->request.body);
     tp_buffer_deinit(&connection->out);
     tp_buffer_deinit(&connection->pending);
+    (void)budget_update(connection); // gives back
+}
+
+static void shrink(tp_buffer *buffer)
+{
+    if (buffer->size == 0 && buffer->capacity > TP_MAX_HTTP_IDLE_BYTES) {
+        const tapeout_allocator *alloc = buffer->alloc;
+        const size_t max_size = buffer->max_size;
+        tp_buffer_deinit(buffer);
+        tp_buffer_init(buffer, alloc, max_size);
+    }
 }
 
 void tp_http_connection_refuse(tp_http_connection *connection, int status, const char *why)
@@ -371,11 +413,19 @@ void tp_http_connection_refuse(tp_http_connection *connection, int status, const
     reply.status = status;
     reply.close = true;
     reply.content_type = "application/json";
+    if (status == 503) {
+        tp_buffer_append_text(&reply.headers, "retry-after: 1\r\n");
+    }
     tp_buffer_printf(&reply.body, "{\"error\":\"%s\"}", why);
     tp_http_reply_write(&connection->out, connection, &reply);
     tp_http_reply_deinit(&reply);
     connection->state = TP_HTTP_CLOSING;
+    // The end may be a second away; what was received is not needed for it.
     tp_buffer_clear(&connection->pending);
+    tp_buffer_clear(&connection->request.body);
+    shrink(&connection->pending);
+    shrink(&connection->request.body);
+    (void)budget_update(connection); // gives back
     if (connection->shared->refused != NULL) {
         connection->shared->refused(connection->shared->user, connection, status, why);
     }
@@ -406,6 +456,7 @@ static void refuse_parse_error(tp_http_connection *connection, llhttp_errno_t er
 static void hold_back(tp_http_connection *connection, const char *data, size_t size)
 {
     tp_buffer_append(&connection->pending, data, size);
+    (void)budget_update(connection); // beyond it, tp_http_connection_wants_bytes says no
     if (connection->pending.status != TAPEOUT_OK && connection->state != TP_HTTP_HANDLING) {
         tp_http_connection_refuse(connection, 503, "too much was sent ahead");
     }
@@ -464,6 +515,7 @@ void tp_http_connection_resume(tp_http_connection *connection)
     tp_buffer_init(&connection->pending, taken.alloc, taken.max_size);
     parse(connection, taken.data, taken.size);
     tp_buffer_deinit(&taken);
+    (void)budget_update(connection); // gives back, or has it already
     if (connection->has_ended) {
         tp_http_connection_end(connection);
     }
@@ -542,17 +594,8 @@ bool tp_http_connection_wants_bytes(const tp_http_connection *connection)
 {
     return connection->state != TP_HTTP_CLOSING && !connection->has_ended &&
            connection->pending.size < TP_MAX_HTTP_PENDING_BYTES &&
-           connection->out.size < TP_MAX_HTTP_OUT_BYTES;
-}
-
-static void shrink(tp_buffer *buffer)
-{
-    if (buffer->size == 0 && buffer->capacity > TP_MAX_HTTP_IDLE_BYTES) {
-        const tapeout_allocator *alloc = buffer->alloc;
-        const size_t max_size = buffer->max_size;
-        tp_buffer_deinit(buffer);
-        tp_buffer_init(buffer, alloc, max_size);
-    }
+           connection->out.size < TP_MAX_HTTP_OUT_BYTES &&
+           (connection->pending.size == 0 || !is_budget_spent(connection));
 }
 
 void tp_http_connection_shrink(tp_http_connection *connection)
@@ -562,4 +605,5 @@ void tp_http_connection_shrink(tp_http_connection *connection)
     shrink(&connection->request.body);
     shrink(&connection->out);
     shrink(&connection->pending);
+    (void)budget_update(connection); // gives back
 }

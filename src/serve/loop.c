@@ -494,6 +494,7 @@ tapeout_status tp_loop_new(const tp_loop_options *options, tp_loop **ret_loop, t
     (void)pthread_mutex_init(&loop->stream_lock, NULL); // cannot fail for a plain mutex
     loop->shared = (tp_http_shared){.alloc = options->alloc,
                                     .max_body_bytes = options->max_body_bytes,
+                                    .budget = options->budget,
                                     .id_seed = options->id_seed,
                                     .handle = on_handle,
                                     .refused = on_refused,

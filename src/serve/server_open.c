@@ -79,6 +79,7 @@ static tapeout_status open_shard(struct tapeout_server *server, uint32_t index, 
         .listen_fd = server->listen_fd,
         .max_connections = config->max_connections / server->shard_count + 1,
         .max_body_bytes = (size_t)config->max_body_bytes,
+        .budget = &server->bodies,
         .id_seed = seed,
         .timeouts = config->timeouts,
         .handle = tp_server_handle,
@@ -141,6 +142,7 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     server->state.env = &server->env;
     server->state.max_body_bytes = (size_t)server->config->max_body_bytes;
     server->state.max_rows = server->config->max_rows;
+    server->bodies.max_bytes = (size_t)server->config->max_bodies_bytes;
     server->state.refresh_metrics = tp_server_refresh_metrics;
     server->state.user = server;
     server->shards = tp_alloc_array_zero(alloc, count, sizeof(*server->shards));

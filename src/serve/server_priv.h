@@ -53,6 +53,7 @@ struct tapeout_server {
     serve_state state;
     server_shard *shards; // [shard_count]
     uint32_t shard_count;
+    tp_http_budget bodies; // that the loops share
     int listen_fd;
     uint16_t port;
     char url[96];

@@ -18,6 +18,7 @@
 #include "base/tp_buffer.h"
 
 #include <llhttp.h>
+#include <stdatomic.h>
 #include <tapeout/context.h>
 
 typedef enum tp_http_method {
@@ -97,12 +98,20 @@ typedef enum tp_http_state {
 
 typedef struct tp_http_connection tp_http_connection;
 
+// The memory that bodies on their way in hold together, over all connections of all loops. Buffers
+// that an idle connection may keep do not count, so small requests always find room.
+typedef struct tp_http_budget {
+    size_t max_bytes;
+    atomic_size_t used_bytes;
+} tp_http_budget;
+
 // What the connections of one loop share.
 typedef struct tp_http_shared {
     const tapeout_allocator *alloc;
     size_t max_body_bytes;
-    bool draining; // replies announce the end of the connection
-    char date[32]; // for the Date header; kept up to date by the loop; may be empty
+    tp_http_budget *budget; // NULL: none
+    bool draining;          // replies announce the end of the connection
+    char date[32];          // for the Date header; kept up to date by the loop; may be empty
     uint64_t id_seed;
     uint64_t id_next;
     // A whole request is there. Answers by tp_http_connection_reply, now or later.
@@ -130,6 +139,7 @@ struct tp_http_connection {
     uint32_t chunk_count;
     uint32_t extension_bytes;
     uint32_t trailer_bytes;
+    size_t held_bytes; // as the budget has it
     int refuse_status; // set by a callback that stops the parser
     const char *refuse_why;
     uint32_t served_count;

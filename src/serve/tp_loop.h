@@ -32,6 +32,7 @@ typedef struct tp_loop_options {
     int listen_fd; // duplicated
     uint32_t max_connections;
     size_t max_body_bytes;
+    tp_http_budget *budget; // of all loops; NULL: none
     uint64_t id_seed;
     tp_loop_timeouts timeouts;
     void (*handle)(void *user, tp_client *client); // a whole request is there; see tp_client_answer

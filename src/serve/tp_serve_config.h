@@ -17,6 +17,7 @@ typedef struct tp_serve_config {
     uint32_t thread_count;
     bool logs_requests;
     uint64_t max_body_bytes;
+    uint64_t max_bodies_bytes; // of all connections together
     uint64_t max_rows;
     uint32_t max_connections;
     tp_loop_timeouts timeouts;

@@ -18,15 +18,16 @@ static void test_a_whole_file(void)
 {
     tp_serve_config config;
     tp_serve_config_init(&config, tp_env_plain().alloc);
-    ASSERT_OK(parse(&config, "listen: 127.0.0.1:9000\n"
-                             "threads: 3\n"
-                             "models:\n"
-                             "  - {name: a, path: m/a.tapeout, version: '7'}\n"
-                             "  - {ref: 'flights:2'}\n"
-                             "  - {path: /abs/b.tapeout}\n"
-                             "limits: {body_bytes: 1000, rows: 10, connections: 5}\n"
-                             "timeouts: {head: 2, idle: 3}\n"
-                             "log: {requests: false}\n"));
+    ASSERT_OK(parse(&config,
+                    "listen: 127.0.0.1:9000\n"
+                    "threads: 3\n"
+                    "models:\n"
+                    "  - {name: a, path: m/a.tapeout, version: '7'}\n"
+                    "  - {ref: 'flights:2'}\n"
+                    "  - {path: /abs/b.tapeout}\n"
+                    "limits: {body_bytes: 1000, bodies_bytes: 2000, rows: 10, connections: 5}\n"
+                    "timeouts: {head: 2, idle: 3}\n"
+                    "log: {requests: false}\n"));
     ASSERT_EQ_STR(config.listen, "127.0.0.1:9000");
     ASSERT_EQ_UINT(config.thread_count, 3);
     ASSERT_EQ_UINT(config.model_count, 3);
@@ -36,6 +37,7 @@ static void test_a_whole_file(void)
     ASSERT_EQ_STR(config.models[1].path, "flights:2");
     ASSERT_EQ_STR(config.models[2].path, "/abs/b.tapeout");
     ASSERT_EQ_UINT(config.max_body_bytes, 1000);
+    ASSERT_EQ_UINT(config.max_bodies_bytes, 2000);
     ASSERT_EQ_UINT(config.timeouts.head_ms, 2000);
     ASSERT_EQ_UINT(config.timeouts.idle_ms, 3000);
     ASSERT_EQ_UINT(config.timeouts.body_ms, 30000);
