@@ -21,6 +21,10 @@ static const double FINE_H_MAX = 32767.0 * (1 << TP_GBT_NARROW_SHIFT);
 // is, the histograms are built from the fine form.
 enum { SMALL_UNITS = 4, SMALL_PART = 4 };
 
+// So are those of a table with so few rows: rounding does not even out over a few hundred, and the
+// time goes into searching.
+enum { SMALL_TABLE_ROWS = 10000 };
+
 tapeout_status tp_gbt_gradients_init(tp_gbt_trainer *trainer, tapeout_error *err)
 {
     const tapeout_allocator *alloc = trainer->env->alloc;
@@ -325,10 +329,10 @@ tapeout_status tp_gbt_gradients_enter(tp_gbt_trainer *trainer, uint32_t iteratio
     grower->fine = trainer->fine + k * trainer->data->row_count;
     grower->fine_unit_g = scale->unit_g;
     grower->fine_unit_h = scale->unit_h;
-    grower->is_wide = scale->small_count > trainer->data->row_count / SMALL_PART;
-    // Where Hessians differ by the row's weight they tell little about the number of rows.
-    grower->has_counts =
-        !trainer->loss.is_constant_hessian && (grower->is_wide || trainer->loss.weight != NULL);
+    grower->is_wide = trainer->data->row_count <= SMALL_TABLE_ROWS ||
+                      scale->small_count > trainer->data->row_count / SMALL_PART;
+    // Where Hessians differ by the row's weight they tell nothing about the number of rows.
+    grower->has_counts = !trainer->loss.is_constant_hessian && trainer->loss.weight != NULL;
     const bool is_whole_h = grower->is_wide || trainer->loss.is_constant_hessian;
     grower->unit_g = scale->unit_g * (grower->is_wide ? 1 : narrow);
     grower->unit_h = scale->unit_h * (is_whole_h ? 1 : narrow);
