@@ -183,7 +183,8 @@ def test_good_clients_do_not_notice(place):
         memory = resident_bytes(server.process.pid)
     good = sum(t is not None for t in times) / len(times)
     print(f"{COUNT} slow clients, {slow.closed.value} closed on the way; "
-          f"{len(times)} good requests, {good:.2%} answered; p99 {base * 1e3:.2f} ms without, {p99 * 1e3:.2f} ms with them; "
+          f"{len(times)} good requests, {good:.2%} answered; "
+          f"p99 {base * 1e3:.2f} ms without, {p99 * 1e3:.2f} ms with them; "
           f"{memory >> 20} MB resident")
     assert held - before >= COUNT * 0.9, "the slow ones were not all connected"
     assert good >= 0.999
