@@ -57,6 +57,12 @@ TAPEOUT_API void tapeout_context_free(tapeout_context *context);
 // Asks every running call of this context to stop with E_CANCELLED. Safe in a signal handler.
 TAPEOUT_API void tapeout_context_cancel(tapeout_context *context);
 
+// A file's text ("-": standard input), for tapeout_text_free. E_LIMIT beyond `max_size` bytes,
+// E_DATA where a byte is zero.
+TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_text_read(tapeout_context *context,
+                                                               const char *path, size_t max_size,
+                                                               char **ret_text, tapeout_error *err);
+
 // Gives back a text that a call of this context handed out; accepts NULL.
 TAPEOUT_API void tapeout_text_free(tapeout_context *context, char *text);
 

@@ -77,6 +77,26 @@ TAPEOUT_API TAPEOUT_NODISCARD tapeout_status
 tapeout_llm_generate(tapeout_context *context, tapeout_llm *llm,
                      const tapeout_generate_options *options, char **ret_json, tapeout_error *err);
 
+// A conversation: what was said and answered, in order. @thread confined
+typedef struct tapeout_chat tapeout_chat;
+
+// `system` (may be NULL) is the system's message. The model is borrowed.
+TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_chat_new(tapeout_context *context,
+                                                              tapeout_llm *llm, const char *system,
+                                                              tapeout_chat **ret_chat,
+                                                              tapeout_error *err);
+TAPEOUT_API void tapeout_chat_free(tapeout_chat *chat); // accepts NULL
+// Forgets all but the system's message, which `system` replaces unless it is NULL.
+TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_chat_reset(tapeout_chat *chat,
+                                                                const char *system,
+                                                                tapeout_error *err);
+// Says `text` as the user and waits for the answer, as tapeout_llm_generate does; prompt and
+// messages in `options` are not looked at. Both become part of the conversation, an answer that
+// was stopped as far as it came; after a failure neither does.
+TAPEOUT_API TAPEOUT_NODISCARD tapeout_status
+tapeout_chat_say(tapeout_chat *chat, const char *text, const tapeout_generate_options *options,
+                 char **ret_json, tapeout_error *err);
+
 typedef struct tapeout_score_options {
     uint32_t struct_size;
     const uint32_t *ids; // [id_count], at least one, as they are: nothing is added

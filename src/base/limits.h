@@ -152,6 +152,24 @@
 #define TP_MAX_VOCAB_INDEX_PIECE_BYTES 4096u
 #define TP_MAX_VOCAB_INDEX_BYTES (64u << 20)
 
+// -- llm: schedule -------------------------------------------------------------------------------
+#define TP_DEFAULT_LLM_CONTEXT 8192u         // tokens, where the model allows more
+#define TP_MAX_LLM_RUNNING 256u              // sequences of one forward pass
+#define TP_MAX_LLM_CHOICES 128u              // answers to one prompt
+#define TP_MAX_LLM_TOP_LOGPROBS 1000u        // beside a token
+#define TP_MAX_LLM_STOPS 64u                 // stop strings
+#define TP_MAX_LLM_STOP_BYTES 1024u          // of one
+#define TP_MAX_LLM_HELD_BYTES (1u << 20)     // of an answer, until no stop string can begin
+#define TP_MAX_LLM_REQUEST_BYTES (64u << 20) // a request's ids, biases and stop strings
+#define TP_MAX_LLM_SCORE_BYTES (1u << 30)    // of the lines that one call of score writes
+#define TP_MAX_LLM_EMBED_TEXTS 4096u         // of one call
+
+// -- serve: language models ----------------------------------------------------------------------
+#define TP_MAX_LLM_BIASES 1024u    // of one request
+#define TP_MAX_LLM_MESSAGES 16384u // of one conversation
+#define TP_MAX_LLM_TOOLS 512u      // that one request offers
+#define TP_MAX_LLM_TOOL_CALLS 64u  // of one answer
+
 // -- bundle --------------------------------------------------------------------------------------
 #define TP_MAX_BUNDLE_SECTIONS 4096u
 #define TP_MAX_BUNDLE_MANIFEST_BYTES (64u << 20) // 40 GB of weights have 2.7 MB of chunk hashes

@@ -239,3 +239,29 @@ void tp_json_append_key(tp_buffer *buffer, const char *key)
 {
     tp_json_append_key_str(buffer, tp_str_from(key));
 }
+
+void tp_json_append_value(tp_buffer *buffer, yyjson_val *value)
+{
+    const yyjson_alc alc = tp_json_allocator(buffer->alloc);
+    size_t size = 0;
+    char *text = yyjson_val_write_opts(value, YYJSON_WRITE_NOFLAG, &alc, &size, NULL);
+    if (text == NULL) {
+        // Values are parsed ones, so nothing but memory can be lacking.
+        buffer->status = buffer->status == TAPEOUT_OK ? TAPEOUT_E_NOMEM : buffer->status;
+        return;
+    }
+    tp_buffer_append(buffer, text, size);
+    alc.free(alc.ctx, text);
+}
+
+tapeout_status tp_json_parse_own(const tapeout_allocator *alloc, tp_str text, yyjson_doc **ret_doc)
+{
+    const yyjson_alc alc = tp_json_allocator(alloc);
+    // Without the in-situ flag the text is only read.
+    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text.data, text.size, 0, &alc, NULL);
+    if (doc == NULL) {
+        return TAPEOUT_E_NOMEM;
+    }
+    *ret_doc = doc;
+    return TAPEOUT_OK;
+}

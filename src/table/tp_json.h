@@ -21,6 +21,9 @@ yyjson_alc tp_json_allocator(const tapeout_allocator *alloc);
 tapeout_status tp_json_parse(const tapeout_allocator *alloc, tp_str text, const char *what,
                              yyjson_doc **ret_doc, tapeout_error *err);
 
+// The same for text that we wrote: duplicate keys are let be, so that what is written may be read.
+tapeout_status tp_json_parse_own(const tapeout_allocator *alloc, tp_str text, yyjson_doc **ret_doc);
+
 // The string value of `key` in `object`, or {NULL, 0}.
 tp_str tp_json_get_str(yyjson_val *object, const char *key);
 tp_str tp_json_str(yyjson_val *value);
@@ -29,6 +32,7 @@ void tp_json_append_str(tp_buffer *buffer, tp_str text); // with quotes
 void tp_json_append_f64(tp_buffer *buffer, double value);
 void tp_json_append_i64(tp_buffer *buffer, int64_t value);
 void tp_json_append_u64(tp_buffer *buffer, uint64_t value);
+void tp_json_append_value(tp_buffer *buffer, yyjson_val *value); // a parsed value, compact
 // `"key":` with a comma before it unless the buffer ends in '{'.
 void tp_json_append_key(tp_buffer *buffer, const char *key);
 void tp_json_append_key_str(tp_buffer *buffer, tp_str key);
