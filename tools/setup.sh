@@ -38,6 +38,7 @@ libsqlite3-dev   pc:sqlite3
 libssl-dev       pc:libcrypto
 libutf8proc-dev  pc:libutf8proc
 zlib1g-dev       pc:zlib
+libedit-dev      pc:libedit
 '
 
 present() {

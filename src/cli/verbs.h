@@ -8,9 +8,12 @@
 
 extern const cli_verb cli_verb_bench;
 extern const cli_verb cli_verb_bench_part;
+extern const cli_verb cli_verb_chat;
 extern const cli_verb cli_verb_completion;
 extern const cli_verb cli_verb_doctor;
+extern const cli_verb cli_verb_embed;
 extern const cli_verb cli_verb_evaluate;
+extern const cli_verb cli_verb_generate;
 extern const cli_verb cli_verb_import;
 extern const cli_verb cli_verb_inspect;
 extern const cli_verb cli_verb_list;
@@ -19,6 +22,7 @@ extern const cli_verb cli_verb_predict;
 extern const cli_verb cli_verb_profile;
 extern const cli_verb cli_verb_quantize;
 extern const cli_verb cli_verb_rm;
+extern const cli_verb cli_verb_score;
 extern const cli_verb cli_verb_serve;
 extern const cli_verb cli_verb_tokenize;
 extern const cli_verb cli_verb_train;
