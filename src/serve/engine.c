@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
+#include "pipeline/tp_llm_open.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 struct tp_engine {
     const tp_env *env;
+    tp_scheduler_options llm_options;
     pthread_mutex_t lock; // of `models`, `count` and every ref_count; a leaf
     tp_served **models;   // [count] one reference each
     size_t count;
@@ -47,6 +49,7 @@ static void served_free(tp_served *model)
     (void)pthread_mutex_destroy(&model->kit_lock);
     tp_dict_deinit(&model->columns);
     tp_scorer_close(&model->scorer);
+    tp_llm_host_free(model->llm);
     tp_arena_deinit(&model->arena);
     tp_free(alloc, model, sizeof(*model));
 }
@@ -60,12 +63,24 @@ static void append_header_text(tp_buffer *header, tp_str text)
     }
 }
 
+// A model file is called by its own name, without folder and end.
+static tp_str name_of_file(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    tp_str name = tp_str_from(slash == NULL ? path : slash + 1);
+    if (tp_str_has_suffix(name, TP_STR(".gguf"))) {
+        name.size -= 5;
+    }
+    return name;
+}
+
 static tapeout_status served_set_names(tp_served *model, const tp_model_spec *spec,
                                        tapeout_error *err)
 {
     char generation[16];
     const int digits = snprintf(generation, sizeof(generation), "%u", model->generation);
-    const tp_str own = tp_bundle_name(tp_scorer_bundle(model->scorer));
+    const tp_str own = model->scorer == NULL ? name_of_file(spec->path)
+                                             : tp_bundle_name(tp_scorer_bundle(model->scorer));
     model->name = tp_arena_str(&model->arena, spec->name.size > 0 ? spec->name : own);
     model->version =
         tp_arena_str(&model->arena,
@@ -112,11 +127,27 @@ static tapeout_status served_set_outputs(tp_served *model, tapeout_error *err)
     return TAPEOUT_OK;
 }
 
-static tapeout_status served_fill(tp_served *model, const tp_model_spec *spec, tapeout_error *err)
+static tapeout_status served_fill_llm(tp_served *model, const tp_model_spec *spec,
+                                      const tp_scheduler_options *llm_options, tapeout_error *err)
+{
+    tp_sha256 hash;
+    tp_llm *llm = NULL;
+    TP_TRY(tp_sha256_file(spec->path, &hash, err));
+    tp_sha256_hex(&hash, model->sha256);
+    TP_TRY(tp_llm_open_path(model->env, spec->path, &llm, err));
+    TP_TRY(tp_llm_host_new(model->env, llm, llm_options, &model->llm, err));
+    return served_set_names(model, spec, err);
+}
+
+static tapeout_status served_fill(tp_served *model, const tp_model_spec *spec,
+                                  const tp_scheduler_options *llm_options, tapeout_error *err)
 {
     model->path = tp_arena_str(&model->arena, tp_str_from(spec->path)).data;
     if (model->path == NULL) {
         return tp_fail_nomem(err);
+    }
+    if (tp_llm_path_is_model(spec->path)) {
+        return served_fill_llm(model, spec, llm_options, err);
     }
     TP_TRY(tp_scorer_open(model->env, spec->path, &model->scorer, err));
     model->schema = tp_scorer_schema(model->scorer);
@@ -147,9 +178,10 @@ static bool file_identity(const char *path, uint64_t ret_identity[4])
     return true;
 }
 
-static tapeout_status served_open(const tp_env *env, const tp_model_spec *spec, uint32_t generation,
-                                  tp_served **ret_model, tapeout_error *err)
+static tapeout_status served_open(const tp_engine *engine, const tp_model_spec *spec,
+                                  uint32_t generation, tp_served **ret_model, tapeout_error *err)
 {
+    const tp_env *env = engine->env;
     tp_served *model = tp_alloc_zero(env->alloc, sizeof(*model));
     if (model == NULL) {
         return tp_fail_nomem(err);
@@ -162,7 +194,7 @@ static tapeout_status served_open(const tp_env *env, const tp_model_spec *spec, 
     (void)pthread_mutex_init(&model->kit_lock, NULL); // cannot fail with default attributes
     // Asked for before the file is read: one that changes meanwhile is loaded again next time.
     (void)file_identity(spec->path, model->identity);
-    const tapeout_status status = served_fill(model, spec, err);
+    const tapeout_status status = served_fill(model, spec, &engine->llm_options, err);
     if (status != TAPEOUT_OK) {
         served_free(model);
         return status;
@@ -171,13 +203,15 @@ static tapeout_status served_open(const tp_env *env, const tp_model_spec *spec, 
     return TAPEOUT_OK;
 }
 
-tapeout_status tp_engine_new(const tp_env *env, tp_engine **ret_engine, tapeout_error *err)
+tapeout_status tp_engine_new(const tp_env *env, const tp_scheduler_options *llm_options,
+                             tp_engine **ret_engine, tapeout_error *err)
 {
     tp_engine *engine = tp_alloc_zero(env->alloc, sizeof(*engine));
     if (engine == NULL) {
         return tp_fail_nomem(err);
     }
     engine->env = env;
+    engine->llm_options = *llm_options;
     (void)pthread_mutex_init(&engine->lock, NULL); // cannot fail with default attributes
     *ret_engine = engine;
     return TAPEOUT_OK;
@@ -253,7 +287,7 @@ static tapeout_status choose(tp_engine *engine, const tp_model_spec *spec, tp_se
         *ret_model = kept;
         return TAPEOUT_OK;
     }
-    return served_open(engine->env, spec, generation + 1, ret_model, err);
+    return served_open(engine, spec, generation + 1, ret_model, err);
 }
 
 static tapeout_status check_unique(tp_served *const *models, size_t count, tapeout_error *err)
@@ -343,11 +377,17 @@ size_t tp_engine_list(tp_engine *engine, tp_served **ret_models, size_t capacity
     return count;
 }
 
-tp_served *tp_engine_first(tp_engine *engine)
+tp_served *tp_engine_first_table(tp_engine *engine)
 {
     tp_served *first = NULL;
-    (void)tp_engine_list(engine, &first,
-                         1); // the count is not needed: NULL says that there is none
+    (void)pthread_mutex_lock(&engine->lock);
+    for (size_t i = 0; i < engine->count && first == NULL; i++) {
+        if (engine->models[i]->scorer != NULL) {
+            first = engine->models[i];
+            first->ref_count++;
+        }
+    }
+    (void)pthread_mutex_unlock(&engine->lock);
     return first;
 }
 

@@ -308,20 +308,15 @@ void tp_serve_exchange_run(serve_exchange *exchange)
     compress_reply(exchange);
 }
 
-bool tp_serve_exchange_is_large(const tp_http_request *request)
+bool tp_serve_exchange_is_large(const serve_exchange *exchange)
 {
+    const tp_http_request *request = exchange->request;
+    if (exchange->route != NULL && exchange->route->when == SERVE_LONG) {
+        return true;
+    }
     return request->body.size > (request->content_coding == TP_HTTP_IDENTITY
                                      ? TP_SERVE_INLINE_BYTES
                                      : TP_SERVE_INLINE_CODED_BYTES);
-}
-
-tapeout_status tp_serve_model_first(serve_exchange *exchange, tapeout_error *err)
-{
-    exchange->model = tp_engine_first(exchange->state->engine);
-    if (exchange->model == NULL) {
-        return tp_fail(err, TAPEOUT_E_BUSY, "no model is loaded yet");
-    }
-    return TAPEOUT_OK;
 }
 
 tapeout_status tp_serve_model_find(serve_exchange *exchange, tapeout_error *err)
@@ -340,6 +335,30 @@ tapeout_status tp_serve_model_find(serve_exchange *exchange, tapeout_error *err)
     }
     return tp_fail(err, TAPEOUT_E_NOT_FOUND, "no model \"%.*s\" is served",
                    TP_STR_ARGS(exchange->params[0]));
+}
+
+tapeout_status tp_serve_table_find(serve_exchange *exchange, tapeout_error *err)
+{
+    TP_TRY(tp_serve_model_find(exchange, err));
+    if (exchange->model->scorer == NULL) {
+        return tp_fail(err, TAPEOUT_E_UNSUPPORTED,
+                       "\"%.*s\" is a language model; ask it by /v1/chat/completions",
+                       TP_STR_ARGS(exchange->model->name));
+    }
+    return TAPEOUT_OK;
+}
+
+tapeout_status tp_serve_table_first(serve_exchange *exchange, tapeout_error *err)
+{
+    tp_engine *engine = exchange->state->engine;
+    exchange->model = tp_engine_first_table(engine);
+    if (exchange->model != NULL) {
+        return TAPEOUT_OK;
+    }
+    return tp_engine_list(engine, NULL, 0) == 0
+               ? tp_fail(err, TAPEOUT_E_BUSY, "no model is loaded yet")
+               : tp_fail(err, TAPEOUT_E_UNSUPPORTED,
+                         "only language models are served; ask them by /v1/chat/completions");
 }
 
 tapeout_status tp_serve_body_json(serve_exchange *exchange, yyjson_doc **ret_doc,

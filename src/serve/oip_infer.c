@@ -339,7 +339,7 @@ static tapeout_status infer(infer_call *call, yyjson_val *root, tapeout_error *e
 
 tapeout_status tp_serve_v2_infer(serve_exchange *exchange, tapeout_error *err)
 {
-    TP_TRY(tp_serve_model_find(exchange, err));
+    TP_TRY(tp_serve_table_find(exchange, err));
     serve_batch batch;
     infer_call call = {.exchange = exchange, .batch = &batch, .binary = &exchange->scratch};
     TP_TRY(split_body(&call, err));

@@ -289,7 +289,7 @@ tapeout_status tp_serve_invocations(serve_exchange *exchange, tapeout_error *err
                     "content type application/json or text/csv was expected, with no parameter "
                     "but charset=utf-8"));
     }
-    TP_TRY(tp_serve_model_first(exchange, err));
+    TP_TRY(tp_serve_table_first(exchange, err));
     serve_batch batch;
     tapeout_status status = tp_serve_batch_begin(&batch, exchange, err);
     if (status == TAPEOUT_OK) {

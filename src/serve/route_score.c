@@ -81,7 +81,7 @@ static tapeout_status score_document(serve_exchange *exchange, yyjson_val *root,
 
 tapeout_status tp_serve_score(serve_exchange *exchange, tapeout_error *err)
 {
-    TP_TRY(tp_serve_model_first(exchange, err));
+    TP_TRY(tp_serve_table_first(exchange, err));
     yyjson_doc *doc = NULL;
     TP_TRY(tp_serve_body_json(exchange, &doc, err));
     exchange->reply.content_type = "application/json";

@@ -1,21 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// KServe's protocol, version 1: names of models, readiness, and `instances` or `inputs` in,
+// Version 1 twice over: OpenAI's list of models and KServe's names stand in one reply, since both
+// kinds of client ask the same path. KServe's prediction: `instances` or `inputs` in,
 // `predictions` out. An instance is a record or a list of values in the model's column order.
 #include "serve/serve_priv.h"
 
 #include "base/tp_error.h"
 #include "table/tp_json.h"
 
-// {"models":["a","b"]}, each name once.
-static void write_names(serve_exchange *exchange)
+static void write_data(tp_served *const *models, size_t count, tp_buffer *json)
+{
+    tp_buffer_append_text(json, "\"object\":\"list\",\"data\":[");
+    for (size_t i = 0; i < count; i++) {
+        tp_buffer_append_text(json, i == 0 ? "{" : ",{");
+        tp_openai_model_write(models[i], json);
+        tp_buffer_append_char(json, '}');
+    }
+    tp_buffer_append_text(json, "],");
+}
+
+// "models":["a","b"], each name once; for OpenAI's clients "data":[{"id":"a",...}] before it.
+static void write_names(serve_exchange *exchange, bool has_data)
 {
     tp_served *models[TP_MAX_SERVED_MODELS];
     tp_engine *engine = exchange->state->engine;
     const size_t count = tp_engine_list(engine, models, TP_MAX_SERVED_MODELS);
     tp_buffer *json = &exchange->reply.body;
     exchange->reply.content_type = "application/json";
-    tp_buffer_append_text(json, "{\"models\":[");
+    tp_buffer_append_char(json, '{');
+    if (has_data) {
+        write_data(models, count, json);
+    }
+    tp_buffer_append_text(json, "\"models\":[");
     bool is_begun = false;
     for (size_t i = 0; i < count; i++) {
         bool is_repeat = false;
@@ -37,25 +53,31 @@ static void write_names(serve_exchange *exchange)
 tapeout_status tp_serve_v1_list(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
-    write_names(exchange);
+    write_names(exchange, true);
     return TAPEOUT_OK;
 }
 
 tapeout_status tp_serve_v2_list(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
-    write_names(exchange);
+    write_names(exchange, false);
     return TAPEOUT_OK;
 }
 
 tapeout_status tp_serve_v1_model(serve_exchange *exchange, tapeout_error *err)
 {
-    TP_TRY(tp_serve_model_find(exchange, err));
+    const tapeout_status status = tp_serve_model_find(exchange, err);
+    if (status != TAPEOUT_OK) {
+        exchange->fail_code = status == TAPEOUT_E_NOT_FOUND ? "model_not_found" : NULL;
+        return status;
+    }
     tp_buffer *json = &exchange->reply.body;
     exchange->reply.content_type = "application/json";
     tp_buffer_append_text(json, "{\"name\":");
     tp_json_append_str(json, exchange->model->name);
-    tp_buffer_append_text(json, ",\"ready\":true}");
+    tp_buffer_append_text(json, ",\"ready\":true,");
+    tp_openai_model_write(exchange->model, json);
+    tp_buffer_append_char(json, '}');
     return TAPEOUT_OK;
 }
 
@@ -95,7 +117,7 @@ static tapeout_status predict(serve_exchange *exchange, yyjson_val *root, tapeou
 
 tapeout_status tp_serve_v1_predict(serve_exchange *exchange, tapeout_error *err)
 {
-    TP_TRY(tp_serve_model_find(exchange, err));
+    TP_TRY(tp_serve_table_find(exchange, err));
     yyjson_doc *doc = NULL;
     TP_TRY(tp_serve_body_json(exchange, &doc, err));
     exchange->reply.content_type = "application/json";

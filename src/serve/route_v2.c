@@ -38,6 +38,10 @@ static void write_tensors(serve_exchange *exchange, bool is_config)
     const tp_served *model = exchange->model;
     tp_buffer *json = &exchange->reply.body;
     tp_buffer_append_text(json, is_config ? ",\"input\":[" : ",\"inputs\":[");
+    if (model->scorer == NULL) { // a language model has no tensors
+        tp_buffer_append_text(json, is_config ? "],\"output\":[]" : "],\"outputs\":[]");
+        return;
+    }
     for (uint32_t c = 0; c < model->schema->count; c++) {
         const tp_field *field = &model->schema->fields[c];
         write_tensor(json, field->name, tp_oip_datatype_of_column(field->type), is_config);

@@ -9,6 +9,7 @@
 
 #define PLAIN SERVE_FAMILY_PLAIN
 #define MLFLOW SERVE_FAMILY_MLFLOW
+#define OPENAI SERVE_FAMILY_OPENAI
 
 // X(method, pattern, right, family of errors, handler, summary)
 #define SERVE_ROUTE_MAP(X)                                                                         \
@@ -22,8 +23,8 @@
     X(GET, "/openapi.json", READ, PLAIN, tp_serve_openapi, "This document")                        \
     X(POST, "/score", SCORE, PLAIN, tp_serve_score, "Raw records in, predictions and notes out")   \
     X(POST, "/invocations", SCORE, MLFLOW, tp_serve_invocations, "MLflow's scoring protocol")      \
-    X(GET, "/v1/models", READ, PLAIN, tp_serve_v1_list, "Names of the models")                     \
-    X(GET, "/v1/models/{model}", READ, PLAIN, tp_serve_v1_model, "Whether a model is ready")       \
+    X(GET, "/v1/models", READ, OPENAI, tp_serve_v1_list, "Names of the models")                    \
+    X(GET, "/v1/models/{model}", READ, OPENAI, tp_serve_v1_model, "Whether a model is ready")      \
     X(POST, "/v1/models/{model}:predict", SCORE, PLAIN, tp_serve_v1_predict,                       \
       "KServe v1 prediction")                                                                      \
     X(GET, "/v2", READ, PLAIN, tp_serve_v2_server, "Name, version and extensions")                 \
@@ -48,12 +49,31 @@
       "Open Inference Protocol")                                                                   \
     X(POST, "/v2/models/{model}/versions/{version}/infer", SCORE, PLAIN, tp_serve_v2_infer,        \
       "Open Inference Protocol, a given version")                                                  \
-    X(POST, "/v2/repository/index", READ, PLAIN, tp_serve_v2_index, "Models and their states")
+    X(POST, "/v2/repository/index", READ, PLAIN, tp_serve_v2_index, "Models and their states")     \
+    X(POST, "/tokenize", SCORE, OPENAI, tp_serve_tokenize, "Text to tokens")                       \
+    X(POST, "/detokenize", SCORE, OPENAI, tp_serve_detokenize, "Tokens to text")
 
-#define SERVE_ROUTE_LINE(method, pattern, right, family, handler, summary)                         \
+// The same for those that take long enough to keep a loop: on another thread, always.
+#define SERVE_LONG_MAP(X)                                                                          \
+    X(POST, "/v1/embeddings", SCORE, OPENAI, tp_serve_embeddings, "Vectors of texts")
+
+// And for those whose reply comes later.
+#define SERVE_LATER_MAP(X)                                                                         \
+    X(POST, "/v1/chat/completions", SCORE, OPENAI, tp_serve_chat_completions,                      \
+      "OpenAI's chat completions")                                                                 \
+    X(POST, "/v1/completions", SCORE, OPENAI, tp_serve_completions, "OpenAI's completions")
+
+#define SERVE_NOW_LINE(method, pattern, right, family, handler, summary)                           \
     {TP_HTTP_##method, pattern, SERVE_RIGHT_##right, family, SERVE_NOW, handler, summary},
-const serve_route tp_serve_routes[] = {SERVE_ROUTE_MAP(SERVE_ROUTE_LINE)};
-#undef SERVE_ROUTE_LINE
+#define SERVE_LONG_LINE(method, pattern, right, family, handler, summary)                          \
+    {TP_HTTP_##method, pattern, SERVE_RIGHT_##right, family, SERVE_LONG, handler, summary},
+#define SERVE_LATER_LINE(method, pattern, right, family, handler, summary)                         \
+    {TP_HTTP_##method, pattern, SERVE_RIGHT_##right, family, SERVE_LATER, handler, summary},
+const serve_route tp_serve_routes[] = {SERVE_ROUTE_MAP(SERVE_NOW_LINE) SERVE_LONG_MAP(
+    SERVE_LONG_LINE) SERVE_LATER_MAP(SERVE_LATER_LINE)};
+#undef SERVE_NOW_LINE
+#undef SERVE_LONG_LINE
+#undef SERVE_LATER_LINE
 const uint32_t tp_serve_route_count = sizeof(tp_serve_routes) / sizeof(tp_serve_routes[0]);
 
 // One segment of a pattern against one of a path. "{model}:predict" takes what stands before its

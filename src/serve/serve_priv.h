@@ -34,6 +34,7 @@ typedef enum serve_family {
 // When the reply comes.
 typedef enum serve_when {
     SERVE_NOW,  // the handler fills it
+    SERVE_LONG, // the same, but not on the loop's thread
     SERVE_LATER // the handler may take a stream and have it filled by another thread
 } serve_when;
 
@@ -104,8 +105,8 @@ void tp_serve_exchange_deinit(serve_exchange *exchange);
 void tp_serve_exchange_begin(serve_exchange *exchange, const tp_http_request *request);
 // Handles, and leaves a reply whatever happens, unless the handler has taken the stream.
 void tp_serve_exchange_run(serve_exchange *exchange);
-// Whether the request is so large that the loop should not wait for it.
-bool tp_serve_exchange_is_large(const tp_http_request *request);
+// Whether the request is so large, or its route takes so long, that the loop should not wait.
+bool tp_serve_exchange_is_large(const serve_exchange *exchange);
 
 // -- routes --------------------------------------------------------------------------------------
 extern const serve_route tp_serve_routes[];
@@ -116,6 +117,9 @@ const serve_route *tp_serve_route_find(const tp_http_request *request, tp_str *r
                                        uint32_t *ret_allowed);
 // Appends the OpenAPI document of the table.
 void tp_serve_openapi_write(tp_buffer *ret_json);
+
+// A model in OpenAI's words, without braces.
+void tp_openai_model_write(const tp_served *model, tp_buffer *json);
 
 // -- help for handlers ---------------------------------------------------------------------------
 // Sets the status that the failure is to have and passes `status` on.
@@ -129,10 +133,12 @@ void tp_serve_failure_write(tp_http_reply *reply, serve_family family, int http_
                             tp_str message, const char *code);
 // By the status's own meaning.
 int tp_serve_http_status(tapeout_status status);
-// The model that the path names (params 0 and 1), or the first one; E_NOT_FOUND, or E_BUSY while
-// nothing is loaded yet. Sets exchange.model.
+// The model that the path names (params 0 and 1); E_NOT_FOUND, or E_BUSY while nothing is loaded
+// yet. Sets exchange.model.
 tapeout_status tp_serve_model_find(serve_exchange *exchange, tapeout_error *err);
-tapeout_status tp_serve_model_first(serve_exchange *exchange, tapeout_error *err);
+// The same where it must be a table's model, and the first of those; else E_UNSUPPORTED.
+tapeout_status tp_serve_table_find(serve_exchange *exchange, tapeout_error *err);
+tapeout_status tp_serve_table_first(serve_exchange *exchange, tapeout_error *err);
 // The body as JSON: E_INVALID, so 400, for whatever is wrong with it. Freed with yyjson_doc_free.
 tapeout_status tp_serve_body_json(serve_exchange *exchange, yyjson_doc **ret_doc,
                                   tapeout_error *err);
@@ -191,5 +197,9 @@ serve_handler tp_serve_v1_list, tp_serve_v1_model, tp_serve_v1_predict;      // 
 serve_handler tp_serve_v2_server, tp_serve_v2_list, tp_serve_v2_model, tp_serve_v2_model_ready,
     tp_serve_v2_config, tp_serve_v2_stats, tp_serve_v2_stats_all, tp_serve_v2_index; // route_v2.c
 serve_handler tp_serve_v2_infer;                                                     // oip_infer.c
+
+serve_handler tp_serve_chat_completions;                                   // openai_chat.c
+serve_handler tp_serve_completions;                                        // openai_completions.c
+serve_handler tp_serve_tokenize, tp_serve_detokenize, tp_serve_embeddings; // openai_models.c
 
 #endif

@@ -132,7 +132,6 @@ static bool stream_open(server_job *job, tp_client *client)
 bool tp_server_job_start(server_shard *shard, tp_client *client, bool is_later)
 {
     server_job *job = tp_alloc_zero(shard->server->env.alloc, sizeof(*job));
-    const bool is_large = tp_serve_exchange_is_large(&client->http.request);
     if (job == NULL) {
         return false;
     }
@@ -149,7 +148,8 @@ bool tp_server_job_start(server_shard *shard, tp_client *client, bool is_later)
     job->base.answer = on_work_answer;
     job->base.done = on_work_done;
     job->base.reply = is_later ? NULL : &job->exchange.reply;
-    if (is_large && tp_client_offload(client, &job->base, NULL) == TAPEOUT_OK) {
+    if (tp_serve_exchange_is_large(&job->exchange) &&
+        tp_client_offload(client, &job->base, NULL) == TAPEOUT_OK) {
         return true;
     }
     if (is_later) {

@@ -243,7 +243,7 @@ void tp_server_handle(void *user, tp_client *client)
     tp_serve_exchange_begin(exchange, request);
     const bool is_later = exchange->route != NULL && exchange->route->when == SERVE_LATER;
     // Where no other thread is to be had, the loop does it itself: slowly is better than not.
-    if ((is_later || tp_serve_exchange_is_large(request)) &&
+    if ((is_later || tp_serve_exchange_is_large(exchange)) &&
         tp_server_job_start(shard, client, is_later)) {
         tp_serve_exchange_clear(exchange);
         return;

@@ -11,6 +11,7 @@
 
 #include "base/tp_arena.h"
 #include "bundle/tp_scorer.h"
+#include "llm/host/tp_llm_host.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -41,8 +42,9 @@ typedef struct tp_served {
     tp_str name;
     tp_str version;
     char sha256[TP_SHA256_HEX_SIZE + 1];
-    tp_str header; // "<name>;version=<version>;sha256=<hash>", for replies
-    tp_scorer *scorer;
+    tp_str header;     // "<name>;version=<version>;sha256=<hash>", for replies
+    tp_llm_host *llm;  // of a language model; then all about tables is empty
+    tp_scorer *scorer; // of a table's model; NULL: it is a language model
     const tp_schema *schema;
     const tp_target *target;
     tp_dict columns; // names of the schema: code is the index
@@ -72,7 +74,9 @@ typedef struct tp_model_spec {
 
 typedef struct tp_engine tp_engine;
 
-tapeout_status tp_engine_new(const tp_env *env, tp_engine **ret_engine, tapeout_error *err);
+// `llm_options`: how language models are run.
+tapeout_status tp_engine_new(const tp_env *env, const tp_scheduler_options *llm_options,
+                             tp_engine **ret_engine, tapeout_error *err);
 void tp_engine_free(tp_engine *engine); // no request may be left
 
 // Serves exactly `specs` from now on, all of them or, on failure, what was served before. A file
@@ -84,8 +88,9 @@ tapeout_status tp_engine_install(tp_engine *engine, const tp_model_spec *specs, 
 tp_served *tp_engine_find(tp_engine *engine, tp_str name, tp_str version);
 // References to the served models in order, at most `capacity`; returns how many there are in all.
 size_t tp_engine_list(tp_engine *engine, tp_served **ret_models, size_t capacity);
-tp_served *tp_engine_first(tp_engine *engine);
-void tp_engine_unref(tp_engine *engine, tp_served *model); // accepts NULL
+tp_served *tp_engine_first_table(tp_engine *engine); // NULL: no table's model is served
+// Accepts NULL. Not on the thread of a language model's scheduler, which the last one ends.
+void tp_engine_unref(tp_engine *engine, tp_served *model);
 
 tapeout_status tp_served_kit_take(tp_served *model, tp_kit **ret_kit, tapeout_error *err);
 // `row_count`: the most rows it held. One that grew large is freed rather than kept.

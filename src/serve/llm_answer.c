@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From what a scheduler tells to what a client is sent. Everything below on_event runs on the
+// scheduler's thread, one call at a time; `gone` and `done` come on the loop's.
+#include "serve/llm_answer.h"
+
+#include "base/limits.h"
+#include "base/tp_alloc.h"
+#include "base/tp_clock.h"
+#include "base/tp_error.h"
+#include "table/tp_json.h"
+
+#include <string.h>
+
+// -- life ----------------------------------------------------------------------------------------
+static void choice_init(llm_choice *choice, llm_answer *answer, uint32_t index)
+{
+    const tapeout_allocator *alloc = answer->env->alloc;
+    choice->answer = answer;
+    choice->index = index;
+    tp_buffer_init(&choice->content, alloc, TP_MAX_HTTP_REPLY_BYTES);
+    tp_buffer_init(&choice->reasoning, alloc, TP_MAX_HTTP_REPLY_BYTES);
+    tp_buffer_init(&choice->logprobs, alloc, TP_MAX_HTTP_REPLY_BYTES);
+}
+
+static void choice_deinit(llm_choice *choice)
+{
+    tp_tool_parser_free(choice->parser);
+    tp_buffer_deinit(&choice->content);
+    tp_buffer_deinit(&choice->reasoning);
+    tp_buffer_deinit(&choice->logprobs);
+    for (uint32_t i = 0; i < choice->call_count; i++) {
+        tp_buffer_deinit(&choice->calls[i].id);
+        tp_buffer_deinit(&choice->calls[i].name);
+        tp_buffer_deinit(&choice->calls[i].arguments);
+    }
+}
+
+static void answer_free(llm_answer *answer)
+{
+    const tapeout_allocator *alloc = answer->env->alloc;
+    for (uint32_t i = 0; answer->choices != NULL && i < answer->choice_count; i++) {
+        choice_deinit(&answer->choices[i]);
+    }
+    tp_free_array(alloc, answer->choices, answer->choice_count, sizeof(*answer->choices));
+    tp_generation_unref(atomic_load(&answer->generation));
+    tp_buffer_deinit(&answer->id);
+    tp_buffer_deinit(&answer->piece);
+    tp_buffer_deinit(&answer->echo);
+    tp_buffer_deinit(&answer->request_echo);
+    tp_free(alloc, answer, sizeof(*answer));
+}
+
+static void answer_release(llm_answer *answer)
+{
+    // Acquire and release: whoever frees sees what the other has written.
+    if (atomic_fetch_sub_explicit(&answer->owner_count, 1, memory_order_acq_rel) == 1) {
+        answer_free(answer);
+    }
+}
+
+static void cancel(llm_answer *answer)
+{
+    tp_generation *generation = atomic_load(&answer->generation);
+    if (generation != NULL) {
+        tp_generation_cancel(generation);
+    }
+}
+
+// Either this sees the generation, or who submits it sees that the client has gone.
+static void on_gone(void *user)
+{
+    llm_answer *answer = user;
+    atomic_store(&answer->is_gone, true);
+    cancel(answer);
+}
+
+static void on_stream_done(void *user)
+{
+    answer_release(user);
+}
+
+static void on_generation_done(void *user)
+{
+    answer_release(user);
+}
+
+// -- ends ----------------------------------------------------------------------------------------
+static void reply_init(const llm_answer *answer, tp_http_reply *reply, const char *content_type)
+{
+    tp_http_reply_init(reply, answer->env->alloc);
+    reply->content_type = content_type;
+    tp_buffer_append_str(&reply->headers, TP_STR("x-tapeout-model: "));
+    tp_buffer_append_str(&reply->headers, answer->model->header);
+    tp_buffer_append_str(&reply->headers, TP_STR("\r\n"));
+}
+
+static void send_piece(llm_answer *answer)
+{
+    if (answer->piece.size > 0) {
+        tp_stream_write(answer->stream, tp_buffer_view(&answer->piece));
+        tp_buffer_clear(&answer->piece);
+    }
+}
+
+static int status_of_failure(tapeout_status status, const char **ret_code)
+{
+    // A prompt that is too long is a mistake of the client, and clients know it by this name.
+    *ret_code = status == TAPEOUT_E_LIMIT ? "context_length_exceeded" : NULL;
+    return status == TAPEOUT_E_LIMIT ? 400 : tp_serve_http_status(status);
+}
+
+static void fail(llm_answer *answer, const tapeout_error *error)
+{
+    answer->has_ended = true;
+    cancel(answer);
+    if (answer->has_begun) {
+        tp_buffer_clear(&answer->piece);
+        answer->dialect->failure(answer, error, &answer->piece);
+        send_piece(answer);
+        tp_stream_end(answer->stream);
+        return;
+    }
+    tp_http_reply reply;
+    const char *code = NULL;
+    const int http_status = status_of_failure(error->status, &code);
+    reply_init(answer, &reply, NULL);
+    tp_serve_failure_write(&reply, answer->family, http_status, tp_str_from(error->message), code);
+    tp_stream_answer(answer->stream, &reply);
+    tp_http_reply_deinit(&reply);
+}
+
+static void begin_stream(llm_answer *answer)
+{
+    tp_http_reply head;
+    answer->has_begun = true;
+    reply_init(answer, &head, answer->dialect->stream_type);
+    tp_buffer_append_text(&head.headers, "cache-control: no-cache\r\n");
+    tp_stream_begin(answer->stream, &head);
+    tp_http_reply_deinit(&head);
+    if (answer->dialect->begin != NULL) {
+        answer->dialect->begin(answer, &answer->piece);
+    }
+}
+
+static void finish(llm_answer *answer)
+{
+    answer->has_ended = true;
+    if (answer->streams) {
+        answer->dialect->end(answer, &answer->piece);
+        send_piece(answer);
+        tp_stream_end(answer->stream);
+        return;
+    }
+    tp_http_reply reply;
+    reply_init(answer, &reply, "application/json");
+    answer->dialect->whole(answer, &reply.body);
+    if (reply.body.status == TAPEOUT_OK) {
+        tp_stream_answer(answer->stream, &reply);
+    } else {
+        tp_serve_failure_write(&reply, answer->family, 503, TP_STR("out of memory"), NULL);
+        tp_stream_answer(answer->stream, &reply);
+    }
+    tp_http_reply_deinit(&reply);
+}
+
+// -- deltas --------------------------------------------------------------------------------------
+static tapeout_status keep_call(llm_choice *choice, const tp_tool_delta *delta, tapeout_error *err)
+{
+    const tapeout_allocator *alloc = choice->answer->env->alloc;
+    if (delta->kind == TP_DELTA_CALL) {
+        if (choice->call_count == TP_MAX_LLM_TOOL_CALLS) {
+            return tp_fail(err, TAPEOUT_E_DATA, "the answer calls more than %u tools",
+                           TP_MAX_LLM_TOOL_CALLS);
+        }
+        llm_call *call = &choice->calls[choice->call_count++];
+        tp_buffer_init(&call->id, alloc, TP_MAX_HTTP_REPLY_BYTES);
+        tp_buffer_init(&call->name, alloc, TP_MAX_HTTP_REPLY_BYTES);
+        tp_buffer_init(&call->arguments, alloc, TP_MAX_HTTP_REPLY_BYTES);
+        tp_buffer_append_str(&call->id, delta->id);
+        tp_buffer_append_str(&call->name, delta->name);
+        return tp_buffer_check(&call->name, "tool call", err);
+    }
+    llm_call *call = &choice->calls[delta->index];
+    tp_buffer_append_str(&call->arguments, delta->text);
+    return tp_buffer_check(&call->arguments, "tool call", err);
+}
+
+// Everything is kept, of a stream too: some protocols say it all again at the end.
+static tapeout_status on_delta(void *user, const tp_tool_delta *delta, tapeout_error *err)
+{
+    llm_choice *choice = user;
+    llm_answer *answer = choice->answer;
+    switch (delta->kind) {
+    case TP_DELTA_CONTENT:
+        tp_buffer_append_str(&choice->content, delta->text);
+        TP_TRY(tp_buffer_check(&choice->content, "answer", err));
+        break;
+    case TP_DELTA_REASONING:
+        tp_buffer_append_str(&choice->reasoning, delta->text);
+        TP_TRY(tp_buffer_check(&choice->reasoning, "answer", err));
+        break;
+    case TP_DELTA_CALL:
+    case TP_DELTA_ARGUMENTS:
+        TP_TRY(keep_call(choice, delta, err));
+        break;
+    }
+    if (answer->streams) {
+        answer->dialect->delta(choice, delta, &answer->piece);
+    }
+    return TAPEOUT_OK;
+}
+
+static tapeout_status take_text(llm_choice *choice, tp_str text, tapeout_error *err)
+{
+    if (text.size == 0) {
+        return TAPEOUT_OK;
+    }
+    if (choice->parser != NULL) {
+        return tp_tool_parser_push(choice->parser, text, err);
+    }
+    const tp_tool_delta delta = {.kind = TP_DELTA_CONTENT, .text = text};
+    return on_delta(choice, &delta, err);
+}
+
+static tapeout_status take_end(llm_choice *choice, const tp_generation_event *event,
+                               tapeout_error *err)
+{
+    llm_answer *answer = choice->answer;
+    if (choice->parser != NULL) {
+        TP_TRY(tp_tool_parser_finish(choice->parser, err));
+    }
+    choice->end = *event;
+    choice->is_ended = true;
+    answer->open_count--;
+    if (answer->streams) {
+        answer->dialect->choice_end(choice, &answer->piece);
+    }
+    return TAPEOUT_OK;
+}
+
+static tapeout_status take_event(llm_answer *answer, const tp_generation_event *event,
+                                 tapeout_error *err)
+{
+    llm_choice *choice = &answer->choices[event->choice];
+    switch (event->finish) {
+    case TP_FINISH_FAILED:
+        *err = *event->error;
+        return event->error->status;
+    case TP_FINISH_TIMEOUT:
+        return tp_fail(err, TAPEOUT_E_TIMEOUT, "the answer took longer than the server allows");
+    case TP_FINISH_CANCELLED:
+        return tp_fail(err, TAPEOUT_E_CANCELLED, "the model is being unloaded");
+    case TP_FINISH_NONE:
+    case TP_FINISH_STOP:
+    case TP_FINISH_LENGTH:
+        break;
+    }
+    if (answer->streams && !answer->has_begun) {
+        begin_stream(answer);
+    }
+    if (event->has_token && answer->wants_logprobs && answer->dialect->logprob != NULL) {
+        answer->dialect->logprob(choice, event);
+        TP_TRY(tp_buffer_check(&choice->logprobs, "log-probabilities", err));
+    }
+    TP_TRY(take_text(choice, event->text, err));
+    if (event->finish != TP_FINISH_NONE) {
+        TP_TRY(take_end(choice, event, err));
+    }
+    return tp_buffer_check(&answer->piece, "stream", err);
+}
+
+static void on_event(void *user, const tp_generation_event *event)
+{
+    llm_answer *answer = user;
+    tapeout_error error = {0};
+    if (answer->has_ended) {
+        return; // something failed; what still comes is of no use
+    }
+    const tapeout_status status = take_event(answer, event, &error);
+    if (status != TAPEOUT_OK) {
+        error.status = status;
+        fail(answer, &error);
+    } else if (answer->open_count == 0) {
+        finish(answer);
+    } else {
+        send_piece(answer);
+    }
+}
+
+// -- the beginning -------------------------------------------------------------------------------
+static tapeout_status make_parsers(llm_answer *answer, const llm_ask *ask, tapeout_error *err)
+{
+    const tp_tool_format format = tp_llm_host_tool_format(answer->model->llm);
+    for (uint32_t i = 0; ask->parts_text && i < answer->choice_count; i++) {
+        const tp_tool_parser_options options = {.parse_calls = ask->parses_calls,
+                                                .starts_reasoning = ask->starts_thinking,
+                                                .id_seed = ask->generation.sampling.seed + i,
+                                                .sink = on_delta,
+                                                .sink_user = &answer->choices[i]};
+        TP_TRY(tp_tool_parser_new(answer->env, format, &options, &answer->choices[i].parser, err));
+    }
+    return TAPEOUT_OK;
+}
+
+static tapeout_status answer_fill(llm_answer *answer, const serve_exchange *exchange,
+                                  const char *id_prefix, const llm_ask *ask, tapeout_error *err)
+{
+    const tapeout_allocator *alloc = answer->env->alloc;
+    answer->choice_count = ask->generation.choice_count == 0 ? 1 : ask->generation.choice_count;
+    answer->open_count = answer->choice_count;
+    answer->choices = tp_alloc_array_zero(alloc, answer->choice_count, sizeof(*answer->choices));
+    if (answer->choices == NULL) {
+        return tp_fail_nomem(err);
+    }
+    for (uint32_t i = 0; i < answer->choice_count; i++) {
+        choice_init(&answer->choices[i], answer, i);
+    }
+    tp_buffer_append_text(&answer->id, id_prefix);
+    tp_buffer_append_text(&answer->id, exchange->request->id);
+    tp_buffer_append_str(&answer->echo, ask->echo);
+    TP_TRY(tp_buffer_check(&answer->id, "reply", err));
+    TP_TRY(tp_buffer_check(&answer->echo, "reply", err));
+    return make_parsers(answer, ask, err);
+}
+
+static tapeout_status answer_new(const serve_exchange *exchange, const llm_dialect *dialect,
+                                 const char *id_prefix, const llm_ask *ask, llm_answer **ret_answer,
+                                 tapeout_error *err)
+{
+    const tp_env *env = exchange->state->env;
+    llm_answer *answer = tp_alloc_zero(env->alloc, sizeof(*answer));
+    if (answer == NULL) {
+        return tp_fail_nomem(err);
+    }
+    answer->dialect = dialect;
+    answer->family = exchange->route->family;
+    answer->model = exchange->model;
+    answer->env = env;
+    answer->streams = ask->streams;
+    answer->wants_usage = ask->wants_usage;
+    answer->wants_logprobs = ask->generation.wants_logprobs;
+    answer->created_s = tp_clock_unix_us() / 1000000;
+    answer->begin_ns = exchange->request->begin_ns;
+    atomic_init(&answer->owner_count, 3); // stream, generation, and who starts it
+    tp_buffer_init(&answer->id, env->alloc, TP_MAX_HTTP_REPLY_BYTES);
+    tp_buffer_init(&answer->piece, env->alloc, TP_MAX_HTTP_REPLY_BYTES);
+    tp_buffer_init(&answer->echo, env->alloc, TP_MAX_HTTP_REPLY_BYTES);
+    tp_buffer_init(&answer->request_echo, env->alloc, TP_MAX_HTTP_REPLY_BYTES);
+    const tapeout_status status = answer_fill(answer, exchange, id_prefix, ask, err);
+    if (status != TAPEOUT_OK) {
+        answer_free(answer);
+        return status;
+    }
+    *ret_answer = answer;
+    return TAPEOUT_OK;
+}
+
+tapeout_status tp_llm_answer_start(serve_exchange *exchange, const llm_dialect *dialect,
+                                   const char *id_prefix, const llm_ask *ask, tp_str request_echo,
+                                   tapeout_error *err)
+{
+    llm_answer *answer = NULL;
+    TP_TRY(answer_new(exchange, dialect, id_prefix, ask, &answer, err));
+    tp_buffer_append_str(&answer->request_echo, request_echo);
+    const serve_later_events events = {on_gone, on_stream_done, answer};
+    tapeout_status status = tp_buffer_check(&answer->request_echo, "reply", err);
+    if (status == TAPEOUT_OK) {
+        status = tp_serve_later_take(exchange, &events, &answer->stream, err);
+    }
+    if (status != TAPEOUT_OK) {
+        answer_free(answer);
+        return status;
+    }
+    tp_generation_request request = ask->generation;
+    tp_generation *generation = NULL;
+    request.prompt = ask->prompt.data;
+    request.prompt_count = (uint32_t)ask->prompt.count;
+    request.on_event = on_event;
+    request.on_done = on_generation_done;
+    request.user = answer;
+    status = tp_scheduler_submit(tp_llm_host_scheduler(exchange->model->llm), &request, &generation,
+                                 &exchange->error);
+    if (status != TAPEOUT_OK) {
+        exchange->error.status = status;
+        fail(answer, &exchange->error);
+        answer_release(answer); // for the generation that there is none of
+    } else {
+        atomic_store(&answer->generation, generation);
+        if (atomic_load(&answer->is_gone)) {
+            cancel(answer);
+        }
+    }
+    answer_release(answer);
+    return TAPEOUT_OK;
+}
+
+// -- for dialects --------------------------------------------------------------------------------
+const char *tp_llm_finish_name(const llm_choice *choice)
+{
+    if (choice->end.finish == TP_FINISH_LENGTH) {
+        return "length";
+    }
+    return choice->call_count > 0 ? "tool_calls" : "stop";
+}
+
+llm_usage tp_llm_usage(const llm_answer *answer)
+{
+    llm_usage usage = {0};
+    for (uint32_t i = 0; i < answer->choice_count; i++) {
+        const tp_generation_event *end = &answer->choices[i].end;
+        usage.prompt_count = i == 0 ? end->prompt_count : usage.prompt_count;
+        usage.cached_count = i == 0 ? end->cached_count : usage.cached_count;
+        usage.generated_count += end->generated_count;
+    }
+    return usage;
+}
+
+void tp_llm_usage_write(const llm_answer *answer, tp_buffer *out)
+{
+    const llm_usage usage = tp_llm_usage(answer);
+    tp_buffer_printf(out,
+                     "{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u,"
+                     "\"prompt_tokens_details\":{\"cached_tokens\":%u},"
+                     "\"completion_tokens_details\":{\"reasoning_tokens\":0}}",
+                     usage.prompt_count, usage.generated_count,
+                     usage.prompt_count + usage.generated_count, usage.cached_count);
+}
+
+void tp_llm_head_write(const llm_answer *answer, const char *object, tp_buffer *out)
+{
+    tp_buffer_append_text(out, "\"id\":");
+    tp_json_append_str(out, tp_buffer_view(&answer->id));
+    tp_buffer_printf(out, ",\"object\":\"%s\",\"created\":%lld,\"model\":", object,
+                     (long long)answer->created_s);
+    tp_json_append_str(out, answer->model->name);
+    tp_buffer_printf(out, ",\"system_fingerprint\":\"fp_%.10s\"", answer->model->sha256);
+}
+
+static const tp_tokenizer *tokenizer_of(const llm_answer *answer)
+{
+    return tp_llm_tokenizer(tp_llm_host_model(answer->model->llm));
+}
+
+// A piece may be a part of a character: what is broken shows as U+FFFD, the bytes tell the rest.
+void tp_llm_token_write(const llm_answer *answer, uint32_t id, tp_buffer *out)
+{
+    const tp_tokenizer *tokenizer = tokenizer_of(answer);
+    tp_detokenizer detokenizer;
+    tp_buffer text;
+    tp_buffer_init(&text, answer->env->alloc, TP_MAX_TOKEN_BYTES * 4);
+    tp_detokenizer_init(&detokenizer, tokenizer, true);
+    tp_detokenizer_continue(&detokenizer);
+    // The id is the model's own; without memory the text stays empty and the buffer says so.
+    (void)tp_detokenizer_push(&detokenizer, id, &text, NULL);
+    tp_detokenizer_flush(&detokenizer, &text);
+    tp_json_append_str(out, tp_buffer_view(&text));
+    tp_buffer_deinit(&text);
+}
+
+void tp_llm_token_bytes_write(const llm_answer *answer, uint32_t id, tp_buffer *out)
+{
+    const tp_str piece = tp_tokenizer_special_text(tokenizer_of(answer), id);
+    tp_buffer_append_char(out, '[');
+    for (size_t i = 0; i < piece.size; i++) {
+        tp_buffer_printf(out, i == 0 ? "%u" : ",%u", (unsigned)(unsigned char)piece.data[i]);
+    }
+    tp_buffer_append_char(out, ']');
+}
+
+size_t tp_llm_token_size(const llm_answer *answer, uint32_t id)
+{
+    return tp_tokenizer_piece(tokenizer_of(answer), id).size;
+}
+
+bool tp_llm_token_is_end(const llm_answer *answer, uint32_t id)
+{
+    return tp_tokenizer_is_eog(tokenizer_of(answer), id);
+}
+
+tapeout_status tp_llm_ask_with(serve_exchange *exchange, llm_ask_fn *ask_fn, tapeout_error *err)
+{
+    const tapeout_allocator *alloc = exchange->state->env->alloc;
+    yyjson_doc *doc = NULL;
+    TP_TRY(tp_serve_body_json(exchange, &doc, err));
+    llm_params *params = tp_alloc_zero(alloc, sizeof(*params));
+    llm_ask ask = {0};
+    tp_ids_init(&ask.prompt, alloc);
+    tapeout_status status = params == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
+    if (status == TAPEOUT_OK) {
+        status = tp_llm_model_find(exchange, yyjson_doc_get_root(doc), err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = ask_fn(exchange, yyjson_doc_get_root(doc), params, &ask, err);
+    }
+    if (status == TAPEOUT_E_LIMIT && !exchange->is_taken) {
+        exchange->fail_status = status_of_failure(status, &exchange->fail_code);
+    }
+    tp_grammar_unref(ask.generation.grammar);
+    tp_ids_deinit(&ask.prompt);
+    tp_free(alloc, params, sizeof(*params));
+    yyjson_doc_free(doc);
+    return status;
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// POST /v1/completions: text or tokens to go on with, as they are. Several prompts of one request
+// are refused where they would be answered apart; clients send them one by one as well.
+#include "serve/llm_answer.h"
+
+#include "base/limits.h"
+#include "base/tp_error.h"
+#include "table/tp_json.h"
+
+enum { DEFAULT_MAX_TOKENS = 16 };
+
+// The entries of one token, in the four lists of OpenAI's older form: kept as JSON objects and
+// parted when they are written.
+static void on_logprob(llm_choice *choice, const tp_generation_event *event)
+{
+    const llm_answer *answer = choice->answer;
+    tp_buffer *out = &choice->logprobs;
+    tp_buffer_append_text(out, out->size == 0 ? "[" : ",[");
+    tp_llm_token_write(answer, event->id, out);
+    tp_buffer_append_char(out, ',');
+    tp_json_append_f64(out, event->logprob);
+    tp_buffer_append_text(out, ",{");
+    for (uint32_t i = 0; i < event->top_count; i++) {
+        tp_buffer_append_text(out, i == 0 ? "" : ",");
+        tp_llm_token_write(answer, event->top[i].id, out);
+        tp_buffer_append_char(out, ':');
+        tp_json_append_f64(out, event->top[i].logprob);
+    }
+    tp_buffer_printf(out, "},%u]", choice->text_size);
+    choice->text_size += (uint32_t)tp_llm_token_size(answer, event->id);
+}
+
+// One list out of the kept entries: the n-th item of each.
+static void write_list(const char *key, size_t n, yyjson_val *entries, tp_buffer *out)
+{
+    yyjson_val *entry = NULL;
+    size_t index = 0;
+    size_t count = 0;
+    tp_buffer_printf(out, "\"%s\":[", key);
+    yyjson_arr_foreach(entries, index, count, entry)
+    {
+        tp_buffer_append_text(out, index == 0 ? "" : ",");
+        tp_json_append_value(out, yyjson_arr_get(entry, n));
+    }
+    tp_buffer_append_char(out, ']');
+}
+
+static void write_logprobs(llm_choice *choice, tp_buffer *out)
+{
+    static const char *const keys[] = {"tokens", "token_logprobs", "top_logprobs", "text_offset"};
+    yyjson_doc *doc = NULL;
+    tp_buffer *kept = &choice->logprobs;
+    if (!choice->answer->wants_logprobs) {
+        tp_buffer_append_text(out, ",\"logprobs\":null");
+        return;
+    }
+    tp_buffer list;
+    tp_buffer_init(&list, out->alloc, TP_MAX_HTTP_REPLY_BYTES);
+    tp_buffer_append_char(&list, '[');
+    tp_buffer_append_str(&list, tp_buffer_view(kept));
+    tp_buffer_append_char(&list, ']');
+    tp_buffer_clear(kept);
+    // Our own text: only memory can be lacking, which the reply's buffer then learns.
+    if (list.status != TAPEOUT_OK ||
+        tp_json_parse_own(out->alloc, tp_buffer_view(&list), &doc) != TAPEOUT_OK) {
+        out->status = TAPEOUT_E_NOMEM;
+    }
+    tp_buffer_append_text(out, ",\"logprobs\":{");
+    for (size_t n = 0; n < 4; n++) {
+        tp_buffer_append_text(out, n == 0 ? "" : ",");
+        write_list(keys[n], n, yyjson_doc_get_root(doc), out);
+    }
+    tp_buffer_append_char(out, '}');
+    yyjson_doc_free(doc);
+    tp_buffer_deinit(&list);
+}
+
+// -- pieces --------------------------------------------------------------------------------------
+static void write_piece(llm_choice *choice, tp_str text, const char *finish, tp_buffer *out)
+{
+    tp_buffer_append_text(out, "data: {");
+    tp_llm_head_write(choice->answer, "text_completion", out);
+    tp_buffer_printf(out, ",\"choices\":[{\"index\":%u,\"text\":", choice->index);
+    tp_json_append_str(out, text);
+    write_logprobs(choice, out);
+    if (finish == NULL) {
+        tp_buffer_append_text(out, ",\"finish_reason\":null}]");
+    } else {
+        tp_buffer_printf(out, ",\"finish_reason\":\"%s\"}]", finish);
+    }
+    tp_buffer_append_text(out, choice->answer->wants_usage ? ",\"usage\":null}\n\n" : "}\n\n");
+}
+
+static void on_begin(llm_answer *answer, tp_buffer *out)
+{
+    for (uint32_t i = 0; answer->echo.size > 0 && i < answer->choice_count; i++) {
+        write_piece(&answer->choices[i], tp_buffer_view(&answer->echo), NULL, out);
+    }
+}
+
+static void on_delta(llm_choice *choice, const tp_tool_delta *delta, tp_buffer *out)
+{
+    write_piece(choice, delta->text, NULL, out);
+}
+
+static void on_choice_end(llm_choice *choice, tp_buffer *out)
+{
+    write_piece(choice, (tp_str){"", 0}, tp_llm_finish_name(choice), out);
+}
+
+static void on_end(llm_answer *answer, tp_buffer *out)
+{
+    if (answer->wants_usage) {
+        tp_buffer_append_text(out, "data: {");
+        tp_llm_head_write(answer, "text_completion", out);
+        tp_buffer_append_text(out, ",\"choices\":[],\"usage\":");
+        tp_llm_usage_write(answer, out);
+        tp_buffer_append_text(out, "}\n\n");
+    }
+    tp_buffer_append_text(out, "data: [DONE]\n\n");
+}
+
+static void write_text(const llm_choice *choice, tp_buffer *out)
+{
+    tp_buffer text;
+    tp_buffer_init(&text, out->alloc, TP_MAX_HTTP_REPLY_BYTES);
+    tp_buffer_append_str(&text, tp_buffer_view(&choice->answer->echo));
+    tp_buffer_append_str(&text, tp_buffer_view(&choice->content));
+    tp_json_append_str(out, tp_buffer_view(&text));
+    out->status = text.status != TAPEOUT_OK ? text.status : out->status;
+    tp_buffer_deinit(&text);
+}
+
+static void on_whole(llm_answer *answer, tp_buffer *out)
+{
+    tp_buffer_append_char(out, '{');
+    tp_llm_head_write(answer, "text_completion", out);
+    tp_buffer_append_text(out, ",\"choices\":[");
+    for (uint32_t i = 0; i < answer->choice_count; i++) {
+        llm_choice *choice = &answer->choices[i];
+        tp_buffer_printf(out, i == 0 ? "{\"index\":%u,\"text\":" : ",{\"index\":%u,\"text\":", i);
+        write_text(choice, out);
+        write_logprobs(choice, out);
+        tp_buffer_printf(out, ",\"finish_reason\":\"%s\"}", tp_llm_finish_name(choice));
+    }
+    tp_buffer_append_text(out, "],\"usage\":");
+    tp_llm_usage_write(answer, out);
+    tp_buffer_append_char(out, '}');
+}
+
+static const llm_dialect completion_dialect = {.stream_type = "text/event-stream",
+                                               .begin = on_begin,
+                                               .delta = on_delta,
+                                               .logprob = on_logprob,
+                                               .choice_end = on_choice_end,
+                                               .end = on_end,
+                                               .failure = tp_openai_stream_failure,
+                                               .whole = on_whole};
+
+// -- the request ---------------------------------------------------------------------------------
+// Text is tokenised with control tokens recognised, as a raw prompt is: whoever sends it writes the
+// template. Lists of one text or one list of ids are the same as what is in them.
+static tapeout_status read_prompt(const serve_exchange *exchange, yyjson_val *prompt, llm_ask *ask,
+                                  tapeout_error *err)
+{
+    if (yyjson_is_arr(prompt) && yyjson_arr_size(prompt) == 1 &&
+        !yyjson_is_int(yyjson_arr_get_first(prompt))) {
+        prompt = yyjson_arr_get_first(prompt);
+    }
+    if (yyjson_is_arr(prompt) && !yyjson_is_int(yyjson_arr_get_first(prompt)) &&
+        yyjson_arr_size(prompt) > 1) {
+        return tp_fail(err, TAPEOUT_E_UNSUPPORTED, "prompt: one prompt a request is understood");
+    }
+    return tp_llm_tokens_read(exchange, prompt, "prompt", &ask->prompt, err);
+}
+
+static tapeout_status read_echo(yyjson_val *body, const tp_buffer *text, llm_ask *ask,
+                                tapeout_error *err)
+{
+    bool echoes = false;
+    TP_TRY(tp_llm_flag(body, "echo", &echoes, err));
+    if (echoes) {
+        ask->echo = tp_buffer_view(text);
+        ask->generation.wants_prompt = ask->generation.wants_logprobs;
+    }
+    return TAPEOUT_OK;
+}
+
+static tapeout_status read_logprobs(yyjson_val *body, tp_generation_request *request,
+                                    tapeout_error *err)
+{
+    uint32_t count = UINT32_MAX;
+    TP_TRY(tp_llm_count(body, "logprobs", (llm_range){0, 20}, &count, err));
+    request->wants_logprobs = count != UINT32_MAX;
+    request->top_logprobs = request->wants_logprobs ? count : 0;
+    return TAPEOUT_OK;
+}
+
+static tapeout_status ask_completion(serve_exchange *exchange, yyjson_val *body, llm_params *params,
+                                     llm_ask *ask, tapeout_error *err)
+{
+    yyjson_val *suffix = yyjson_obj_get(body, "suffix");
+    uint32_t best_of = 1;
+    ask->generation.max_tokens = DEFAULT_MAX_TOKENS;
+    TP_TRY(tp_llm_params_read(exchange, body, params, ask, err));
+    TP_TRY(tp_llm_count(body, "best_of", (llm_range){1, 1}, &best_of, err));
+    if (suffix != NULL && !yyjson_is_null(suffix)) {
+        return tp_fail(err, TAPEOUT_E_UNSUPPORTED, "suffix is not understood");
+    }
+    TP_TRY(read_logprobs(body, &ask->generation, err));
+    TP_TRY(tp_llm_format_read(exchange, yyjson_obj_get(body, "response_format"),
+                              &ask->generation.grammar, err));
+    TP_TRY(read_prompt(exchange, yyjson_obj_get(body, "prompt"), ask, err));
+    tp_buffer text;
+    tp_buffer_init(&text, exchange->state->env->alloc, TP_MAX_HTTP_REPLY_BYTES);
+    tapeout_status status =
+        tp_tokenizer_decode(tp_llm_tokenizer(tp_llm_host_model(exchange->model->llm)),
+                            ask->prompt.data, ask->prompt.count, false, &text, err);
+    if (status == TAPEOUT_OK) {
+        status = read_echo(body, &text, ask, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = tp_llm_answer_start(exchange, &completion_dialect, "cmpl-", ask, (tp_str){NULL, 0},
+                                     err);
+    }
+    tp_buffer_deinit(&text);
+    return status;
+}
+
+tapeout_status tp_serve_completions(serve_exchange *exchange, tapeout_error *err)
+{
+    return tp_llm_ask_with(exchange, ask_completion, err);
+}
