@@ -68,8 +68,10 @@ static tp_str name_of_file(const char *path)
 {
     const char *slash = strrchr(path, '/');
     tp_str name = tp_str_from(slash == NULL ? path : slash + 1);
-    if (tp_str_has_suffix(name, TP_STR(".gguf"))) {
-        name.size -= 5;
+    static const char *const ends[] = {".gguf", ".tapeout"};
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        const tp_str end = tp_str_from(ends[i]);
+        name.size -= tp_str_has_suffix(name, end) ? end.size : 0;
     }
     return name;
 }
