@@ -122,6 +122,20 @@ int cli_print_json(cli *self, char *json)
     return 0;
 }
 
+int cli_show(cli *self, tapeout_status status, char *json, void (*print)(const char *json))
+{
+    if (status != TAPEOUT_OK) {
+        return cli_failure(self);
+    }
+    if (self->is_json) {
+        return cli_print_json(self, json);
+    }
+    cli_progress_end(self);
+    print(json);
+    tapeout_text_free(self->context, json);
+    return 0;
+}
+
 const char *cli_text(struct yyjson_val *object, const char *key)
 {
     const char *text = yyjson_get_str(yyjson_obj_get(object, key));

@@ -82,6 +82,9 @@ int cli_failure(cli *self);
 bool cli_stdout_is_closed(void);
 // Prints a line of JSON to stdout; the exit status.
 int cli_print_json(cli *self, char *json);
+// The end of a verb whose result is JSON: the failure, the JSON, or `print` of it for a person; the
+// exit status. Frees `json`.
+int cli_show(cli *self, tapeout_status status, char *json, void (*print)(const char *json));
 
 // The name among those of the verbs, or of the verb's flags, that is nearest to a misspelt one;
 // NULL where none is near.

@@ -37,15 +37,7 @@ static int run(cli *self)
     const tapeout_status status =
         tapeout_model_evaluate(self->context, model, self->arguments[1], &json, &self->err);
     tapeout_model_close(model);
-    if (status != TAPEOUT_OK) {
-        return cli_failure(self);
-    }
-    if (self->is_json) {
-        return cli_print_json(self, json);
-    }
-    print_metrics(json);
-    tapeout_text_free(self->context, json);
-    return 0;
+    return cli_show(self, status, json, print_metrics);
 }
 
 const cli_verb cli_verb_evaluate = {

@@ -104,15 +104,7 @@ static int run(cli *self)
     }
     const tapeout_status status = tapeout_model_inspect(self->context, model, &json, &self->err);
     tapeout_model_close(model);
-    if (status != TAPEOUT_OK) {
-        return cli_failure(self);
-    }
-    if (self->is_json) {
-        return cli_print_json(self, json);
-    }
-    print_model(json);
-    tapeout_text_free(self->context, json);
-    return 0;
+    return cli_show(self, status, json, print_model);
 }
 
 const cli_verb cli_verb_inspect = {

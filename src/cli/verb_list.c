@@ -42,15 +42,8 @@ static void print_list(const char *json)
 static int run(cli *self)
 {
     char *json = NULL;
-    if (tapeout_registry_list(self->context, &json, &self->err) != TAPEOUT_OK) {
-        return cli_failure(self);
-    }
-    if (self->is_json) {
-        return cli_print_json(self, json);
-    }
-    print_list(json);
-    tapeout_text_free(self->context, json);
-    return 0;
+    const tapeout_status status = tapeout_registry_list(self->context, &json, &self->err);
+    return cli_show(self, status, json, print_list);
 }
 
 const cli_verb cli_verb_list = {

@@ -72,16 +72,7 @@ static int run(cli *self)
                                        &self->err);
     }
     tapeout_table_free(table);
-    if (status != TAPEOUT_OK) {
-        return cli_failure(self);
-    }
-    if (self->is_json) {
-        return cli_print_json(self, json);
-    }
-    cli_progress_end(self);
-    print_profile(json);
-    tapeout_text_free(self->context, json);
-    return 0;
+    return cli_show(self, status, json, print_profile);
 }
 
 const cli_verb cli_verb_profile = {

@@ -166,30 +166,44 @@ static tapeout_status parse_primary(parser *p, tp_feature_node **ret_node)
     }
 }
 
+static tapeout_status deeper(parser *p)
+{
+    return ++p->depth <= TP_MAX_FEATURE_DEPTH
+               ? TAPEOUT_OK
+               : tp_feature_fail(p->err, p->token.place, "nested more than %u deep",
+                                 TP_MAX_FEATURE_DEPTH);
+}
+
+// A sign before one operand, itself read by `parse_operand`.
+static tapeout_status
+parse_prefix(parser *p, tapeout_status (*parse_operand)(parser *p, tp_feature_node **ret_node),
+             tp_feature_node **ret_node)
+{
+    const tp_feature_token sign = p->token;
+    tp_feature_node *operand = NULL;
+    TP_TRY(deeper(p));
+    TP_TRY(next(p));
+    TP_TRY(parse_operand(p, &operand));
+    p->depth--;
+    TP_TRY(new_node(p, TP_NODE_UNARY, sign.place, ret_node));
+    (*ret_node)->op = sign.kind;
+    return set_args(p, *ret_node, &operand, 1);
+}
+
 // A minus before a number literal is part of the number.
 static tapeout_status parse_unary(parser *p, tp_feature_node **ret_node)
 {
     if (p->token.kind != TP_TOKEN_SUB) {
         return parse_primary(p, ret_node);
     }
-    if (++p->depth > TP_MAX_FEATURE_DEPTH) {
-        return tp_feature_fail(p->err, p->token.place, "nested more than %u deep",
-                               TP_MAX_FEATURE_DEPTH);
-    }
-    const tp_feature_place place = p->token.place;
-    tp_feature_node *operand = NULL;
-    TP_TRY(next(p));
-    TP_TRY(parse_unary(p, &operand));
-    p->depth--;
+    TP_TRY(parse_prefix(p, parse_unary, ret_node));
+    tp_feature_node *operand = (*ret_node)->args[0];
     if (operand->kind == TP_NODE_NUMBER) {
         operand->number = -operand->number;
-        operand->place = place;
+        operand->place = (*ret_node)->place;
         *ret_node = operand;
-        return TAPEOUT_OK;
     }
-    TP_TRY(new_node(p, TP_NODE_UNARY, place, ret_node));
-    (*ret_node)->op = TP_TOKEN_SUB;
-    return set_args(p, *ret_node, &operand, 1);
+    return TAPEOUT_OK;
 }
 
 static tapeout_status make_binary(parser *p, const tp_feature_token *sign, tp_feature_node *left,
@@ -203,31 +217,44 @@ static tapeout_status make_binary(parser *p, const tp_feature_token *sign, tp_fe
     return set_args(p, node, args, 2);
 }
 
-static tapeout_status parse_product(parser *p, tp_feature_node **ret_node)
+// What makes signs of one rank, and reads what stands between them.
+typedef struct rank {
+    bool (*has)(tp_feature_token_kind kind);
+    tapeout_status (*parse_part)(parser *p, tp_feature_node **ret_node);
+} rank;
+
+// Parts joined by signs of a rank, from left to right.
+static tapeout_status parse_chain(parser *p, const rank *of, tp_feature_node **ret_node)
 {
-    TP_TRY(parse_unary(p, ret_node));
-    while (p->token.kind == TP_TOKEN_MUL || p->token.kind == TP_TOKEN_DIV ||
-           p->token.kind == TP_TOKEN_MOD) {
+    TP_TRY(of->parse_part(p, ret_node));
+    while (of->has(p->token.kind)) {
         const tp_feature_token sign = p->token;
         tp_feature_node *right = NULL;
         TP_TRY(next(p));
-        TP_TRY(parse_unary(p, &right));
+        TP_TRY(of->parse_part(p, &right));
         TP_TRY(make_binary(p, &sign, *ret_node, right, ret_node));
     }
     return TAPEOUT_OK;
 }
 
+static bool is_product_sign(tp_feature_token_kind kind)
+{
+    return kind == TP_TOKEN_MUL || kind == TP_TOKEN_DIV || kind == TP_TOKEN_MOD;
+}
+
+static tapeout_status parse_product(parser *p, tp_feature_node **ret_node)
+{
+    return parse_chain(p, &(rank){is_product_sign, parse_unary}, ret_node);
+}
+
+static bool is_sum_sign(tp_feature_token_kind kind)
+{
+    return kind == TP_TOKEN_ADD || kind == TP_TOKEN_SUB;
+}
+
 static tapeout_status parse_sum(parser *p, tp_feature_node **ret_node)
 {
-    TP_TRY(parse_product(p, ret_node));
-    while (p->token.kind == TP_TOKEN_ADD || p->token.kind == TP_TOKEN_SUB) {
-        const tp_feature_token sign = p->token;
-        tp_feature_node *right = NULL;
-        TP_TRY(next(p));
-        TP_TRY(parse_product(p, &right));
-        TP_TRY(make_binary(p, &sign, *ret_node, right, ret_node));
-    }
-    return TAPEOUT_OK;
+    return parse_chain(p, &(rank){is_sum_sign, parse_product}, ret_node);
 }
 
 static bool is_comparison(tp_feature_token_kind kind)
@@ -254,50 +281,29 @@ static tapeout_status parse_comparison(parser *p, tp_feature_node **ret_node)
 
 static tapeout_status parse_not(parser *p, tp_feature_node **ret_node)
 {
-    if (p->token.kind != TP_TOKEN_NOT) {
-        return parse_comparison(p, ret_node);
-    }
-    if (++p->depth > TP_MAX_FEATURE_DEPTH) {
-        return tp_feature_fail(p->err, p->token.place, "nested more than %u deep",
-                               TP_MAX_FEATURE_DEPTH);
-    }
-    const tp_feature_place place = p->token.place;
-    tp_feature_node *operand = NULL;
-    TP_TRY(next(p));
-    TP_TRY(parse_not(p, &operand));
-    p->depth--;
-    TP_TRY(new_node(p, TP_NODE_UNARY, place, ret_node));
-    (*ret_node)->op = TP_TOKEN_NOT;
-    return set_args(p, *ret_node, &operand, 1);
+    return p->token.kind == TP_TOKEN_NOT ? parse_prefix(p, parse_not, ret_node)
+                                         : parse_comparison(p, ret_node);
+}
+
+static bool is_and(tp_feature_token_kind kind)
+{
+    return kind == TP_TOKEN_AND;
 }
 
 static tapeout_status parse_and(parser *p, tp_feature_node **ret_node)
 {
-    TP_TRY(parse_not(p, ret_node));
-    while (p->token.kind == TP_TOKEN_AND) {
-        const tp_feature_token sign = p->token;
-        tp_feature_node *right = NULL;
-        TP_TRY(next(p));
-        TP_TRY(parse_not(p, &right));
-        TP_TRY(make_binary(p, &sign, *ret_node, right, ret_node));
-    }
-    return TAPEOUT_OK;
+    return parse_chain(p, &(rank){is_and, parse_not}, ret_node);
+}
+
+static bool is_or(tp_feature_token_kind kind)
+{
+    return kind == TP_TOKEN_OR;
 }
 
 static tapeout_status parse_expression(parser *p, tp_feature_node **ret_node)
 {
-    if (++p->depth > TP_MAX_FEATURE_DEPTH) {
-        return tp_feature_fail(p->err, p->token.place, "nested more than %u deep",
-                               TP_MAX_FEATURE_DEPTH);
-    }
-    TP_TRY(parse_and(p, ret_node));
-    while (p->token.kind == TP_TOKEN_OR) {
-        const tp_feature_token sign = p->token;
-        tp_feature_node *right = NULL;
-        TP_TRY(next(p));
-        TP_TRY(parse_and(p, &right));
-        TP_TRY(make_binary(p, &sign, *ret_node, right, ret_node));
-    }
+    TP_TRY(deeper(p));
+    TP_TRY(parse_chain(p, &(rank){is_or, parse_and}, ret_node));
     p->depth--;
     return TAPEOUT_OK;
 }

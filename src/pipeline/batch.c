@@ -241,12 +241,30 @@ static tapeout_status append_row(predict_job *job, uint64_t row)
     return TAPEOUT_OK;
 }
 
+// Which features met categories that fitting did not know, and in how many rows.
+static void tell_unseen(const tp_batch *batch, const tp_session *session)
+{
+    const tp_feature_program *program = tp_scorer_program(batch->scorer);
+    for (uint32_t i = 0; i < tp_feature_output_count(program); i++) {
+        const uint64_t rows = tp_session_counts(session, i).unseen;
+        if (rows > 0) {
+            tp_buffer_append_text(batch->unseen, batch->unseen->size == 0 ? "" : ", ");
+            tp_buffer_append_str(batch->unseen, tp_feature_output_at(program, i)->name);
+            tp_buffer_printf(batch->unseen, " in %llu %s", (unsigned long long)rows,
+                             rows == 1 ? "row" : "rows");
+        }
+    }
+}
+
 static tapeout_status build_result(predict_job *job, tp_session *session,
                                    tapeout_table **ret_result, tapeout_error *err)
 {
     const tp_rows all = {NULL, job->table->row_count};
     TP_TRY(make_fields(job, err));
     TP_TRY(tp_session_score(session, job->table, all, &job->scores, err));
+    if (job->batch->unseen != NULL) {
+        tell_unseen(job->batch, session);
+    }
     if (job->batch->explain) {
         TP_TRY(tp_session_explain(session, job->table, all, &job->explanation, err));
     }

@@ -220,6 +220,26 @@ static tapeout_status tell_absent(const tapeout_model *model, const tapeout_tabl
     return status;
 }
 
+static tapeout_status tell_unseen(const tapeout_model *model, const tp_buffer *unseen,
+                                  const tapeout_predict_options *options, tapeout_error *err)
+{
+    TP_TRY(tp_buffer_check(unseen, "predict", err));
+    if (unseen->size == 0 || options->remark == NULL) {
+        return TAPEOUT_OK;
+    }
+    tp_buffer text;
+    tp_buffer_init(&text, model->env->alloc, 2 * (size_t)TP_MAX_BUNDLE_SCHEMA_BYTES);
+    tp_buffer_append_text(&text, "the data has categories that the model did not learn: ");
+    tp_buffer_append_str(&text, tp_buffer_view(unseen));
+    tp_buffer_append_char(&text, '\0');
+    const tapeout_status status = tp_buffer_check(&text, "predict", err);
+    if (status == TAPEOUT_OK) {
+        options->remark(options->remark_user, text.data);
+    }
+    tp_buffer_deinit(&text);
+    return status;
+}
+
 tapeout_status tapeout_model_predict(tapeout_context *context, const tapeout_model *model,
                                      const char *data_path, const tapeout_predict_options *options,
                                      tapeout_error *err)
@@ -228,7 +248,9 @@ tapeout_status tapeout_model_predict(tapeout_context *context, const tapeout_mod
     tp_arena arena;
     tapeout_table *table = NULL;
     tapeout_table *result = NULL;
+    tp_buffer unseen;
     tp_arena_init(&arena, model->env->alloc, TP_MAX_SPEC_BYTES);
+    tp_buffer_init(&unseen, model->env->alloc, TP_MAX_BUNDLE_SCHEMA_BYTES);
     tp_str *keep = tp_arena_array(&arena, options->keep_count + 1, sizeof(*keep));
     tapeout_status status = keep == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
     for (size_t i = 0; keep != NULL && i < options->keep_count; i++) {
@@ -240,7 +262,8 @@ tapeout_status tapeout_model_predict(tapeout_context *context, const tapeout_mod
                             .explain = options->explain,
                             .duckdb_library = model->duckdb_library,
                             .keep = keep,
-                            .keep_count = options->keep_count};
+                            .keep_count = options->keep_count,
+                            .unseen = &unseen};
     if (status == TAPEOUT_OK) {
         status = tp_batch_read(&batch, &table, err);
     }
@@ -251,10 +274,14 @@ tapeout_status tapeout_model_predict(tapeout_context *context, const tapeout_mod
         status = tp_batch_predict(&batch, table, &result, err);
     }
     if (status == TAPEOUT_OK) {
+        status = tell_unseen(model, &unseen, options, err);
+    }
+    if (status == TAPEOUT_OK) {
         status = write_result(model, result, options, err);
     }
     tp_table_unref(result);
     tp_table_unref(table);
+    tp_buffer_deinit(&unseen);
     tp_arena_deinit(&arena);
     return status;
 }

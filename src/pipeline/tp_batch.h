@@ -18,6 +18,8 @@ typedef struct tp_batch {
     size_t keep_count;
     bool with_target; // read the target too
     bool explain;
+    tp_buffer *unseen; // tp_batch_predict appends "city in 3 rows, ..." of what the model did not
+                       // learn; NULL: nobody asks
 } tp_batch;
 
 // Reads the data as the scorer wants it: its columns with its types and its missing markers, and

@@ -14,3 +14,5 @@ printf 'size\n1\n' >bare.csv
 tapeout predict ./m.tapeout bare.csv --out loud.csv
 tapeout predict ./m.tapeout bare.csv --out quiet.csv --quiet
 cmp loud.csv quiet.csv
+printf 'size,color\n1,never seen\n2,\n' >odd.csv
+tapeout predict ./m.tapeout odd.csv --out odd-out.csv
