@@ -76,6 +76,34 @@ static void test_same_bits_of_a_cache_of_8_bits(void)
     check_ways("llama-k_mixed.gguf", TP_KV_Q8_0);
 }
 
+// The numbers themselves, which are the same on every machine and with every variant of the kernels
+// (the suite runs with TAPEOUT_CPU=ref as well). They change with the definition of a kernel alone.
+static void test_known_bits(void)
+{
+    static const struct {
+        const char *name;
+        uint64_t hash;
+    } known[] = {
+        {"llama-q4_1.gguf", UINT64_C(0x08d58eefa6aceed2)},
+        {"gemma3-q4_0.gguf", UINT64_C(0x502674b660c4b0d1)},
+        {"phi3-rope_long.gguf", UINT64_C(0x64768c4481909c35)},
+    };
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        sample_model sample;
+        sample_open(known[i].name, &sample);
+        uint32_t ids[LENGTH];
+        make_text(&sample, ids);
+        const sample_way way = {0};
+        const size_t count = (size_t)LENGTH * tp_llm_facts_of(sample.llm)->vocab_count;
+        float *logits = sample_logits(&sample, ids, LENGTH, &way);
+        const uint64_t hash = tp_str_hash((tp_str){(const char *)logits, count * sizeof(*logits)});
+        printf("# %s: 0x%016llx\n", known[i].name, (unsigned long long)hash);
+        ASSERT_EQ_UINT(hash, known[i].hash);
+        tp_free_array(tp_allocator_default(), logits, count, sizeof(*logits));
+        sample_close(&sample);
+    }
+}
+
 // -- what is refused -----------------------------------------------------------------------------
 
 typedef struct one_run {
@@ -165,5 +193,6 @@ static void test_a_shared_page_computes_the_same(void)
     end(&one);
 }
 
-TEST_MAIN(TEST_SLOW(test_same_bits, 300), TEST_SLOW(test_same_bits_of_a_cache_of_8_bits, 300),
+TEST_MAIN(TEST(test_known_bits), TEST_SLOW(test_same_bits, 300),
+          TEST_SLOW(test_same_bits_of_a_cache_of_8_bits, 300),
           TEST(test_refuses_what_breaks_the_rules), TEST(test_a_shared_page_computes_the_same))
