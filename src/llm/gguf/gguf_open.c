@@ -249,3 +249,14 @@ tapeout_status tp_gguf_parse_metadata(const tp_env *env, tp_str bytes, tp_gguf *
 {
     return parse_alone(env, bytes, false, ret_gguf, err);
 }
+
+void tp_gguf_tensor_release(const tp_gguf *gguf, const tp_gguf_tensor *tensor)
+{
+    const uintptr_t begin = (uintptr_t)tensor->data.data;
+    for (size_t i = 0; tensor->data.data != NULL && i < gguf->map_count; i++) {
+        const uintptr_t map_begin = (uintptr_t)gguf->maps[i].data;
+        if (begin >= map_begin && begin - map_begin < gguf->maps[i].size) {
+            tp_map_release(&gguf->maps[i], begin - map_begin, tensor->data.size);
+        }
+    }
+}

@@ -83,6 +83,10 @@ tapeout_status tp_gguf_parse_metadata(const tp_env *env, tp_str bytes, tp_gguf *
 
 void tp_gguf_close(tp_gguf **gguf); // accepts NULL inside; nulls it
 
+// Lets go of the memory behind a tensor's data, which has been read for now; it comes back from the
+// file when it is touched.
+void tp_gguf_tensor_release(const tp_gguf *gguf, const tp_gguf_tensor *tensor);
+
 // -- facts ---------------------------------------------------------------------------------------
 // A key that is absent, of another kind or out of range is E_CORRUPT and named. Integers of any
 // width and sign serve where they fit; a float of either width.

@@ -47,6 +47,7 @@ static tapeout_status pack_all(const tp_env *env, tp_llm *llm, tapeout_error *er
         TP_TRY(tp_env_check(env, err));
         TP_TRY(tp_llm_packed_bytes(tensor, &size, err));
         TP_TRY(tp_llm_pack(env, tensor, llm->owned_weights + offset, err));
+        tp_gguf_tensor_release(llm->metadata, tensor); // packed: the file need not stay in memory
         const uint64_t end = tp_llm_weight_end(offset, size);
         memset(llm->owned_weights + offset + size, 0, (size_t)(end - offset - size));
         offset = end;
