@@ -18,6 +18,7 @@ setup:
 	@tools/setup.sh
 demo: setup all
 	@examples/flights/demo.sh
+	@examples/llm/demo.sh
 test torture: setup all $(BUILD)-asan/build.ninja
 	@tools/run-tests $(if $(filter torture,$@),--full) lint tools asan ref cli e2e
 asan fuzz-replay: $(BUILD)-asan/build.ninja

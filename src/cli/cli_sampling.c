@@ -60,8 +60,13 @@ int cli_sampling_read(cli *self, tapeout_generate_options *options)
 
 bool cli_llm_options_read(cli *self, tapeout_llm_options *options)
 {
+    const char *kv = cli_has(self, "kv") ? cli_value(self, "kv") : "f16";
     tapeout_llm_options_init(options);
-    options->kv_is_q8 = cli_has(self, "kv-q8");
+    options->kv_is_q8 = strcmp(kv, "q8") == 0;
+    if (!options->kv_is_q8 && strcmp(kv, "f16") != 0) {
+        (void)cli_usage(self, "--kv is f16 or q8");
+        return false;
+    }
     return read_u32(self, "context", &options->context_length) &&
            (!cli_has(self, "kv-bytes") || cli_number(self, "kv-bytes", &options->kv_bytes));
 }

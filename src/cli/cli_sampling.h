@@ -26,7 +26,7 @@
     {"context", "N", "tokens of prompt and answer together", false},                               \
         {"kv-bytes", "N", "memory of the key/value cache", false},                                 \
     {                                                                                              \
-        "kv-q8", NULL, "eight bits a value in it instead of sixteen", false                        \
+        "kv", "TYPE", "of the numbers in it: f16, or q8 in half the memory", false                 \
     }
 
 // 0, or the exit status after a usage message.
