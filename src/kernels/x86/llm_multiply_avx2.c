@@ -16,7 +16,9 @@ enum {
     TILE = 4,             // tokens
     PANEL_BLOCKS = 20,    // 20 KiB of weights
     RUN_TOKENS_MAX = 128, // whose sums are kept
-    RUN_BLOCKS = 3072     // activations of a run: 240 KiB
+    RUN_BLOCKS = 3072,    // activations of a run: 240 KiB
+    FETCH_AHEAD = 2048,   // bytes: over the end of a page, where the processor's own fetching stops
+    LINE = 64
 };
 
 // What a block adds to the sums of eight rows, in the order that kernels/tp_kernels_llm.h gives.
@@ -62,6 +64,16 @@ LLM_INLINE void add_block(llm_form form, const llm_scales *w, llm_take *take, co
     }
 }
 
+// What is multiplied soon. It may lie behind the matrix's end, which a fetch does not mind.
+LLM_INLINE void fetch(const uint8_t *data, size_t size)
+{
+    const uintptr_t begin = (uintptr_t)data + FETCH_AHEAD;
+#pragma GCC unroll 16
+    for (size_t i = 0; i < size; i += LINE) {
+        _mm_prefetch((const void *)(begin + i), _MM_HINT_T0);
+    }
+}
+
 LLM_INLINE void multiply_one(tp_matrix_kind kind, const uint8_t *group, uint32_t cols,
                              const tp_q16_block *x, float *ret)
 {
@@ -75,6 +87,7 @@ LLM_INLINE void multiply_one(tp_matrix_kind kind, const uint8_t *group, uint32_t
         for (uint32_t part = 0; part < shape.parts; part++) {
             llm_take take = {.q = x->q};
             llm_scales w;
+            fetch(at, shape.scale_bytes + shape.code_bytes);
             memset(take.sums, 0, sizeof(take.sums));
             llm_take_codes(form.code, at + shape.scale_bytes, &take);
             llm_take_scales(form.scale, shared, at, &w);

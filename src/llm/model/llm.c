@@ -38,6 +38,8 @@ static tapeout_status pack_all(const tp_env *env, tp_llm *llm, tapeout_error *er
     if (llm->owned_weights == NULL) {
         return tp_fail_nomem(err);
     }
+    // A step reads every weight: with large pages the addresses cost no more walks than reading.
+    tp_advise_large_pages(llm->owned_weights, (size_t)total);
     llm->owned_size = (size_t)total;
     llm->weights = (tp_str){(const char *)llm->owned_weights, (size_t)total};
     uint64_t offset = 0;
