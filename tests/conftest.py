@@ -21,6 +21,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / ".deps/data"
+MODELS = pathlib.Path(os.environ.get("TAPEOUT_TEST_MODELS", ROOT / ".deps/models"))
 FULL = os.environ.get("TAPEOUT_TEST_FULL") == "1"
 START_TIMEOUT_S = 30
 
@@ -33,7 +34,7 @@ class Command:
 
     def environment(self, **extra):
         names = ("PATH", "LANG", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS",
-                 "TAPEOUT_DUCKDB")
+                 "TAPEOUT_DUCKDB", "TSAN_OPTIONS")
         env = {name: os.environ[name] for name in names if name in os.environ}
         return {**env, "TAPEOUT_HOME": str(self.home), "LC_ALL": "C.UTF-8", **extra}
 
@@ -276,3 +277,40 @@ def flights(binary, tmp_path_factory):
     command = Command(binary, folder / "home")
     made = command.json("train", spec)
     return Model(command, folder, pathlib.Path(made["bundle"]), made, [])
+
+
+@pytest.fixture(scope="session")
+def smollm():
+    """A real language model of 135 million weights."""
+    path = MODELS / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    if not path.exists():
+        pytest.skip("the language model is not there; run make setup")
+    return path
+
+
+LLM_CONFIG = """
+llm: {context: 2048, running: 8, queue: 64}
+metrics: [vllm, llamacpp]
+"""
+
+
+@pytest.fixture(scope="session")
+def chat_server(binary, smollm, tmp_path_factory):
+    """One server over it for all tests that only ask; .model is the name to ask for."""
+    folder = tmp_path_factory.mktemp("llm")
+    (folder / "serve.yaml").write_text(LLM_CONFIG)
+    with Server(Command(binary, folder / "home"), smollm, "--config",
+                folder / "serve.yaml") as server:
+        server.model = "SmolLM2-135M-Instruct.Q4_1"
+        yield server
+
+
+def metric(server, name, **labels):
+    """The value of one series of /metrics; None where there is none."""
+    _, _, body = server.curl("/metrics")
+    for line in body.decode().splitlines():
+        series, _, value = line.rpartition(" ")
+        if series.partition("{")[0] == name and all(f'{key}="{text}"' in series
+                                                    for key, text in labels.items()):
+            return float(value)
+    return None

@@ -36,10 +36,14 @@ typedef struct tapeout_serve_options {
     const char *listen;    // "HOST:PORT"; NULL: 127.0.0.1:8080. Port 0: any that is free
     const char *config;    // YAML file, or NULL; what is set here wins over it
     const tapeout_serve_model *models;
-    size_t model_count;       // 0 and none in the file: searched where cloud platforms mount models
-    bool no_auth;             // must be true as long as there are no identities
-    bool handle_signals;      // TERM and INT drain, HUP reloads
-    bool quiet_requests;      // no line for each request
+    size_t model_count;  // 0 and none in the file: searched where cloud platforms mount models
+    bool no_auth;        // must be true as long as there are no identities
+    bool handle_signals; // TERM and INT drain, HUP reloads
+    bool quiet_requests; // no line for each request
+    // Of language models; 0: what the file says, or a default (docs/serve.md).
+    uint64_t llm_kv_bytes;    // of each one's key/value cache
+    uint32_t llm_context;     // tokens, prompt and answer
+    bool llm_kv_is_q8;        // eight bits a value in the cache instead of sixteen
     tapeout_serve_log_fn log; // may be NULL
     void *log_user;
 } tapeout_serve_options;

@@ -155,6 +155,7 @@
 // -- llm: schedule -------------------------------------------------------------------------------
 #define TP_DEFAULT_LLM_CONTEXT 8192u         // tokens, where the model allows more
 #define TP_MAX_LLM_RUNNING 256u              // sequences of one forward pass
+#define TP_MAX_LLM_QUEUE 65536u              // requests that wait for one model
 #define TP_MAX_LLM_CHOICES 128u              // answers to one prompt
 #define TP_MAX_LLM_TOP_LOGPROBS 1000u        // beside a token
 #define TP_MAX_LLM_STOPS 64u                 // stop strings

@@ -13,6 +13,9 @@ static const cli_flag flags[] = {
     {"no-auth", NULL, "answer anybody on this machine: needed as long as there are no identities",
      false},
     {"quiet-requests", NULL, "no log line for each request", false},
+    {"context", "TOKENS", "longest prompt and answer of a language model", false},
+    {"kv-bytes", "N", "size of each one's key/value cache", false},
+    {"kv-q8", NULL, "eight bits a value in the cache instead of sixteen", false},
 };
 
 static void write_stderr(void *user, const char *lines, size_t size)
@@ -20,6 +23,18 @@ static void write_stderr(void *user, const char *lines, size_t size)
     (void)user;
     (void)fwrite(lines, 1, size, stderr); // there is nowhere to say that it failed
     (void)fflush(stderr);
+}
+
+static bool read_llm_flags(cli *self, tapeout_serve_options *options)
+{
+    uint64_t context = 0;
+    options->llm_kv_is_q8 = cli_has(self, "kv-q8");
+    if ((cli_has(self, "kv-bytes") && !cli_number(self, "kv-bytes", &options->llm_kv_bytes)) ||
+        (cli_has(self, "context") && !cli_number(self, "context", &context))) {
+        return false;
+    }
+    options->llm_context = context > UINT32_MAX ? UINT32_MAX : (uint32_t)context;
+    return true;
 }
 
 static int run(cli *self)
@@ -37,6 +52,9 @@ static int run(cli *self)
     const char *listen = cli_value(self, "listen");
     if (listen != NULL && strrchr(listen, ':') == NULL) {
         return cli_usage(self, "--listen wants HOST:PORT, not \"%s\"", listen);
+    }
+    if (!read_llm_flags(self, &options)) {
+        return CLI_EXIT_USAGE;
     }
     options.models = models;
     options.model_count = (size_t)self->argument_count;

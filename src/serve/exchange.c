@@ -47,6 +47,7 @@ void tp_serve_exchange_clear(serve_exchange *exchange)
     exchange->is_taken = false;
     exchange->error.message[0] = '\0';
     exchange->row_count = exchange->compute_ns = exchange->unseen_count = 0;
+    exchange->tokens = (serve_tokens){0};
     memset(exchange->params, 0, sizeof(exchange->params));
     tp_http_reply_clear(&exchange->reply);
     buffer_settle(&exchange->reply.body);
@@ -311,7 +312,8 @@ void tp_serve_exchange_run(serve_exchange *exchange)
 bool tp_serve_exchange_is_large(const serve_exchange *exchange)
 {
     const tp_http_request *request = exchange->request;
-    if (exchange->route != NULL && exchange->route->when == SERVE_LONG) {
+    if (exchange->route != NULL &&
+        (exchange->route->when == SERVE_LONG || exchange->route->when == SERVE_SLOW)) {
         return true;
     }
     return request->body.size > (request->content_coding == TP_HTTP_IDENTITY

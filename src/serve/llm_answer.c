@@ -21,6 +21,7 @@ static void choice_init(llm_choice *choice, llm_answer *answer, uint32_t index)
     tp_buffer_init(&choice->content, alloc, TP_MAX_HTTP_REPLY_BYTES);
     tp_buffer_init(&choice->reasoning, alloc, TP_MAX_HTTP_REPLY_BYTES);
     tp_buffer_init(&choice->logprobs, alloc, TP_MAX_HTTP_REPLY_BYTES);
+    tp_buffer_init(&choice->items, alloc, TP_MAX_HTTP_REPLY_BYTES);
 }
 
 static void choice_deinit(llm_choice *choice)
@@ -29,6 +30,7 @@ static void choice_deinit(llm_choice *choice)
     tp_buffer_deinit(&choice->content);
     tp_buffer_deinit(&choice->reasoning);
     tp_buffer_deinit(&choice->logprobs);
+    tp_buffer_deinit(&choice->items);
     for (uint32_t i = 0; i < choice->call_count; i++) {
         tp_buffer_deinit(&choice->calls[i].id);
         tp_buffer_deinit(&choice->calls[i].name);
@@ -75,9 +77,18 @@ static void on_gone(void *user)
     cancel(answer);
 }
 
+// The producer has said its end, which the loop has seen under its lock: nobody writes any more.
 static void on_stream_done(void *user)
 {
-    answer_release(user);
+    llm_answer *answer = user;
+    const llm_usage usage = tp_llm_usage(answer);
+    answer->exchange->tokens =
+        (serve_tokens){.prompt_count = usage.prompt_count,
+                       .cached_count = usage.cached_count,
+                       .generated_count = answer->first_ns == 0 ? 0 : usage.generated_count,
+                       .first_ns = answer->first_ns - answer->begin_ns,
+                       .whole_ns = answer->last_ns - answer->begin_ns};
+    answer_release(answer);
 }
 
 static void on_generation_done(void *user)
@@ -113,6 +124,7 @@ static int status_of_failure(tapeout_status status, const char **ret_code)
 static void fail(llm_answer *answer, const tapeout_error *error)
 {
     answer->has_ended = true;
+    atomic_store(&answer->is_gone, true); // who submits it may not have the generation yet
     cancel(answer);
     if (answer->has_begun) {
         tp_buffer_clear(&answer->piece);
@@ -223,14 +235,12 @@ static tapeout_status take_text(llm_choice *choice, tp_str text, tapeout_error *
     return on_delta(choice, &delta, err);
 }
 
-static tapeout_status take_end(llm_choice *choice, const tp_generation_event *event,
-                               tapeout_error *err)
+static tapeout_status take_end(llm_choice *choice, tapeout_error *err)
 {
     llm_answer *answer = choice->answer;
     if (choice->parser != NULL) {
         TP_TRY(tp_tool_parser_finish(choice->parser, err));
     }
-    choice->end = *event;
     choice->is_ended = true;
     answer->open_count--;
     if (answer->streams) {
@@ -243,6 +253,13 @@ static tapeout_status take_event(llm_answer *answer, const tp_generation_event *
                                  tapeout_error *err)
 {
     llm_choice *choice = &answer->choices[event->choice];
+    if (event->has_token && !event->is_prompt) {
+        answer->last_ns = tp_clock_monotonic_ns();
+        answer->first_ns = answer->first_ns == 0 ? answer->last_ns : answer->first_ns;
+    }
+    if (event->finish != TP_FINISH_NONE) {
+        choice->end = *event;
+    }
     switch (event->finish) {
     case TP_FINISH_FAILED:
         *err = *event->error;
@@ -265,7 +282,7 @@ static tapeout_status take_event(llm_answer *answer, const tp_generation_event *
     }
     TP_TRY(take_text(choice, event->text, err));
     if (event->finish != TP_FINISH_NONE) {
-        TP_TRY(take_end(choice, event, err));
+        TP_TRY(take_end(choice, err));
     }
     return tp_buffer_check(&answer->piece, "stream", err);
 }
@@ -324,7 +341,7 @@ static tapeout_status answer_fill(llm_answer *answer, const serve_exchange *exch
     return make_parsers(answer, ask, err);
 }
 
-static tapeout_status answer_new(const serve_exchange *exchange, const llm_dialect *dialect,
+static tapeout_status answer_new(serve_exchange *exchange, const llm_dialect *dialect,
                                  const char *id_prefix, const llm_ask *ask, llm_answer **ret_answer,
                                  tapeout_error *err)
 {
@@ -340,6 +357,9 @@ static tapeout_status answer_new(const serve_exchange *exchange, const llm_diale
     answer->streams = ask->streams;
     answer->wants_usage = ask->wants_usage;
     answer->wants_logprobs = ask->generation.wants_logprobs;
+    answer->wants_prompt = ask->generation.wants_prompt;
+    answer->prompt_first_id = ask->prompt.count > 0 ? ask->prompt.data[0] : 0;
+    answer->exchange = exchange;
     answer->created_s = tp_clock_unix_us() / 1000000;
     answer->begin_ns = exchange->request->begin_ns;
     atomic_init(&answer->owner_count, 3); // stream, generation, and who starts it
@@ -379,6 +399,10 @@ tapeout_status tp_llm_answer_start(serve_exchange *exchange, const llm_dialect *
     request.on_event = on_event;
     request.on_done = on_generation_done;
     request.user = answer;
+    if (exchange->state->llm_deadline_ms > 0) {
+        request.deadline_ns =
+            answer->begin_ns + (uint64_t)exchange->state->llm_deadline_ms * 1000000u;
+    }
     status = tp_scheduler_submit(tp_llm_host_scheduler(exchange->model->llm), &request, &generation,
                                  &exchange->error);
     if (status != TAPEOUT_OK) {

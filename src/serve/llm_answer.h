@@ -34,7 +34,8 @@ struct llm_choice {
     uint32_t call_count;
     tp_generation_event end; // once it has ended
     bool is_ended;
-    uint64_t dialect[4]; // the dialect's own, zero at first
+    tp_buffer items;     // the dialect's own, empty at first
+    uint64_t dialect[4]; // the same, zero
 };
 
 // How a protocol writes. All append to `out` and are called on the scheduler's thread.
@@ -73,20 +74,25 @@ struct llm_answer {
     const tp_served *model; // borrowed
     const tp_env *env;
     tp_stream *stream;
+    serve_exchange *exchange;            // until the stream is done; it gets the counts at the end
     _Atomic(tp_generation *) generation; // NULL until it is submitted
     atomic_uint owner_count;
     atomic_bool is_gone; // the client has left
     bool streams;
     bool wants_usage;
     bool wants_logprobs;
-    bool has_begun; // the head of the stream is out
+    bool wants_prompt;        // those of the prompt's tokens too
+    uint32_t prompt_first_id; // which has none, for nothing stands before it
+    bool has_begun;           // the head of the stream is out
     bool has_ended;
     tp_buffer id; // of the reply: "chatcmpl-..."
     tp_buffer piece;
     tp_buffer echo;
-    tp_buffer request_echo; // JSON that the dialect repeats at the end (responses)
+    tp_buffer request_echo; // what the dialect says again of the request
     int64_t created_s;
     uint64_t begin_ns;
+    uint64_t first_ns; // when the first token came; 0: none has
+    uint64_t last_ns;
     uint64_t sequence; // of events, for dialects that number them
     llm_choice *choices;
     uint32_t choice_count;
@@ -118,6 +124,9 @@ void tp_llm_token_write(const llm_answer *answer, uint32_t id, tp_buffer *out);
 void tp_llm_token_bytes_write(const llm_answer *answer, uint32_t id, tp_buffer *out);
 size_t tp_llm_token_size(const llm_answer *answer, uint32_t id); // bytes that it adds to the text
 bool tp_llm_token_is_end(const llm_answer *answer, uint32_t id); // of generation
+extern const llm_dialect tp_openai_responses_dialect;            // openai_responses.c
+// {"token", "logprob", "bytes", "top_logprobs"} of a token, with a comma before it but the first.
+void tp_openai_logprob(llm_choice *choice, const tp_generation_event *event);
 // OpenAI's event for a failure in mid-stream.
 void tp_openai_stream_failure(llm_answer *answer, const tapeout_error *error, tp_buffer *out);
 
@@ -172,6 +181,9 @@ tapeout_status tp_llm_messages_write(yyjson_val *messages, tp_buffer *out, tapeo
 // `tools` and `tool_choice` of a request.
 tapeout_status tp_llm_tools_read(yyjson_val *tools, yyjson_val *choice, llm_chat *chat,
                                  tapeout_error *err);
+// A JSON Schema as a grammar.
+tapeout_status tp_llm_schema_read(const serve_exchange *exchange, yyjson_val *schema,
+                                  tp_grammar **ret_grammar, tapeout_error *err);
 // A response_format (or a Responses text.format) as a grammar; NULL stays for free text.
 tapeout_status tp_llm_format_read(const serve_exchange *exchange, yyjson_val *format,
                                   tp_grammar **ret_grammar, tapeout_error *err);

@@ -33,6 +33,24 @@ static tapeout_status render(const serve_exchange *exchange, const llm_chat *cha
 }
 
 // -- tools ---------------------------------------------------------------------------------------
+static tapeout_status check_tools(yyjson_val *tools, tapeout_error *err)
+{
+    yyjson_val *tool = NULL;
+    size_t index = 0;
+    size_t count = 0;
+    yyjson_arr_foreach(tools, index, count, tool)
+    {
+        if (!tp_str_equal(tp_json_get_str(tool, "type"), TP_STR("function")) ||
+            tp_json_get_str(yyjson_obj_get(tool, "function"), "name").size == 0) {
+            return tp_fail(err, TAPEOUT_E_INVALID,
+                           "tools[%zu]: {\"type\": \"function\", \"function\": {\"name\": ...}} "
+                           "is expected",
+                           index);
+        }
+    }
+    return TAPEOUT_OK;
+}
+
 tapeout_status tp_llm_tools_read(yyjson_val *tools, yyjson_val *choice, llm_chat *chat,
                                  tapeout_error *err)
 {
@@ -47,6 +65,7 @@ tapeout_status tp_llm_tools_read(yyjson_val *tools, yyjson_val *choice, llm_chat
     if (yyjson_arr_size(tools) == 0) {
         return TAPEOUT_OK;
     }
+    TP_TRY(check_tools(tools, err));
     const tp_str word = tp_json_str(choice);
     chat->tools = tools;
     chat->choice = LLM_TOOLS_AUTO;
@@ -87,7 +106,7 @@ static tapeout_status force_tool(const serve_exchange *exchange, const llm_chat 
 }
 
 // -- formats -------------------------------------------------------------------------------------
-static tapeout_status from_schema(const serve_exchange *exchange, yyjson_val *schema,
+tapeout_status tp_llm_schema_read(const serve_exchange *exchange, yyjson_val *schema,
                                   tp_grammar **ret_grammar, tapeout_error *err)
 {
     const tp_env *env = exchange->state->env;
@@ -118,12 +137,12 @@ tapeout_status tp_llm_format_read(const serve_exchange *exchange, yyjson_val *fo
     }
     if (tp_str_equal(type, TP_STR("json_schema"))) {
         yyjson_val *inner = yyjson_obj_get(format, "json_schema");
-        return from_schema(exchange, inner == NULL ? schema : yyjson_obj_get(inner, "schema"),
-                           ret_grammar, err);
+        return tp_llm_schema_read(
+            exchange, inner == NULL ? schema : yyjson_obj_get(inner, "schema"), ret_grammar, err);
     }
     if (tp_str_equal(type, TP_STR("json_object"))) {
         return schema != NULL
-                   ? from_schema(exchange, schema, ret_grammar, err)
+                   ? tp_llm_schema_read(exchange, schema, ret_grammar, err)
                    : tp_grammar_from_json_object(exchange->state->env, NULL, ret_grammar, err);
     }
     return tp_fail(err, TAPEOUT_E_INVALID,

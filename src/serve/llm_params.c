@@ -30,6 +30,7 @@ static tp_served *first_llm(tp_engine *engine)
 tapeout_status tp_llm_model_find(serve_exchange *exchange, yyjson_val *body, tapeout_error *err)
 {
     tp_engine *engine = exchange->state->engine;
+    const tp_str latest = TP_STR(":latest");
     yyjson_val *model = yyjson_obj_get(body, "model");
     if (!yyjson_is_obj(body)) {
         return tp_fail(err, TAPEOUT_E_INVALID, "the body is no JSON object");
@@ -45,7 +46,11 @@ tapeout_status tp_llm_model_find(serve_exchange *exchange, yyjson_val *body, tap
     }
     exchange->params[0] = tp_json_str(model);
     exchange->params[1] = (tp_str){NULL, 0};
-    const tapeout_status status = tp_serve_model_find(exchange, err);
+    tapeout_status status = tp_serve_model_find(exchange, err);
+    if (status == TAPEOUT_E_NOT_FOUND && tp_str_has_suffix(exchange->params[0], latest)) {
+        exchange->params[0].size -= latest.size; // Ollama's clients name what has no tag so
+        status = tp_serve_model_find(exchange, err);
+    }
     if (status != TAPEOUT_OK) {
         exchange->fail_code = status == TAPEOUT_E_NOT_FOUND ? "model_not_found" : NULL;
         return status;

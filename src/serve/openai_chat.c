@@ -20,7 +20,7 @@ static void write_logprob(const llm_answer *answer, tp_token_logprob token, tp_b
 }
 
 // The token that ends an answer is no part of its content.
-static void on_logprob(llm_choice *choice, const tp_generation_event *event)
+void tp_openai_logprob(llm_choice *choice, const tp_generation_event *event)
 {
     const llm_answer *answer = choice->answer;
     tp_buffer *out = &choice->logprobs;
@@ -193,7 +193,7 @@ static void on_whole(llm_answer *answer, tp_buffer *out)
 static const llm_dialect chat_dialect = {.stream_type = "text/event-stream",
                                          .begin = on_begin,
                                          .delta = on_delta,
-                                         .logprob = on_logprob,
+                                         .logprob = tp_openai_logprob,
                                          .choice_end = on_choice_end,
                                          .end = on_end,
                                          .failure = tp_openai_stream_failure,

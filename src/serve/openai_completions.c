@@ -12,10 +12,23 @@ enum { DEFAULT_MAX_TOKENS = 16 };
 
 // The entries of one token, in the four lists of OpenAI's older form: kept as JSON objects and
 // parted when they are written.
+static void write_first(llm_choice *choice)
+{
+    const llm_answer *answer = choice->answer;
+    tp_buffer *out = &choice->logprobs;
+    tp_buffer_append_char(out, '[');
+    tp_llm_token_write(answer, answer->prompt_first_id, out);
+    tp_buffer_append_text(out, ",null,null,0]");
+    choice->text_size = (uint32_t)tp_llm_token_size(answer, answer->prompt_first_id);
+}
+
 static void on_logprob(llm_choice *choice, const tp_generation_event *event)
 {
     const llm_answer *answer = choice->answer;
     tp_buffer *out = &choice->logprobs;
+    if (choice->logprob_count++ == 0 && answer->wants_prompt && choice->index == 0) {
+        write_first(choice);
+    }
     tp_buffer_append_text(out, out->size == 0 ? "[" : ",[");
     tp_llm_token_write(answer, event->id, out);
     tp_buffer_append_char(out, ',');

@@ -30,7 +30,8 @@ tapeout_status tp_serve_root(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     return answer_text(exchange, 200, "application/json",
-                       "{\"name\":\"tapeout\",\"status\":\"alive\"}");
+                       "{\"name\":\"tapeout\",\"status\":\"alive\","
+                       "\"for_ollama_clients\":\"Ollama is running\"}");
 }
 
 tapeout_status tp_serve_live(serve_exchange *exchange, tapeout_error *err)
@@ -51,6 +52,17 @@ tapeout_status tp_serve_ping(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
     return answer_text(exchange, is_ready(exchange) ? 200 : 503, "text/plain; charset=utf-8", "\n");
+}
+
+// As llama.cpp's server answers; whoever has eyes for the status alone is served as well.
+tapeout_status tp_serve_health(serve_exchange *exchange, tapeout_error *err)
+{
+    (void)err;
+    return is_ready(exchange)
+               ? answer_text(exchange, 200, "application/json", "{\"status\":\"ok\"}")
+               : answer_text(exchange, 503, "application/json",
+                             "{\"error\":{\"code\":503,\"message\":\"Loading model\","
+                             "\"type\":\"unavailable_error\"}}");
 }
 
 tapeout_status tp_serve_version(serve_exchange *exchange, tapeout_error *err)

@@ -16,7 +16,8 @@
     X(GET, "/", PROBE, PLAIN, tp_serve_root, "The server is alive")                                \
     X(GET, "/livez", PROBE, PLAIN, tp_serve_live, "The process answers")                           \
     X(GET, "/readyz", PROBE, PLAIN, tp_serve_ready, "Models are loaded and no drain has begun")    \
-    X(GET, "/health", PROBE, PLAIN, tp_serve_ping, "As /ping")                                     \
+    X(GET, "/health", PROBE, OPENAI, tp_serve_health, "200 when ready, with a body in JSON")       \
+    X(GET, "/v1/health", PROBE, OPENAI, tp_serve_health, "The same")                               \
     X(GET, "/ping", PROBE, PLAIN, tp_serve_ping, "200 when ready, for SageMaker and MLflow")       \
     X(GET, "/version", PROBE, PLAIN, tp_serve_version, "The version of tapeout as text")           \
     X(GET, "/metrics", READ, PLAIN, tp_serve_metrics, "Metrics in Prometheus' text format")        \
@@ -51,17 +52,36 @@
       "Open Inference Protocol, a given version")                                                  \
     X(POST, "/v2/repository/index", READ, PLAIN, tp_serve_v2_index, "Models and their states")     \
     X(POST, "/tokenize", SCORE, OPENAI, tp_serve_tokenize, "Text to tokens")                       \
-    X(POST, "/detokenize", SCORE, OPENAI, tp_serve_detokenize, "Tokens to text")
+    X(POST, "/detokenize", SCORE, OPENAI, tp_serve_detokenize, "Tokens to text")                   \
+    X(GET, "/api/version", PROBE, PLAIN, tp_serve_ollama_version, "Ollama: the version")           \
+    X(GET, "/api/tags", READ, PLAIN, tp_serve_ollama_tags, "Ollama: the models")                   \
+    X(GET, "/api/ps", READ, PLAIN, tp_serve_ollama_ps, "Ollama: the models in memory")             \
+    X(POST, "/api/show", READ, PLAIN, tp_serve_ollama_show, "Ollama: what a model is")             \
+    X(POST, "/api/pull", ADMIN, PLAIN, tp_serve_ollama_refuse, "Ollama: refused")                  \
+    X(POST, "/api/push", ADMIN, PLAIN, tp_serve_ollama_refuse, "Ollama: refused")                  \
+    X(POST, "/api/create", ADMIN, PLAIN, tp_serve_ollama_refuse, "Ollama: refused")                \
+    X(POST, "/api/copy", ADMIN, PLAIN, tp_serve_ollama_refuse, "Ollama: refused")                  \
+    X(DELETE, "/api/delete", ADMIN, PLAIN, tp_serve_ollama_refuse, "Ollama: refused")              \
+    X(POST, "/api/blobs/{digest}", ADMIN, PLAIN, tp_serve_ollama_refuse, "Ollama: refused")
 
 // The same for those that take long enough to keep a loop: on another thread, always.
 #define SERVE_LONG_MAP(X)                                                                          \
-    X(POST, "/v1/embeddings", SCORE, OPENAI, tp_serve_embeddings, "Vectors of texts")
+    X(POST, "/v1/embeddings", SCORE, OPENAI, tp_serve_embeddings, "Vectors of texts")              \
+    X(POST, "/api/embed", SCORE, PLAIN, tp_serve_ollama_embed, "Ollama: vectors of texts")         \
+    X(POST, "/api/embeddings", SCORE, PLAIN, tp_serve_ollama_embeddings,                           \
+      "Ollama: the vector of a text")
 
 // And for those whose reply comes later.
 #define SERVE_LATER_MAP(X)                                                                         \
     X(POST, "/v1/chat/completions", SCORE, OPENAI, tp_serve_chat_completions,                      \
       "OpenAI's chat completions")                                                                 \
-    X(POST, "/v1/completions", SCORE, OPENAI, tp_serve_completions, "OpenAI's completions")
+    X(POST, "/v1/completions", SCORE, OPENAI, tp_serve_completions, "OpenAI's completions")        \
+    X(POST, "/v1/responses", SCORE, OPENAI, tp_serve_responses, "OpenAI's responses")
+
+// And on another thread as well: they may have to load a model.
+#define SERVE_SLOW_MAP(X)                                                                          \
+    X(POST, "/api/chat", SCORE, PLAIN, tp_serve_ollama_chat, "Ollama: chat")                       \
+    X(POST, "/api/generate", SCORE, PLAIN, tp_serve_ollama_generate, "Ollama: one prompt")
 
 #define SERVE_NOW_LINE(method, pattern, right, family, handler, summary)                           \
     {TP_HTTP_##method, pattern, SERVE_RIGHT_##right, family, SERVE_NOW, handler, summary},
@@ -69,11 +89,14 @@
     {TP_HTTP_##method, pattern, SERVE_RIGHT_##right, family, SERVE_LONG, handler, summary},
 #define SERVE_LATER_LINE(method, pattern, right, family, handler, summary)                         \
     {TP_HTTP_##method, pattern, SERVE_RIGHT_##right, family, SERVE_LATER, handler, summary},
+#define SERVE_SLOW_LINE(method, pattern, right, family, handler, summary)                          \
+    {TP_HTTP_##method, pattern, SERVE_RIGHT_##right, family, SERVE_SLOW, handler, summary},
 const serve_route tp_serve_routes[] = {SERVE_ROUTE_MAP(SERVE_NOW_LINE) SERVE_LONG_MAP(
-    SERVE_LONG_LINE) SERVE_LATER_MAP(SERVE_LATER_LINE)};
+    SERVE_LONG_LINE) SERVE_LATER_MAP(SERVE_LATER_LINE) SERVE_SLOW_MAP(SERVE_SLOW_LINE)};
 #undef SERVE_NOW_LINE
 #undef SERVE_LONG_LINE
 #undef SERVE_LATER_LINE
+#undef SERVE_SLOW_LINE
 const uint32_t tp_serve_route_count = sizeof(tp_serve_routes) / sizeof(tp_serve_routes[0]);
 
 // One segment of a pattern against one of a path. "{model}:predict" takes what stands before its

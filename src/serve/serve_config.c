@@ -30,6 +30,14 @@ typedef struct config_file {
     uint32_t body_s;
     uint32_t write_s;
     uint32_t drain_s;
+    tp_yaml_strings metrics;
+    uint32_t llm_context;
+    uint64_t llm_kv_bytes;
+    bool llm_kv_q8;
+    uint32_t llm_threads;
+    uint32_t llm_running;
+    uint32_t llm_queue;
+    uint32_t llm_deadline_s;
 } config_file;
 
 typedef struct config_model {
@@ -40,6 +48,7 @@ typedef struct config_model {
 } config_model;
 
 #define PLACE(field) offsetof(config_file, field)
+#define MOST_BYTES ((double)(1ull << 50))
 
 static const tp_yaml_key limit_keys[] = {
     {"body_bytes", TP_YAML_U32, PLACE(body_bytes), 1, TP_MAX_HTTP_BODY_BYTES, NULL},
@@ -64,6 +73,17 @@ static const tp_yaml_key log_keys[] = {
 };
 static const tp_yaml_table log_table = {log_keys, sizeof(log_keys) / sizeof(log_keys[0])};
 
+static const tp_yaml_key llm_keys[] = {
+    {"context", TP_YAML_U32, PLACE(llm_context), 1, TP_MAX_LLM_CONTEXT, NULL},
+    {"kv_bytes", TP_YAML_U64, PLACE(llm_kv_bytes), 1, MOST_BYTES, NULL},
+    {"kv_q8", TP_YAML_BOOL, PLACE(llm_kv_q8), 0, 0, NULL},
+    {"threads", TP_YAML_U32, PLACE(llm_threads), 1, TP_MAX_THREADS, NULL},
+    {"running", TP_YAML_U32, PLACE(llm_running), 1, TP_MAX_LLM_RUNNING, NULL},
+    {"queue", TP_YAML_U32, PLACE(llm_queue), 1, TP_MAX_LLM_QUEUE, NULL},
+    {"deadline", TP_YAML_U32, PLACE(llm_deadline_s), 1, 86400, NULL},
+};
+static const tp_yaml_table llm_table = {llm_keys, sizeof(llm_keys) / sizeof(llm_keys[0])};
+
 static const tp_yaml_key file_keys[] = {
     {"listen", TP_YAML_STR, PLACE(listen), 0, 0, NULL},
     {"threads", TP_YAML_U32, PLACE(threads), 1, TP_MAX_THREADS, NULL},
@@ -71,6 +91,8 @@ static const tp_yaml_key file_keys[] = {
     {"limits", TP_YAML_MAP, 0, 0, 0, &limit_table},
     {"timeouts", TP_YAML_MAP, 0, 0, 0, &timeout_table},
     {"log", TP_YAML_MAP, 0, 0, 0, &log_table},
+    {"metrics", TP_YAML_STR_LIST, PLACE(metrics), 0, 0, NULL},
+    {"llm", TP_YAML_MAP, 0, 0, 0, &llm_table},
 };
 static const tp_yaml_table file_table = {file_keys, sizeof(file_keys) / sizeof(file_keys[0])};
 
@@ -163,6 +185,31 @@ static tapeout_status bind_models(tp_serve_config *config, tp_yaml *yaml, tp_yam
     return TAPEOUT_OK;
 }
 
+static tapeout_status bind_llm(tp_serve_config *config, const config_file *file, const char *name,
+                               tapeout_error *err)
+{
+    config->llm_deadline_ms = file->llm_deadline_s * 1000;
+    config->llm_options = (tp_scheduler_options){.thread_count = file->llm_threads,
+                                                 .kv_bytes = file->llm_kv_bytes,
+                                                 .kv_is_q8 = file->llm_kv_q8,
+                                                 .context_length = file->llm_context,
+                                                 .running_max = file->llm_running,
+                                                 .queue_max = file->llm_queue};
+    for (size_t i = 0; i < file->metrics.count; i++) {
+        const tp_str set = file->metrics.items[i];
+        if (tp_str_equal(set, TP_STR("vllm"))) {
+            config->metrics_vllm = true;
+        } else if (tp_str_equal(set, TP_STR("llamacpp"))) {
+            config->metrics_llamacpp = true;
+        } else {
+            return tp_fail(err, TAPEOUT_E_INVALID,
+                           "%s: metrics: the sets are vllm and llamacpp, not \"%.*s\"", name,
+                           TP_STR_ARGS(set));
+        }
+    }
+    return TAPEOUT_OK;
+}
+
 static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const char *name,
                                 tapeout_error *err)
 {
@@ -183,6 +230,7 @@ static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const ch
         return TAPEOUT_OK;
     }
     TP_TRY(tp_yaml_bind(yaml, root, &file_table, &file, err));
+    TP_TRY(bind_llm(config, &file, name, err));
     config->thread_count = file.threads;
     config->logs_requests = file.log_requests;
     config->max_body_bytes = file.body_bytes;
@@ -270,6 +318,13 @@ tapeout_status tp_serve_config_load(tp_serve_config *config, const tapeout_serve
     if (options->thread_count > 0) {
         config->thread_count = options->thread_count;
     }
+    if (options->llm_context > 0) {
+        config->llm_options.context_length = options->llm_context;
+    }
+    if (options->llm_kv_bytes > 0) {
+        config->llm_options.kv_bytes = options->llm_kv_bytes;
+    }
+    config->llm_options.kv_is_q8 = config->llm_options.kv_is_q8 || options->llm_kv_is_q8;
     if (options->quiet_requests) {
         config->logs_requests = false;
     }

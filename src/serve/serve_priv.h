@@ -33,9 +33,10 @@ typedef enum serve_family {
 
 // When the reply comes.
 typedef enum serve_when {
-    SERVE_NOW,  // the handler fills it
-    SERVE_LONG, // the same, but not on the loop's thread
-    SERVE_LATER // the handler may take a stream and have it filled by another thread
+    SERVE_NOW,   // the handler fills it
+    SERVE_LONG,  // the same, but not on the loop's thread
+    SERVE_LATER, // the handler may take a stream and have it filled by another thread
+    SERVE_SLOW   // the same, and the handler does not run on the loop's thread either
 } serve_when;
 
 typedef struct serve_route {
@@ -69,10 +70,20 @@ typedef struct serve_state {
     atomic_bool is_ready; // models are loaded and no drain has begun
     size_t max_body_bytes;
     uint64_t max_rows;
+    uint32_t llm_deadline_ms; // of an answer; 0: none
     // Appends what only the server itself can tell; called when /metrics is asked for.
     void (*refresh_metrics)(void *user);
     void *user;
 } serve_state;
+
+// What a language model has done for a request, once it has ended.
+typedef struct serve_tokens {
+    uint32_t prompt_count;
+    uint32_t cached_count;
+    uint32_t generated_count; // of all choices
+    uint64_t first_ns;        // from the request to its first token
+    uint64_t whole_ns;        // and to its last
+} serve_tokens;
 
 struct serve_exchange {
     serve_state *state;
@@ -93,6 +104,7 @@ struct serve_exchange {
     uint64_t row_count;
     uint64_t compute_ns; // in the model
     uint64_t unseen_count;
+    serve_tokens tokens;
     // Of the reply as it went out, for counters and the log.
     int reply_status;
     uint64_t reply_bytes;
@@ -189,11 +201,12 @@ bool tp_serve_is_form(const tp_served *model, yyjson_val *root);
 tp_str tp_serve_batch_label(const serve_batch *batch, uint64_t row);
 
 // -- handlers, by file ---------------------------------------------------------------------------
-serve_handler tp_serve_root, tp_serve_live, tp_serve_ready, tp_serve_ping, tp_serve_version,
-    tp_serve_metrics, tp_serve_openapi, tp_serve_v2_live, tp_serve_v2_ready; // route_probe.c
-serve_handler tp_serve_score;                                                // route_score.c
-serve_handler tp_serve_invocations;                                          // route_invocations.c
-serve_handler tp_serve_v1_list, tp_serve_v1_model, tp_serve_v1_predict;      // route_v1.c
+serve_handler tp_serve_root, tp_serve_live, tp_serve_ready, tp_serve_ping, tp_serve_health,
+    tp_serve_version, tp_serve_metrics, tp_serve_openapi, tp_serve_v2_live,
+    tp_serve_v2_ready;                                                  // route_probe.c
+serve_handler tp_serve_score;                                           // route_score.c
+serve_handler tp_serve_invocations;                                     // route_invocations.c
+serve_handler tp_serve_v1_list, tp_serve_v1_model, tp_serve_v1_predict; // route_v1.c
 serve_handler tp_serve_v2_server, tp_serve_v2_list, tp_serve_v2_model, tp_serve_v2_model_ready,
     tp_serve_v2_config, tp_serve_v2_stats, tp_serve_v2_stats_all, tp_serve_v2_index; // route_v2.c
 serve_handler tp_serve_v2_infer;                                                     // oip_infer.c
@@ -201,5 +214,10 @@ serve_handler tp_serve_v2_infer;                                                
 serve_handler tp_serve_chat_completions;                                   // openai_chat.c
 serve_handler tp_serve_completions;                                        // openai_completions.c
 serve_handler tp_serve_tokenize, tp_serve_detokenize, tp_serve_embeddings; // openai_models.c
+serve_handler tp_serve_responses;                                          // openai_responses_ask.c
+serve_handler tp_serve_ollama_chat, tp_serve_ollama_generate;              // ollama_chat.c
+serve_handler tp_serve_ollama_tags, tp_serve_ollama_ps, tp_serve_ollama_version,
+    tp_serve_ollama_show, tp_serve_ollama_embed, tp_serve_ollama_embeddings,
+    tp_serve_ollama_refuse; // ollama_models.c
 
 #endif

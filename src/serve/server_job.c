@@ -64,6 +64,7 @@ static void on_stream_done(void *user)
     server_job *job = user;
     if (job->later.is_taken) {
         job->later.events.done(job->later.events.user);
+        tp_server_account_tokens(job->shard, &job->exchange);
     }
     job_release(job);
 }

@@ -133,7 +133,7 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     if (count > TP_MAX_THREADS) {
         return tp_fail(err, TAPEOUT_E_INVALID, "%u threads, at most %u", count, TP_MAX_THREADS);
     }
-    TP_TRY(tp_engine_new(&server->env, &(tp_scheduler_options){0}, &server->state.engine, err));
+    TP_TRY(tp_engine_new(&server->env, &server->config->llm_options, &server->state.engine, err));
     TP_TRY(tp_monitor_new(alloc, tp_server_families, METRIC_COUNT, count, &server->state.monitor,
                           err));
     const tp_str version = tp_str_from(tapeout_version());
@@ -143,6 +143,7 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     server->state.max_body_bytes = (size_t)server->config->max_body_bytes;
     server->state.max_rows = server->config->max_rows;
     server->bodies.max_bytes = (size_t)server->config->max_bodies_bytes;
+    server->state.llm_deadline_ms = server->config->llm_deadline_ms;
     server->state.refresh_metrics = tp_server_refresh_metrics;
     server->state.user = server;
     server->shards = tp_alloc_array_zero(alloc, count, sizeof(*server->shards));

@@ -29,10 +29,41 @@ typedef enum server_metric {
     METRIC_READY,
     METRIC_BUILD,
     METRIC_LOG_DROPPED,
+    METRIC_LLM_REQUESTS,
+    METRIC_LLM_PROMPT_TOKENS,
+    METRIC_LLM_CACHED_TOKENS,
+    METRIC_LLM_GENERATED_TOKENS,
+    METRIC_LLM_PREEMPTED,
+    METRIC_LLM_RUNNING,
+    METRIC_LLM_WAITING,
+    METRIC_LLM_PAGES,
+    METRIC_LLM_PAGES_USED,
+    METRIC_LLM_FIRST,
+    METRIC_LLM_BETWEEN,
+    METRIC_LLM_WHOLE,
+    METRIC_VLLM_RUNNING,
+    METRIC_VLLM_WAITING,
+    METRIC_VLLM_USAGE,
+    METRIC_VLLM_PROMPT,
+    METRIC_VLLM_GENERATED,
+    METRIC_VLLM_SUCCESS,
+    METRIC_VLLM_PREEMPTED,
+    METRIC_VLLM_QUERIES,
+    METRIC_VLLM_HITS,
+    METRIC_VLLM_FIRST,
+    METRIC_VLLM_BETWEEN,
+    METRIC_VLLM_WHOLE,
+    METRIC_LLAMACPP_PROMPT,
+    METRIC_LLAMACPP_PROMPT_SECONDS,
+    METRIC_LLAMACPP_GENERATED,
+    METRIC_LLAMACPP_GENERATED_SECONDS,
+    METRIC_LLAMACPP_DECODES,
+    METRIC_LLAMACPP_PROCESSING,
+    METRIC_LLAMACPP_DEFERRED,
     METRIC_COUNT
 } server_metric;
 
-enum { SERVER_STATUS_SLOTS = 24, SERVER_MAX_ROUTES = 64 };
+enum { SERVER_STATUS_SLOTS = 24, SERVER_MAX_ROUTES = 128 };
 
 typedef struct server_shard {
     struct tapeout_server *server;
@@ -104,9 +135,13 @@ void tp_server_handle(void *user, tp_client *client);
 void tp_server_account(server_shard *shard, const serve_exchange *exchange);
 void tp_server_refused(void *user, tp_client *client, int status, const char *why);
 void tp_server_turned(void *user); // hands the lines of this turn on
-void tp_server_refresh_metrics(void *user);
 // Hands lines to the log function; a NULL function drops them.
 void tp_server_log(struct tapeout_server *server, const tp_buffer *lines);
+
+// -- server_metrics.c ----------------------------------------------------------------------------
+void tp_server_refresh_metrics(void *user);
+// The times of an answer that has ended; on the loop's thread.
+void tp_server_account_tokens(server_shard *shard, const serve_exchange *exchange);
 
 // -- server_job.c --------------------------------------------------------------------------------
 // Takes over the request of `client`: it is large, or its reply comes later. False without memory

@@ -12,74 +12,6 @@
 
 #include <string.h>
 
-const tp_metric_family tp_server_families[METRIC_COUNT] = {
-    {"tapeout_http_requests_total",
-     "Requests answered.",
-     TP_METRIC_COUNTER,
-     false,
-     800,
-     {"route", "method", "code"}},
-    {"tapeout_http_request_duration_seconds",
-     "From a request's first byte to its reply.",
-     TP_METRIC_HISTOGRAM,
-     true,
-     SERVER_MAX_ROUTES,
-     {"route"}},
-    {"tapeout_http_connections", "Open connections.", TP_METRIC_GAUGE, false, 1, {NULL}},
-    {"tapeout_http_connections_total",
-     "Connections accepted.",
-     TP_METRIC_COUNTER,
-     false,
-     1,
-     {NULL}},
-    {"tapeout_http_connections_refused_total",
-     "Connections beyond the limit.",
-     TP_METRIC_COUNTER,
-     false,
-     1,
-     {NULL}},
-    {"tapeout_http_received_bytes_total", "Bytes received.", TP_METRIC_COUNTER, false, 1, {NULL}},
-    {"tapeout_http_sent_bytes_total", "Bytes sent.", TP_METRIC_COUNTER, false, 1, {NULL}},
-    {"tapeout_model_requests_total",
-     "Requests that a model was asked for.",
-     TP_METRIC_COUNTER,
-     false,
-     64,
-     {"model", "version", "outcome"}},
-    {"tapeout_model_rows_total",
-     "Rows scored.",
-     TP_METRIC_COUNTER,
-     false,
-     32,
-     {"model", "version"}},
-    {"tapeout_model_unseen_total",
-     "Categories that training did not know.",
-     TP_METRIC_COUNTER,
-     false,
-     32,
-     {"model", "version"}},
-    {"tapeout_model_compute_seconds",
-     "Time in features and model.",
-     TP_METRIC_HISTOGRAM,
-     true,
-     8,
-     {"model"}},
-    {"tapeout_model_info",
-     "Models that are or were served.",
-     TP_METRIC_GAUGE,
-     false,
-     32,
-     {"model", "version", "sha256"}},
-    {"tapeout_ready", "1 while ready.", TP_METRIC_GAUGE, false, 1, {NULL}},
-    {"tapeout_build_info", "The version of tapeout.", TP_METRIC_GAUGE, false, 1, {"version"}},
-    {"tapeout_log_dropped_total",
-     "Log lines dropped in a turn that had too many.",
-     TP_METRIC_COUNTER,
-     false,
-     1,
-     {NULL}},
-};
-
 // A slot for each status that this server sends; what is not listed shares the last.
 static uint32_t status_slot(int status)
 {
@@ -241,7 +173,7 @@ void tp_server_handle(void *user, tp_client *client)
     serve_exchange *exchange = &shard->exchange;
     const tp_http_request *request = &client->http.request;
     tp_serve_exchange_begin(exchange, request);
-    const bool is_later = exchange->route != NULL && exchange->route->when == SERVE_LATER;
+    const bool is_later = exchange->route != NULL && exchange->route->when >= SERVE_LATER;
     // Where no other thread is to be had, the loop does it itself: slowly is better than not.
     if ((is_later || tp_serve_exchange_is_large(exchange)) &&
         tp_server_job_start(shard, client, is_later)) {
@@ -290,27 +222,4 @@ void tp_server_turned(void *user)
         tp_server_log(shard->server, &shard->log);
         tp_buffer_clear(&shard->log);
     }
-}
-
-void tp_server_refresh_metrics(void *user)
-{
-    struct tapeout_server *server = user;
-    tp_monitor *monitor = server->state.monitor;
-    tp_loop_stats sum = {0};
-    for (uint32_t i = 0; i < server->shard_count; i++) {
-        const tp_loop_stats stats = tp_loop_stats_read(server->shards[i].loop);
-        sum.connections_open += stats.connections_open;
-        sum.connections_accepted += stats.connections_accepted;
-        sum.connections_refused += stats.connections_refused;
-        sum.received_bytes += stats.received_bytes;
-        sum.sent_bytes += stats.sent_bytes;
-    }
-    // Families without labels have one series, whose number is the family's own.
-    tp_monitor_set(monitor, METRIC_CONNECTIONS, sum.connections_open);
-    tp_monitor_set(monitor, METRIC_CONNECTIONS_TOTAL, sum.connections_accepted);
-    tp_monitor_set(monitor, METRIC_CONNECTIONS_REFUSED, sum.connections_refused);
-    tp_monitor_set(monitor, METRIC_RECEIVED, sum.received_bytes);
-    tp_monitor_set(monitor, METRIC_SENT, sum.sent_bytes);
-    tp_monitor_set(monitor, METRIC_READY,
-                   atomic_load_explicit(&server->state.is_ready, memory_order_relaxed));
 }

@@ -278,6 +278,7 @@ void tp_generation_end(tp_scheduler *scheduler, generation_choice *choice, tp_fi
         event.error = &held_error;
         event.text = (tp_str){NULL, 0};
     }
+    choice->finish = event.finish;
     tell(choice, &event);
 }
 

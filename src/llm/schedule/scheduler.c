@@ -76,7 +76,21 @@ static void count_end(tp_scheduler *scheduler, const tp_generation *generation)
     for (uint32_t i = 0; i < generation->request.choice_count; i++) {
         scheduler->stats.cached_tokens += generation->choices[i].sequence.cached_count;
         scheduler->stats.generated_tokens += generation->choices[i].generated_count;
+        scheduler->stats.finished_count[generation->choices[i].finish]++;
     }
+    (void)pthread_mutex_unlock(&scheduler->lock);
+}
+
+// After a request has ended there may be no step that would tell it.
+static void note_places(tp_scheduler *scheduler)
+{
+    const step_plan *plan = &scheduler->plan;
+    (void)pthread_mutex_lock(&scheduler->lock);
+    tp_scheduler_stats *stats = &scheduler->stats;
+    stats->running = plan->running.count;
+    stats->waiting = plan->waiting.count;
+    stats->pages_used = scheduler->pages == NULL ? 0 : tp_kv_pages_used(scheduler->pages);
+    stats->preempted_count = plan->preempted_count;
     (void)pthread_mutex_unlock(&scheduler->lock);
 }
 
@@ -101,6 +115,7 @@ static void tend(tp_scheduler *scheduler, bool is_ending)
             tp_generation_unref(at);
         }
     }
+    note_places(scheduler);
 }
 
 // -- a step --------------------------------------------------------------------------------------
@@ -115,10 +130,6 @@ static void note_step(tp_scheduler *scheduler, uint64_t took_ns)
     (void)pthread_mutex_lock(&scheduler->lock);
     tp_scheduler_stats *stats = &scheduler->stats;
     stats->step_count++;
-    stats->running = plan->running.count;
-    stats->waiting = plan->waiting.count;
-    stats->pages_used = tp_kv_pages_used(scheduler->pages);
-    stats->preempted_count = plan->preempted_count;
     *(reads_prompts(plan) ? &stats->prefill_ns : &stats->decode_ns) += took_ns;
     (void)pthread_mutex_unlock(&scheduler->lock);
 }

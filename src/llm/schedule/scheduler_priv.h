@@ -25,6 +25,7 @@ typedef struct generation_choice {
     answer_text text;
     bool is_planned; // the plan has it
     bool is_ended;
+    tp_finish finish;  // once it has ended
     uint64_t begin_ns; // its prompt was begun; 0: not yet
     uint64_t first_ns; // its first token came
 } generation_choice;
