@@ -75,12 +75,43 @@ static void check_copy(const tp_env *env, const tp_gguf *gguf)
     tp_gguf_builder_deinit(&builder);
 }
 
+// Every getter is asked for the value; the ones of its kind give what is there or say why not.
+static void ask(const tp_gguf *gguf, const tp_gguf_kv *kv)
+{
+    char key[256];
+    uint64_t whole = 0;
+    double real = 0;
+    bool flag = false;
+    tp_str text = {NULL, 0};
+    tp_gguf_array array;
+    if (kv->key.size >= sizeof(key) || memchr(kv->key.data, 0, kv->key.size) != NULL) {
+        return;
+    }
+    memcpy(key, kv->key.data, kv->key.size);
+    key[kv->key.size] = '\0';
+    check(tp_gguf_has(gguf, key) && tp_gguf_kind_name(kv->value.kind)[0] != '\0');
+    const bool is_whole = tp_gguf_get_u64(gguf, key, 1, 1000, &whole, NULL) == TAPEOUT_OK;
+    const bool is_real = tp_gguf_get_f64(gguf, key, &real, NULL) == TAPEOUT_OK;
+    const bool is_flag = tp_gguf_get_bool(gguf, key, &flag, NULL) == TAPEOUT_OK;
+    const bool is_text = tp_gguf_get_str(gguf, key, &text, NULL) == TAPEOUT_OK;
+    const bool is_list =
+        tp_gguf_get_array(gguf, key, kv->value.array.kind, &array, NULL) == TAPEOUT_OK;
+    check(is_whole + is_real + is_flag + is_text + is_list <= 1);
+    check(is_list == (kv->value.kind == TP_GGUF_ARRAY));
+    check(is_flag == (kv->value.kind == TP_GGUF_BOOL));
+    check(is_text == (kv->value.kind == TP_GGUF_STRING));
+    if (is_list) {
+        (void)tp_gguf_get_array(gguf, key, TP_GGUF_STRING, &array, NULL); // mostly another kind
+    }
+}
+
 static void visit(const tp_env *env, const tp_gguf *gguf, bool has_data)
 {
     uint64_t number = 0;
     for (size_t i = 0; i < tp_gguf_kv_count(gguf); i++) {
         const tp_gguf_kv *kv = tp_gguf_kv_at(gguf, i);
         check(tp_gguf_kv_find(gguf, kv->key) == kv);
+        ask(gguf, kv);
         if (kv->value.kind == TP_GGUF_ARRAY) {
             visit_array(&kv->value.array);
         }

@@ -27,6 +27,7 @@ struct tp_tool_parser {
     tp_tool_parser_options options;
     state state;
     bool has_content; // content that is no white space went out
+    bool behind_call; // and none did since the last call
     size_t marker;    // bytes of the marker in front of the JSON
     size_t scanned;   // of `held`: the scan goes on where it was
     size_t depth;     // of brackets there
@@ -110,8 +111,10 @@ static tapeout_status pass(tp_tool_parser *parser, size_t size, tapeout_error *e
     const tp_tool_delta delta = {.kind = parser->state == STATE_REASONING ? TP_DELTA_REASONING
                                                                           : TP_DELTA_CONTENT,
                                  .text = {parser->held.data, size}};
-    parser->has_content = parser->has_content ||
-                          (parser->state != STATE_REASONING && tp_str_trim(delta.text).size > 0);
+    if (parser->state != STATE_REASONING && tp_str_trim(delta.text).size > 0) {
+        parser->has_content = true;
+        parser->behind_call = false;
+    }
     TP_TRY(parser->options.sink(parser->options.sink_user, &delta, err));
     drop(parser, size);
     return TAPEOUT_OK;
@@ -149,17 +152,18 @@ static void put_id(const tp_tool_parser *parser, char *out)
     }
 }
 
-// One call as JSON: name, and arguments or parameters. False: it is none.
-static tapeout_status emit_call(tp_tool_parser *parser, yyjson_val *call, bool *ret_is_call,
-                                tapeout_error *err)
+static bool is_call(yyjson_val *value)
+{
+    const tp_str name = tp_json_get_str(value, "name");
+    return name.size > 0 && name.size <= TP_MAX_TOOL_NAME_BYTES;
+}
+
+// One call as JSON: name, and arguments or parameters.
+static tapeout_status emit_call(tp_tool_parser *parser, yyjson_val *call, tapeout_error *err)
 {
     const tp_str name = tp_json_get_str(call, "name");
     yyjson_val *arguments = yyjson_obj_get(call, "arguments");
     arguments = arguments != NULL ? arguments : yyjson_obj_get(call, "parameters");
-    *ret_is_call = name.size > 0 && name.size <= TP_MAX_TOOL_NAME_BYTES;
-    if (!*ret_is_call) {
-        return TAPEOUT_OK;
-    }
     char id[29];
     size_t size = 2;
     char *text = NULL;
@@ -208,7 +212,7 @@ static size_t json_end(tp_tool_parser *parser)
     return 0;
 }
 
-// All calls of a whole JSON value: one object, or a list of them.
+// All calls of a whole JSON value: one object, or a list of nothing else.
 static tapeout_status emit_calls(tp_tool_parser *parser, tp_str json, bool *ret_is_call,
                                  tapeout_error *err)
 {
@@ -226,8 +230,14 @@ static tapeout_status emit_calls(tp_tool_parser *parser, tp_str json, bool *ret_
     const bool is_list = yyjson_is_arr(root) && yyjson_arr_size(root) > 0;
     const size_t count = is_list ? yyjson_arr_size(root) : 1;
     tapeout_status status = TAPEOUT_OK;
-    for (size_t i = 0; i < count && status == TAPEOUT_OK && (i == 0 || *ret_is_call); i++) {
-        status = emit_call(parser, is_list ? yyjson_arr_get(root, i) : root, ret_is_call, err);
+    *ret_is_call = true;
+    yyjson_arr_iter items = yyjson_arr_iter_with(root);
+    for (size_t i = 0; i < count; i++) {
+        *ret_is_call = *ret_is_call && is_call(is_list ? yyjson_arr_iter_next(&items) : root);
+    }
+    items = yyjson_arr_iter_with(root);
+    for (size_t i = 0; i < count && *ret_is_call && status == TAPEOUT_OK; i++) {
+        status = emit_call(parser, is_list ? yyjson_arr_iter_next(&items) : root, err);
     }
     yyjson_doc_free(doc);
     return status;
@@ -310,14 +320,11 @@ static tapeout_status step_content(tp_tool_parser *parser, bool *is_stuck, tapeo
     if (!parser->options.parse_calls || marker.size == 0) {
         return pass(parser, parser->held.size, err);
     }
-    if (parser->count > 0 && trimmed(parser).size == 0) {
-        return TAPEOUT_OK; // blanks between calls are nobody's
-    }
     const size_t at = find_marker(parser, marker, &is_whole);
-    if (parser->count > 0 && tp_str_trim((tp_str){parser->held.data, at}).size == 0) {
-        drop(parser, at);
-    } else {
+    if (!parser->behind_call || tp_str_trim((tp_str){parser->held.data, at}).size > 0) {
         TP_TRY(pass(parser, at, err));
+    } else if (is_whole) {
+        drop(parser, at); // blanks between calls are nobody's
     }
     if (is_whole) {
         begin_call(parser, marker.size);
@@ -328,16 +335,17 @@ static tapeout_status step_content(tp_tool_parser *parser, bool *is_stuck, tapeo
 
 static tapeout_status step_call(tp_tool_parser *parser, bool *is_stuck, tapeout_error *err)
 {
-    bool is_call = false;
+    bool are_calls = false;
     const size_t end = json_end(parser);
     *is_stuck = end == 0;
     if (end == 0) {
         return TAPEOUT_OK;
     }
     const tp_str json = {parser->held.data + parser->marker, end - parser->marker};
-    TP_TRY(emit_calls(parser, tp_str_trim(json), &is_call, err));
-    parser->state = is_call ? STATE_BEHIND : STATE_PLAIN;
-    if (is_call) {
+    TP_TRY(emit_calls(parser, tp_str_trim(json), &are_calls, err));
+    parser->state = are_calls ? STATE_BEHIND : STATE_PLAIN;
+    parser->behind_call = are_calls;
+    if (are_calls) {
         drop(parser, end);
     }
     return TAPEOUT_OK;
@@ -394,7 +402,7 @@ tapeout_status tp_tool_parser_push(tp_tool_parser *parser, tp_str text, tapeout_
 tapeout_status tp_tool_parser_finish(tp_tool_parser *parser, tapeout_error *err)
 {
     if (parser->state == STATE_BEHIND ||
-        (parser->count > 0 && parser->state == STATE_CONTENT && trimmed(parser).size == 0)) {
+        (parser->behind_call && parser->state == STATE_CONTENT && trimmed(parser).size == 0)) {
         return TAPEOUT_OK;
     }
     if (parser->state != STATE_REASONING) {

@@ -102,6 +102,24 @@ static void test_other_families(void)
     check("", "plain {text}", "plain {text}");
 }
 
+// Blanks go only where another call or the end follows, however the text is cut.
+static void test_blanks(void)
+{
+    check(mistral, "[TOOL_CALLS][{\"name\":\"f\"}] [TOOL_CALLS][{\"name\":\"g\"}] \n",
+          "[0 f {}][1 g {}]");
+    check(hermes, "<tool_call>{\"name\":\"f\"}</tool_call>\n\n<tool_x", "[0 f {}]\n\n<tool_x");
+    check(hermes, "<tool_call>{\"name\":\"f\"}</tool_call> a  \n", "[0 f {}] a  \n");
+    check(hermes, "<tool_call>{\"name\":\"f\"}</tool_call>a <tool_call>{\"name\":\"g\"}",
+          "[0 f {}]a [1 g {}]");
+}
+
+// A list is calls or content, never both.
+static void test_list_with_other_things(void)
+{
+    check("", "[{\"name\": \"f\"}, 3]", "[{\"name\": \"f\"}, 3]");
+    check(mistral, "[TOOL_CALLS][{\"name\":\"f\"},{}]", "[TOOL_CALLS][{\"name\":\"f\"},{}]");
+}
+
 static tapeout_status scenario(const tapeout_allocator *alloc, void *user, tapeout_error *err)
 {
     tp_env env = tp_env_plain();
@@ -146,5 +164,5 @@ static void test_force(void)
     yyjson_doc_free(doc);
 }
 
-TEST_MAIN(TEST(test_hermes), TEST(test_other_families), TEST(test_every_allocation),
-          TEST(test_force))
+TEST_MAIN(TEST(test_hermes), TEST(test_other_families), TEST(test_blanks),
+          TEST(test_list_with_other_things), TEST(test_every_allocation), TEST(test_force))

@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the seeds of the corpora that are made of parts: gguf_split, hf_bert and tool_calls.
+
+    tests/fuzz/make_seeds.py      writes tests/fuzz/corpus/<target>/; the rest of a corpus stays
+
+A seed is a whole, small, right input or one with a single thing wrong, so that a mutation of it
+stands behind the first checks of the parser.
+"""
+import json
+import pathlib
+import struct
+
+CORPUS = pathlib.Path(__file__).resolve().parent / "corpus"
+
+
+def write(target, name, data):
+    path = CORPUS / target / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+# -- gguf_split ----------------------------------------------------------------------------------
+
+U16, U32, I32 = 2, 4, 5
+
+
+def text(value):
+    return struct.pack("<Q", len(value)) + value.encode()
+
+
+def number(key, kind, value):
+    return text(key) + struct.pack("<I", kind) + struct.pack({U16: "<H", U32: "<I", I32: "<i"}[kind],
+                                                             value)
+
+
+def gguf(keys, tensors):
+    """A file of F32 vectors of four weights each."""
+    out = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(keys)) + b"".join(keys)
+    for i, name in enumerate(tensors):
+        out += text(name) + struct.pack("<IQIQ", 1, 4, 0, 32 * i)
+    out += bytes(-len(out) % 32)
+    return out + b"".join(struct.pack("<4f", 1, 2, 3, i).ljust(32, b"\0")
+                          for i in range(len(tensors)))
+
+
+def part(no, count, total, tensors):
+    return gguf([number("split.no", U16, no), number("split.count", U16, count),
+                 number("split.tensors.count", I32, total)], tensors)
+
+
+def split_seed(name, count, opened, files):
+    write("gguf_split", name, bytes([count, opened])
+          + b"".join(struct.pack("<H", len(f)) + f for f in files))
+
+
+def make_gguf_split():
+    first, second = part(0, 2, 3, ["a", "b"]), part(1, 2, 3, ["c"])
+    split_seed("alone", 0, 0, [gguf([number("split.count", U16, 1)], ["a"])])
+    split_seed("two", 2, 0, [first, second])
+    split_seed("three", 3, 0, [part(0, 3, 3, ["a"]), part(1, 3, 3, ["b"]), part(2, 3, 3, ["c"])])
+    split_seed("second_is_named", 2, 1, [first, second])
+    split_seed("not_named_so", 0, 0, [first])
+    split_seed("named_of_three", 3, 0, [first, second])
+    split_seed("one_is_missing", 2, 0, [first])
+    split_seed("same_tensor", 2, 0, [first, part(1, 2, 3, ["a"])])
+    split_seed("same_part", 2, 0, [first, first])
+    split_seed("other_count", 2, 0, [first, part(1, 3, 3, ["c"])])
+    split_seed("other_total", 2, 0, [first, part(1, 2, 4, ["c"])])
+    split_seed("too_few", 2, 0, [part(0, 2, 4, ["a", "b"]), part(1, 2, 4, ["c"])])
+    split_seed("too_many", 2, 0, [part(0, 2, 2, ["a", "b"]), part(1, 2, 2, ["c"])])
+    split_seed("number_beyond", 2, 0, [part(2, 2, 3, ["a"]), second])
+    split_seed("count_beyond", 2, 0, [part(0, 2000, 3, ["a"]), second])
+    split_seed("number_is_absent", 2, 0, [gguf([number("split.count", U16, 2)], ["a"]), second])
+    split_seed("second_is_cut", 2, 0, [first, second[:-40]])
+    split_seed("first_is_cut", 2, 0, [first[:-40], second])
+    split_seed("second_has_no_keys", 2, 0, [first, gguf([], ["c"])])
+    split_seed("nothing", 0, 0, [])
+
+
+# -- hf_bert -------------------------------------------------------------------------------------
+
+CONFIG = {"model_type": "bert", "hidden_act": "gelu", "hidden_size": 2, "intermediate_size": 3,
+          "num_hidden_layers": 1, "num_attention_heads": 1, "max_position_embeddings": 4,
+          "type_vocab_size": 2, "vocab_size": 7, "layer_norm_eps": 1e-12}
+VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "he", "##llo"]
+TOKENIZER = {"added_tokens": [{"id": 0, "content": "[PAD]", "special": True}],
+             "normalizer": {"lowercase": True, "strip_accents": False},
+             "model": {"type": "WordPiece", "continuing_subword_prefix": "##",
+                       "vocab": {token: i for i, token in enumerate(VOCAB)}}}
+POOLING = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+FILES = ["config.json", "tokenizer.json", "vocab.txt", "tokenizer_config.json",
+         "1_Pooling/config.json", "model.safetensors"]
+LAYER = [("attention.self.query", 2, 2), ("attention.self.key", 2, 2),
+         ("attention.self.value", 2, 2), ("attention.output.dense", 2, 2),
+         ("attention.output.LayerNorm", 2, 0), ("intermediate.dense", 3, 2),
+         ("output.dense", 2, 3), ("output.LayerNorm", 2, 0)]
+
+
+def shapes():
+    found = {"embeddings.word_embeddings.weight": [7, 2],
+             "embeddings.position_embeddings.weight": [4, 2],
+             "embeddings.token_type_embeddings.weight": [2, 2],
+             "embeddings.LayerNorm.weight": [2], "embeddings.LayerNorm.bias": [2],
+             "pooler.dense.weight": [2, 2]}
+    for name, rows, columns in LAYER:
+        found[f"encoder.layer.0.{name}.weight"] = [rows, columns] if columns else [rows]
+        found[f"encoder.layer.0.{name}.bias"] = [rows]
+    return found
+
+
+def safetensors(tensors, dtype="F32", prefix=""):
+    header, data = {}, b""
+    for name, shape in tensors.items():
+        count = shape[0] * (shape[1] if len(shape) > 1 else 1) * (shape[2] if len(shape) > 2 else 1)
+        begin = len(data)
+        data += (b"\0\0\x80\x3f" if dtype == "F32" else b"\0\x3c") * count
+        header[prefix + name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, len(data)]}
+    packed = json.dumps(header, separators=(",", ":")).encode()
+    return struct.pack("<Q", len(packed)) + packed + data
+
+
+def hf_seed(name, **changes):
+    """The right folder with files replaced: config=…, None to leave one out."""
+    files = {"config": CONFIG, "tokenizer": TOKENIZER, "vocab": None, "lower": None,
+             "pooling": POOLING, "weights": safetensors(shapes()), **changes}
+    out = b""
+    for i, content in enumerate(files.values()):
+        if content is not None:
+            data = content if isinstance(content, bytes) else json.dumps(content).encode()
+            out += struct.pack("<BH", i, len(data)) + data
+    write("hf_bert", name, out)
+
+
+def make_hf_config():
+    for name, change in {
+            "config_roberta": {"model_type": "roberta"}, "config_relu": {"hidden_act": "relu"},
+            "config_relative": {"position_embedding_type": "relative_key"},
+            "config_absolute": {"position_embedding_type": "absolute"},
+            "config_zero": {"hidden_size": 0}, "config_negative": {"vocab_size": -1},
+            "config_float": {"num_hidden_layers": 1.5}, "config_layers": {"num_hidden_layers": 4000},
+            "config_two_layers": {"num_hidden_layers": 2}, "config_text": {"layer_norm_eps": "1"},
+            "config_other_vocab": {"vocab_size": 8}}.items():
+        hf_seed(name, config={**CONFIG, **change})
+    hf_seed("config_absent", config=None)
+    hf_seed("config_no_json", config=b"{\"model_type\":")
+    hf_seed("config_list", config=[CONFIG])
+    hf_seed("pooling_absent", pooling=None)
+    hf_seed("pooling_mean", pooling={"pooling_mode_mean_tokens": True})
+    hf_seed("pooling_two", pooling={**POOLING, "pooling_mode_mean_tokens": True})
+    hf_seed("pooling_max", pooling={"pooling_mode_max_tokens": True})
+    hf_seed("pooling_no_json", pooling=b"[1,")
+
+
+def make_hf_tokenizer():
+    def model(**change):
+        return {**TOKENIZER, "model": {**TOKENIZER["model"], **change}}
+    hf_seed("json_bpe", tokenizer=model(type="BPE"))
+    hf_seed("json_no_type", tokenizer=model(type=None))
+    hf_seed("json_other_mark", tokenizer=model(continuing_subword_prefix="@@"))
+    hf_seed("json_vocab_list", tokenizer=model(vocab=VOCAB))
+    hf_seed("json_vocab_empty", tokenizer=model(vocab={}))
+    hf_seed("json_twice", tokenizer=model(vocab={"a": 0, "b": 0}))
+    hf_seed("json_hole", tokenizer=model(vocab={"a": 0, "b": 9}))
+    hf_seed("json_id_text", tokenizer=model(vocab={"a": "0"}))
+    hf_seed("json_no_pad", tokenizer=model(vocab={"a": 0}))
+    hf_seed("json_added_beyond", tokenizer={**TOKENIZER, "added_tokens": [{"id": 70}]})
+    hf_seed("json_added_plain", tokenizer={**TOKENIZER, "added_tokens": [{"id": 5}, {}]})
+    hf_seed("json_no_normalizer", tokenizer={"model": TOKENIZER["model"]})
+    hf_seed("json_no_json", tokenizer=b"nothing")
+    lines = "\n".join(VOCAB).encode()
+    hf_seed("text", tokenizer=None, vocab=lines)
+    hf_seed("text_crlf", tokenizer=None, vocab="\r\n".join(VOCAB).encode() + b"\r\n",
+            lower={"do_lower_case": False})
+    hf_seed("text_empty", tokenizer=None, vocab=b"")
+    hf_seed("text_empty_lines", tokenizer=None, vocab=lines + b"\n\n\n")
+    hf_seed("text_lower_no_json", tokenizer=None, vocab=lines, lower=b"{")
+    hf_seed("text_absent", tokenizer=None)
+
+
+def make_hf_bert():
+    hf_seed("right")
+    make_hf_config()
+    make_hf_tokenizer()
+    all_shapes = shapes()
+    hf_seed("weights_f16", weights=safetensors(all_shapes, "F16"))
+    hf_seed("weights_bf16_prefixed", weights=safetensors(all_shapes, "BF16", "bert."))
+    hf_seed("weights_i16", weights=safetensors(all_shapes, "I16"))
+    hf_seed("weights_cube", weights=safetensors(
+        {**all_shapes, "embeddings.LayerNorm.bias": [1, 2, 1]}))
+    hf_seed("weights_more", weights=safetensors({**all_shapes, "cls.bias": [2],
+                                                 "embeddings.position_ids": [4]}))
+    del all_shapes["encoder.layer.0.output.dense.bias"]
+    hf_seed("weights_one_absent", weights=safetensors(all_shapes))
+    hf_seed("weights_cut", weights=safetensors(all_shapes)[:-5])
+    hf_seed("weights_absent", weights=None)
+
+
+# -- tool_calls ----------------------------------------------------------------------------------
+
+GENERIC, HERMES, LLAMA3, MISTRAL = range(4)
+REASONS, CALLS, IN_REASONING, FORCES, ONE, PARALLEL = 4, 8, 16, 32, 64, 128
+F = '{"name": "f", "arguments": {"a": [1, "}]\\"", {}]}}'
+G = '{"name": "g", "parameters": {"b": null}}'
+
+
+def tool_seed(name, how, value):
+    write("tool_calls", name, bytes([how, 2 + len(name) % 5]) + value.encode())
+
+
+def make_tool_parsing():
+    for name, family, value in [
+            ("generic", GENERIC, F), ("generic_list", GENERIC, f"  [{F}, {G}] "),
+            ("generic_content", GENERIC, "Hello " + F), ("generic_other_json", GENERIC, '{"a": 1}'),
+            ("generic_half", GENERIC, F[:20]), ("generic_list_mixed", GENERIC, f"[{F}, 3]"),
+            ("generic_empty_list", GENERIC, "[]"), ("generic_no_json", GENERIC, "{oops}"),
+            ("generic_behind", GENERIC, F + " and more"), ("generic_blank", GENERIC, "  \n"),
+            ("hermes", HERMES, f"Let me see.\n<tool_call>\n{F}\n</tool_call>"),
+            ("hermes_two", HERMES,
+             f"<tool_call>{F}</tool_call>\n<tool_call>\n{G}\n</tool_call>\nDone."),
+            ("hermes_half_marker", HERMES, "a <tool_c b <tool_call"),
+            ("hermes_half_close", HERMES, f"<tool_call>{F}</tool_"),
+            ("hermes_no_close", HERMES, f"<tool_call>{F} text"),
+            ("hermes_none", HERMES, "<tool_call>[1]</tool_call>"),
+            ("hermes_between", HERMES, f"<tool_call>{F}</tool_call> \n <tool_ no"),
+            ("llama3", LLAMA3, G), ("llama3_two", LLAMA3, f"{G}; {G}"),
+            ("llama3_tag", LLAMA3, f"<|python_tag|>{G};"),
+            ("llama3_code", LLAMA3, "<|python_tag|>print(1)"),
+            ("llama3_text_argument", LLAMA3, '{"name": "f", "arguments": "{\\"a\\": 1}"}'),
+            ("llama3_no_argument", LLAMA3, '{"name": "f"}'),
+            ("mistral", MISTRAL, f"[TOOL_CALLS][{F}, {G}]"),
+            ("mistral_behind", MISTRAL, f"Hm. [TOOL_CALLS] [{F}]  [TOOL_ x"),
+            ("long_name", GENERIC, '{"name": "' + "n" * 300 + '"}')]:
+        tool_seed(name, family | CALLS, value)
+    tool_seed("plain", HERMES, f"<tool_call>{F}</tool_call>")
+    for name, how, value in [
+            ("think", HERMES | REASONS, f" <think>\nhm\n</think>\n<tool_call>{F}</tool_call>"),
+            ("think_not", HERMES | REASONS, "<thing>"), ("think_half", HERMES | REASONS, "<thin"),
+            ("think_open", HERMES | REASONS, "<think>on and on </thin"),
+            ("think_started", GENERIC | REASONS | IN_REASONING, "so\n</think>" + F)]:
+        tool_seed(name, how | CALLS, value)
+    for name, value in [("form_hermes", "tools <tool_call>"), ("form_mistral", "[TOOL_CALLS]"),
+                        ("form_llama3", "<|start_header_id|> tools <think>")]:
+        tool_seed(name, 0, value)
+
+
+def make_tool_calls():
+    make_tool_parsing()
+    function = {"name": "f", "parameters": {"type": "object", "properties": {"a": {}}}}
+    tools = [{"type": "function", "function": function}, {"name": "g"}]
+    for family in range(4):
+        tool_seed(f"force_{family}", family | FORCES, json.dumps(tools))
+        tool_seed(f"force_one_{family}", family | FORCES | ONE | PARALLEL, json.dumps(tools))
+    tool_seed("force_unnamed", FORCES, '[{"type": "function"}]')
+    tool_seed("force_none", FORCES, "[]")
+    tool_seed("force_object", FORCES, "{}")
+    tool_seed("force_first_is_bare", FORCES | ONE, '[{"name": "g"}]')
+
+
+make_gguf_split()
+make_hf_bert()
+make_tool_calls()
