@@ -198,6 +198,9 @@ static tapeout_status call_range(tp_jinja_run *run, const tp_jinja_call *call, t
         made.list->items[i] = tp_jinja_int((int64_t)((uint64_t)from + i * (uint64_t)step));
     }
     made.list->count = (size_t)count;
+    made.list->from = from;
+    made.list->to = to;
+    made.list->step = step;
     *ret = made;
     return TAPEOUT_OK;
 }

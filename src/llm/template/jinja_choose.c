@@ -192,6 +192,19 @@ static tapeout_status apply(tp_jinja_run *run, const tp_jinja_call *call, size_t
     return TAPEOUT_OK;
 }
 
+// Jinja2 asks these filters' input whether it is true before it goes over it: none, false and 0 are
+// as good as an empty list, 1 is a mistake.
+static tapeout_status items_of(tp_jinja_run *run, const tp_jinja_value *value,
+                               const tp_jinja_list **ret)
+{
+    static const tp_jinja_list nothing = {.flavour = TP_JINJA_PLAIN};
+    if (!tp_jinja_is_true(value)) {
+        *ret = &nothing;
+        return TAPEOUT_OK;
+    }
+    return tp_jinja_iterate(run, value, ret);
+}
+
 static tapeout_status filter_select(tp_jinja_run *run, const tp_jinja_call *call,
                                     tp_jinja_value *ret)
 {
@@ -201,7 +214,7 @@ static tapeout_status filter_select(tp_jinja_run *run, const tp_jinja_call *call
     const tp_jinja_builtin *test = NULL;
     const tp_jinja_list *list;
     tp_jinja_value made;
-    TP_TRY(tp_jinja_iterate(run, &call->self, &list));
+    TP_TRY(items_of(run, &call->self, &list));
     if (call->count > attribute) {
         TP_TRY(find_by_value(run, &call->positional[attribute], true, &test));
     }
@@ -253,7 +266,7 @@ static tapeout_status filter_map(tp_jinja_run *run, const tp_jinja_call *call, t
     const tp_jinja_list *list;
     const tp_jinja_builtin *filter = NULL;
     tp_jinja_value made;
-    TP_TRY(tp_jinja_iterate(run, &call->self, &list));
+    TP_TRY(items_of(run, &call->self, &list));
     TP_TRY(tp_jinja_list_new(run, TP_JINJA_GENERATOR, 0, &made));
     made.list->is_untrusted = list->is_untrusted;
     *ret = made;

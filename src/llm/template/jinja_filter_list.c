@@ -246,6 +246,7 @@ static tapeout_status filter_unique(tp_jinja_run *run, const tp_jinja_call *call
         tp_jinja_value key;
         bool is_there;
         TP_TRY(key_of(run, &list->items[i], call->bound[1], flag(call->bound[0]), &key));
+        TP_TRY(tp_jinja_check_key(run, &key)); // Jinja2 keeps them in a set
         TP_TRY(tp_jinja_contains(run, &seen, &key, &is_there));
         if (!is_there) {
             TP_TRY(tp_jinja_list_add(run, seen.list, key));

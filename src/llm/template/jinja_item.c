@@ -174,6 +174,17 @@ static tapeout_status slice_text(tp_jinja_run *run, const tp_jinja_text *text, s
     return tp_jinja_take(run, &out, ret);
 }
 
+// The bounds that Python gives a slice of a range; unsigned, so that nothing overflows.
+static void slice_range(const tp_jinja_list *all, slice s, const tp_jinja_value *step,
+                        tp_jinja_list *made)
+{
+    const uint64_t stride = (uint64_t)all->step;
+    const int64_t written = step->kind == TP_JINJA_INT ? step->integer : s.step;
+    made->from = (int64_t)((uint64_t)all->from + (uint64_t)s.from * stride);
+    made->to = (int64_t)((uint64_t)all->from + (uint64_t)s.to * stride);
+    made->step = (int64_t)((uint64_t)written * stride);
+}
+
 tapeout_status tp_jinja_slice(tp_jinja_run *run, const tp_jinja_value *value,
                               const tp_jinja_value *bounds, tp_jinja_value *ret)
 {
@@ -194,6 +205,9 @@ tapeout_status tp_jinja_slice(tp_jinja_run *run, const tp_jinja_value *value,
     tp_jinja_value made;
     TP_TRY(tp_jinja_list_new(run, value->list->flavour, 0, &made));
     made.list->is_untrusted = value->list->is_untrusted;
+    if (value->list->flavour == TP_JINJA_RANGE) {
+        slice_range(value->list, s, &bounds[2], made.list);
+    }
     for (int64_t i = s.from; s.step > 0 ? i < s.to : i > s.to; i += s.step) {
         TP_TRY(tp_jinja_spend(run, 1));
         TP_TRY(tp_jinja_list_add(run, made.list, value->list->items[i]));

@@ -413,6 +413,7 @@ static tapeout_status call_view(tp_jinja_run *run, const tp_jinja_call *call, tp
 
 static tapeout_status call_get(tp_jinja_run *run, const tp_jinja_call *call, tp_jinja_value *ret)
 {
+    TP_TRY(tp_jinja_check_key(run, call->bound[0]));
     const tp_jinja_value *found = tp_jinja_dict_get(run, call->self.dict, *call->bound[0]);
     *ret = found != NULL ? *found : call->bound[1] != NULL ? *call->bound[1] : tp_jinja_none();
     return TAPEOUT_OK;

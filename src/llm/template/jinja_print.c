@@ -184,6 +184,27 @@ static tapeout_status put_list(tp_jinja_run *run, const tp_jinja_list *list, tp_
     return TAPEOUT_OK;
 }
 
+static void put_range(const tp_jinja_list *list, tp_jinja_out *out)
+{
+    char text[NUMBER_SIZE];
+    const int64_t bounds[] = {list->from, list->to, list->step};
+    for (size_t i = 0; i < (list->step == 1 ? 2u : 3u); i++) {
+        tp_jinja_put(out, i == 0 ? TP_STR("range(") : TP_STR(", "), list->is_untrusted);
+        tp_jinja_put(out, (tp_str){text, tp_print_i64(bounds[i], text)}, list->is_untrusted);
+    }
+    tp_jinja_put(out, TP_STR(")"), list->is_untrusted);
+}
+
+static void put_loop(const tp_jinja_loop *loop, tp_jinja_out *out)
+{
+    char text[NUMBER_SIZE];
+    tp_jinja_put(out, TP_STR("<LoopContext "), false);
+    tp_jinja_put(out, (tp_str){text, tp_print_i64((int64_t)loop->index + 1, text)}, false);
+    tp_jinja_put(out, TP_STR("/"), false);
+    tp_jinja_put(out, (tp_str){text, tp_print_i64((int64_t)loop->list->count, text)}, false);
+    tp_jinja_put(out, TP_STR(">"), false);
+}
+
 static tapeout_status put_dict(tp_jinja_run *run, const tp_jinja_dict *dict, tp_jinja_out *out)
 {
     const bool mark = dict->is_untrusted;
@@ -222,13 +243,20 @@ tapeout_status tp_jinja_print(tp_jinja_run *run, const tp_jinja_value *value, tp
     case TP_JINJA_TEXT:
         tp_jinja_put_text(out, value->text);
         return tp_jinja_spend(run, value->text->size / 64);
+    case TP_JINJA_LOOP:
+        put_loop(value->loop, out);
+        return TAPEOUT_OK;
     case TP_JINJA_LIST:
     case TP_JINJA_DICT:
         break;
     default:
         return tp_jinja_fail(run, "%s has no text", tp_jinja_type_name(value));
     }
-    if (value->kind == TP_JINJA_LIST && value->list->flavour > TP_JINJA_TUPLE) {
+    if (value->kind == TP_JINJA_LIST && value->list->flavour == TP_JINJA_RANGE) {
+        put_range(value->list, out);
+        return TAPEOUT_OK;
+    }
+    if (value->kind == TP_JINJA_LIST && value->list->flavour > TP_JINJA_RANGE) {
         return tp_jinja_fail(run, "%s has no text; |list gives it one", tp_jinja_type_name(value));
     }
     TP_TRY(tp_jinja_descend(run));

@@ -112,9 +112,28 @@ const tp_jinja_value *tp_jinja_dict_get_str(tp_jinja_run *run, const tp_jinja_di
     return tp_jinja_dict_get(run, dict, (tp_jinja_value){.kind = TP_JINJA_TEXT, .text = &text});
 }
 
+tapeout_status tp_jinja_check_key(tp_jinja_run *run, const tp_jinja_value *key)
+{
+    const bool is_list = key->kind == TP_JINJA_LIST;
+    if (key->kind == TP_JINJA_DICT || (is_list && (key->list->flavour == TP_JINJA_PLAIN ||
+                                                   key->list->flavour == TP_JINJA_VIEW))) {
+        return tp_jinja_fail(run, "a %s cannot be a key", tp_jinja_type_name(key));
+    }
+    if (is_list && key->list->flavour == TP_JINJA_TUPLE) {
+        TP_TRY(tp_jinja_descend(run));
+        TP_TRY(tp_jinja_spend(run, key->list->count));
+        for (size_t i = 0; i < key->list->count; i++) {
+            TP_TRY(tp_jinja_check_key(run, &key->list->items[i]));
+        }
+        run->depth--;
+    }
+    return TAPEOUT_OK;
+}
+
 tapeout_status tp_jinja_dict_set(tp_jinja_run *run, tp_jinja_dict *dict, tp_jinja_value key,
                                  tp_jinja_value value)
 {
+    TP_TRY(tp_jinja_check_key(run, &key));
     if (key.kind != TP_JINJA_TEXT && key.kind != TP_JINJA_NONE && !tp_jinja_is_number(&key)) {
         return tp_jinja_fail(run, "a %s cannot be a key", tp_jinja_type_name(&key));
     }
@@ -374,6 +393,7 @@ tapeout_status tp_jinja_contains(tp_jinja_run *run, const tp_jinja_value *all,
         return TAPEOUT_OK;
     }
     if (all->kind == TP_JINJA_DICT) {
+        TP_TRY(tp_jinja_check_key(run, item));
         *ret = tp_jinja_dict_get(run, all->dict, *item) != NULL;
         return TAPEOUT_OK;
     }

@@ -74,6 +74,7 @@ struct tp_jinja_list {
     size_t count;
     size_t capacity;
     tp_jinja_value *items;
+    int64_t from, to, step; // of a range, for its text
 };
 
 typedef struct tp_jinja_entry {
@@ -159,6 +160,8 @@ tapeout_status tp_jinja_dict_new(tp_jinja_run *run, tp_jinja_kind kind, tp_jinja
 tapeout_status tp_jinja_dict_set(tp_jinja_run *run, tp_jinja_dict *dict, tp_jinja_value key,
                                  tp_jinja_value value);
 // NULL where there is none, or the steps are spent.
+// Refuses lists and dicts, and tuples of them, as Python does wherever a key is looked up.
+tapeout_status tp_jinja_check_key(tp_jinja_run *run, const tp_jinja_value *key);
 const tp_jinja_value *tp_jinja_dict_get(tp_jinja_run *run, const tp_jinja_dict *dict,
                                         tp_jinja_value key);
 const tp_jinja_value *tp_jinja_dict_get_str(tp_jinja_run *run, const tp_jinja_dict *dict,
