@@ -30,8 +30,8 @@ def text(value):
 
 
 def number(key, kind, value):
-    return text(key) + struct.pack("<I", kind) + struct.pack({U16: "<H", U32: "<I", I32: "<i"}[kind],
-                                                             value)
+    form = {U16: "<H", U32: "<I", I32: "<i"}[kind]
+    return text(key) + struct.pack("<I", kind) + struct.pack(form, value)
 
 
 def gguf(keys, tensors):
@@ -138,7 +138,8 @@ def make_hf_config():
             "config_relative": {"position_embedding_type": "relative_key"},
             "config_absolute": {"position_embedding_type": "absolute"},
             "config_zero": {"hidden_size": 0}, "config_negative": {"vocab_size": -1},
-            "config_float": {"num_hidden_layers": 1.5}, "config_layers": {"num_hidden_layers": 4000},
+            "config_float": {"num_hidden_layers": 1.5},
+            "config_layers": {"num_hidden_layers": 4000},
             "config_two_layers": {"num_hidden_layers": 2}, "config_text": {"layer_norm_eps": "1"},
             "config_other_vocab": {"vocab_size": 8}}.items():
         hf_seed(name, config={**CONFIG, **change})
