@@ -135,6 +135,13 @@ class Server:
                                     body=json.dumps(value).encode())
         return status, json.loads(body)
 
+    def wait_until_ready(self):
+        """Large models take longer than the line that says where it listens."""
+        deadline = time.monotonic() + 120
+        while self.curl("/readyz")[0] != 200:
+            assert time.monotonic() < deadline, "the models are not loaded after two minutes"
+            time.sleep(0.1)
+
     def stop(self):
         """SIGTERM, and what a drained server owes: status 0 and only JSON in its log."""
         self.process.send_signal(signal.SIGTERM)
@@ -302,6 +309,7 @@ def chat_server(binary, smollm, tmp_path_factory):
     with Server(Command(binary, folder / "home"), smollm, "--config",
                 folder / "serve.yaml") as server:
         server.model = "SmolLM2-135M-Instruct.Q4_1"
+        server.wait_until_ready()
         yield server
 
 

@@ -15,11 +15,21 @@
 #include <string.h>
 #include <sys/stat.h>
 
+// What was unloaded: enough to load it again.
+typedef struct idle_model {
+    tp_arena arena; // of the texts
+    tp_model_spec spec;
+    uint32_t generation;
+    struct idle_model *next;
+} idle_model;
+
 struct tp_engine {
     const tp_env *env;
     tp_scheduler_options llm_options;
-    pthread_mutex_t lock; // of `models`, `count` and every ref_count; a leaf
-    tp_served **models;   // [count] one reference each
+    pthread_mutex_t change_lock; // held by who changes what is served; taken before `lock`
+    pthread_mutex_t lock;        // of `models`, `count`, `idle` and every ref_count; a leaf
+    idle_model *idle;
+    tp_served **models; // [count] one reference each
     size_t count;
 };
 
@@ -215,6 +225,7 @@ tapeout_status tp_engine_new(const tp_env *env, const tp_scheduler_options *llm_
     engine->env = env;
     engine->llm_options = *llm_options;
     (void)pthread_mutex_init(&engine->lock, NULL); // cannot fail with default attributes
+    (void)pthread_mutex_init(&engine->change_lock, NULL);
     *ret_engine = engine;
     return TAPEOUT_OK;
 }
@@ -246,11 +257,23 @@ static void list_free(tp_engine *engine, tp_served **models, size_t count, size_
     tp_free_array(engine->env->alloc, models, capacity, sizeof(*models));
 }
 
+static void idle_free(const tp_engine *engine, idle_model *idle)
+{
+    while (idle != NULL) {
+        idle_model *next = idle->next;
+        tp_arena_deinit(&idle->arena);
+        tp_free(engine->env->alloc, idle, sizeof(*idle));
+        idle = next;
+    }
+}
+
 void tp_engine_free(tp_engine *engine)
 {
     if (engine == NULL) {
         return;
     }
+    idle_free(engine, engine->idle);
+    (void)pthread_mutex_destroy(&engine->change_lock);
     list_free(engine, engine->models, engine->count, engine->count);
     (void)pthread_mutex_destroy(&engine->lock);
     tp_free(engine->env->alloc, engine, sizeof(*engine));
@@ -309,8 +332,8 @@ static tapeout_status check_unique(tp_served *const *models, size_t count, tapeo
     return TAPEOUT_OK;
 }
 
-tapeout_status tp_engine_install(tp_engine *engine, const tp_model_spec *specs, size_t count,
-                                 uint32_t *ret_loaded, tapeout_error *err)
+static tapeout_status install(tp_engine *engine, const tp_model_spec *specs, size_t count,
+                              uint32_t *ret_loaded, tapeout_error *err)
 {
     if (count > TP_MAX_SERVED_MODELS) {
         return tp_fail(err, TAPEOUT_E_LIMIT, "%zu models to serve, at most %u", count,
@@ -341,9 +364,12 @@ tapeout_status tp_engine_install(tp_engine *engine, const tp_model_spec *specs, 
     (void)pthread_mutex_lock(&engine->lock);
     tp_served **old_models = engine->models;
     const size_t old_count = engine->count;
+    idle_model *old_idle = engine->idle;
     engine->models = models;
     engine->count = count;
+    engine->idle = NULL;
     (void)pthread_mutex_unlock(&engine->lock);
+    idle_free(engine, old_idle);
     list_free(engine, old_models, old_count, old_count);
     if (ret_loaded != NULL) {
         *ret_loaded = loaded;
@@ -351,6 +377,150 @@ tapeout_status tp_engine_install(tp_engine *engine, const tp_model_spec *specs, 
     return TAPEOUT_OK;
 }
 
+tapeout_status tp_engine_install(tp_engine *engine, const tp_model_spec *specs, size_t count,
+                                 uint32_t *ret_loaded, tapeout_error *err)
+{
+    (void)pthread_mutex_lock(&engine->change_lock);
+    const tapeout_status status = install(engine, specs, count, ret_loaded, err);
+    (void)pthread_mutex_unlock(&engine->change_lock);
+    return status;
+}
+
+// -- one model off the list and on it again ------------------------------------------------------
+// Called with change_lock: nobody else changes the lists, so they can be read
+// without `lock`, which is taken to write them.
+static idle_model *idle_new(const tp_engine *engine, const tp_served *model)
+{
+    idle_model *idle = tp_alloc_zero(engine->env->alloc, sizeof(*idle));
+    if (idle == NULL) {
+        return NULL;
+    }
+    tp_arena_init(&idle->arena, engine->env->alloc, TP_MAX_SERVED_TEXT_BYTES);
+    idle->spec.name = tp_arena_str(&idle->arena, model->name);
+    idle->spec.version = tp_arena_str(&idle->arena, model->version);
+    idle->spec.path = tp_arena_str(&idle->arena, tp_str_from(model->path)).data;
+    idle->generation = model->generation;
+    if (idle->spec.name.data == NULL || idle->spec.version.data == NULL ||
+        idle->spec.path == NULL) {
+        idle_free(engine, idle);
+        return NULL;
+    }
+    return idle;
+}
+
+// Puts `models` [count] in the place of the list, whose references they have, and `idle` too.
+static void replace_lists(tp_engine *engine, tp_served **models, size_t count, idle_model *idle)
+{
+    (void)pthread_mutex_lock(&engine->lock);
+    tp_served **old_models = engine->models;
+    const size_t old_count = engine->count;
+    engine->models = models;
+    engine->count = count;
+    engine->idle = idle;
+    (void)pthread_mutex_unlock(&engine->lock);
+    tp_free_array(engine->env->alloc, old_models, old_count, sizeof(*old_models));
+}
+
+static tapeout_status unload(tp_engine *engine, tp_str name, tapeout_error *err)
+{
+    size_t at = engine->count;
+    while (at > 0 && !tp_str_equal(engine->models[at - 1]->name, name)) {
+        at--;
+    }
+    if (at == 0) {
+        return tp_fail(err, TAPEOUT_E_NOT_FOUND, "no model \"%.*s\" is served", TP_STR_ARGS(name));
+    }
+    tp_served *model = engine->models[at - 1];
+    const size_t left = engine->count - 1;
+    tp_served **models =
+        left == 0 ? NULL : tp_alloc_array(engine->env->alloc, left, sizeof(*models));
+    idle_model *idle = models == NULL && left > 0 ? NULL : idle_new(engine, model);
+    if (idle == NULL) {
+        tp_free_array(engine->env->alloc, models, left, sizeof(*models));
+        return tp_fail_nomem(err);
+    }
+    for (size_t i = 0; i < left; i++) {
+        models[i] = engine->models[i < at - 1 ? i : i + 1];
+    }
+    idle->next = engine->idle;
+    replace_lists(engine, models, left, idle);
+    tp_engine_unref(engine, model);
+    return TAPEOUT_OK;
+}
+
+static bool is_served(const tp_engine *engine, tp_str name)
+{
+    for (size_t i = 0; i < engine->count; i++) {
+        if (tp_str_equal(engine->models[i]->name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static tapeout_status load(tp_engine *engine, tp_str name, tapeout_error *err)
+{
+    idle_model *idle = engine->idle;
+    idle_model *before = NULL;
+    while (idle != NULL && !tp_str_equal(idle->spec.name, name)) {
+        before = idle;
+        idle = idle->next;
+    }
+    if (idle == NULL) {
+        return is_served(engine, name)
+                   ? TAPEOUT_OK
+                   : tp_fail(err, TAPEOUT_E_NOT_FOUND, "no model \"%.*s\" is configured",
+                             TP_STR_ARGS(name));
+    }
+    tp_served *model = NULL;
+    const size_t count = engine->count + 1;
+    TP_TRY(served_open(engine, &idle->spec, idle->generation, &model, err));
+    tp_served **models = tp_alloc_array(engine->env->alloc, count, sizeof(*models));
+    if (models == NULL) {
+        tp_engine_unref(engine, model);
+        return tp_fail_nomem(err);
+    }
+    for (size_t i = 0; i + 1 < count; i++) {
+        models[i] = engine->models[i];
+    }
+    models[count - 1] = model;
+    (void)pthread_mutex_lock(&engine->lock);
+    *(before == NULL ? &engine->idle : &before->next) = idle->next;
+    idle_model *rest = engine->idle;
+    (void)pthread_mutex_unlock(&engine->lock);
+    replace_lists(engine, models, count, rest);
+    idle->next = NULL;
+    idle_free(engine, idle);
+    return TAPEOUT_OK;
+}
+
+tapeout_status tp_engine_unload(tp_engine *engine, tp_str name, tapeout_error *err)
+{
+    (void)pthread_mutex_lock(&engine->change_lock);
+    const tapeout_status status = unload(engine, name, err);
+    (void)pthread_mutex_unlock(&engine->change_lock);
+    return status;
+}
+
+tapeout_status tp_engine_load(tp_engine *engine, tp_str name, tapeout_error *err)
+{
+    (void)pthread_mutex_lock(&engine->change_lock);
+    const tapeout_status status = load(engine, name, err);
+    (void)pthread_mutex_unlock(&engine->change_lock);
+    return status;
+}
+
+void tp_engine_idle_each(tp_engine *engine, void (*tell)(void *user, tp_str name, tp_str version),
+                         void *user)
+{
+    (void)pthread_mutex_lock(&engine->lock);
+    for (const idle_model *idle = engine->idle; idle != NULL; idle = idle->next) {
+        tell(user, idle->spec.name, idle->spec.version);
+    }
+    (void)pthread_mutex_unlock(&engine->lock);
+}
+
+// -- asking --------------------------------------------------------------------------------------
 tp_served *tp_engine_find(tp_engine *engine, tp_str name, tp_str version)
 {
     tp_served *found = NULL;

@@ -27,6 +27,18 @@ static tp_served *first_llm(tp_engine *engine)
     return found;
 }
 
+// Ollama's clients expect that a model which was unloaded is loaded when it is asked; their routes
+// do not run on a loop's thread.
+static tapeout_status find_or_load(serve_exchange *exchange, tapeout_error *err)
+{
+    tp_engine *engine = exchange->state->engine;
+    const tapeout_status status = tp_serve_model_find(exchange, err);
+    return status != TAPEOUT_OK && exchange->route->when == SERVE_SLOW &&
+                   tp_engine_load(engine, exchange->params[0], NULL) == TAPEOUT_OK
+               ? tp_serve_model_find(exchange, err)
+               : status;
+}
+
 tapeout_status tp_llm_model_find(serve_exchange *exchange, yyjson_val *body, tapeout_error *err)
 {
     tp_engine *engine = exchange->state->engine;
@@ -46,10 +58,10 @@ tapeout_status tp_llm_model_find(serve_exchange *exchange, yyjson_val *body, tap
     }
     exchange->params[0] = tp_json_str(model);
     exchange->params[1] = (tp_str){NULL, 0};
-    tapeout_status status = tp_serve_model_find(exchange, err);
-    if (status == TAPEOUT_E_NOT_FOUND && tp_str_has_suffix(exchange->params[0], latest)) {
+    tapeout_status status = find_or_load(exchange, err);
+    if (status != TAPEOUT_OK && tp_str_has_suffix(exchange->params[0], latest)) {
         exchange->params[0].size -= latest.size; // Ollama's clients name what has no tag so
-        status = tp_serve_model_find(exchange, err);
+        status = find_or_load(exchange, err);
     }
     if (status != TAPEOUT_OK) {
         exchange->fail_code = status == TAPEOUT_E_NOT_FOUND ? "model_not_found" : NULL;

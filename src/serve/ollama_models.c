@@ -331,9 +331,8 @@ tapeout_status tp_serve_ollama_refuse(serve_exchange *exchange, tapeout_error *e
                    "models are not pulled, pushed, made, copied or deleted through this server: "
                    "name them in its configuration or on its command line, see docs/llm.md");
 }
+// The exchange has a reference of its own, which is the last to go.
 tapeout_status tp_ollama_unload(serve_exchange *exchange, tapeout_error *err)
 {
-    (void)exchange;
-    return tp_fail(err, TAPEOUT_E_UNSUPPORTED,
-                   "keep_alive: 0 is not understood: models stay in memory");
+    return tp_engine_unload(exchange->state->engine, exchange->model->name, err);
 }

@@ -183,6 +183,17 @@ tapeout_status tp_serve_v2_stats_all(serve_exchange *exchange, tapeout_error *er
     return TAPEOUT_OK;
 }
 
+static void write_idle(void *user, tp_str name, tp_str version)
+{
+    tp_buffer *json = user;
+    const bool is_first = json->size == 1;
+    tp_buffer_append_text(json, is_first ? "{\"name\":" : ",{\"name\":");
+    tp_json_append_str(json, name);
+    tp_buffer_append_text(json, ",\"version\":");
+    tp_json_append_str(json, version);
+    tp_buffer_append_text(json, ",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"}");
+}
+
 tapeout_status tp_serve_v2_index(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
@@ -200,6 +211,22 @@ tapeout_status tp_serve_v2_index(serve_exchange *exchange, tapeout_error *err)
         tp_buffer_append_text(json, ",\"state\":\"READY\",\"reason\":\"\"}");
         tp_engine_unref(engine, models[i]);
     }
+    tp_engine_idle_each(engine, write_idle, json);
     tp_buffer_append_char(json, ']');
     return TAPEOUT_OK;
+}
+
+// Triton's extension. A body, with parameters for other servers, is let be.
+tapeout_status tp_serve_v2_load(serve_exchange *exchange, tapeout_error *err)
+{
+    exchange->reply.content_type = "application/json";
+    tp_buffer_append_text(&exchange->reply.body, "{}");
+    return tp_engine_load(exchange->state->engine, exchange->params[0], err);
+}
+
+tapeout_status tp_serve_v2_unload(serve_exchange *exchange, tapeout_error *err)
+{
+    exchange->reply.content_type = "application/json";
+    tp_buffer_append_text(&exchange->reply.body, "{}");
+    return tp_engine_unload(exchange->state->engine, exchange->params[0], err);
 }

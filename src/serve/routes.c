@@ -67,6 +67,10 @@
 // The same for those that take long enough to keep a loop: on another thread, always.
 #define SERVE_LONG_MAP(X)                                                                          \
     X(POST, "/v1/embeddings", SCORE, OPENAI, tp_serve_embeddings, "Vectors of texts")              \
+    X(POST, "/v2/repository/models/{model}/load", ADMIN, PLAIN, tp_serve_v2_load,                  \
+      "Load a model that was unloaded")                                                            \
+    X(POST, "/v2/repository/models/{model}/unload", ADMIN, PLAIN, tp_serve_v2_unload,              \
+      "Give a model's memory back")                                                                \
     X(POST, "/api/embed", SCORE, PLAIN, tp_serve_ollama_embed, "Ollama: vectors of texts")         \
     X(POST, "/api/embeddings", SCORE, PLAIN, tp_serve_ollama_embeddings,                           \
       "Ollama: the vector of a text")

@@ -208,8 +208,10 @@ serve_handler tp_serve_score;                                           // route
 serve_handler tp_serve_invocations;                                     // route_invocations.c
 serve_handler tp_serve_v1_list, tp_serve_v1_model, tp_serve_v1_predict; // route_v1.c
 serve_handler tp_serve_v2_server, tp_serve_v2_list, tp_serve_v2_model, tp_serve_v2_model_ready,
-    tp_serve_v2_config, tp_serve_v2_stats, tp_serve_v2_stats_all, tp_serve_v2_index; // route_v2.c
-serve_handler tp_serve_v2_infer;                                                     // oip_infer.c
+    tp_serve_v2_config, tp_serve_v2_stats, tp_serve_v2_stats_all, tp_serve_v2_index,
+    tp_serve_v2_load,
+    tp_serve_v2_unload;          // route_v2.c
+serve_handler tp_serve_v2_infer; // oip_infer.c
 
 serve_handler tp_serve_chat_completions;                                   // openai_chat.c
 serve_handler tp_serve_completions;                                        // openai_completions.c

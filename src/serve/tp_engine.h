@@ -4,8 +4,8 @@
 // takes a reference to the version that it found and answers from it, whatever is installed
 // meanwhile; the last reference frees it. So a swap fails no request and mixes no versions.
 //
-// @thread An engine is `synchronized`. Its one lock guards the list and the counters of references
-// only: nothing is loaded, scored or freed under it.
+// @thread An engine is `synchronized`. Its one lock guards the lists and the counters of references
+// only: nothing is loaded, scored or freed under it. Changes of what is served wait for each other.
 #ifndef TP_ENGINE_H
 #define TP_ENGINE_H
 
@@ -83,6 +83,16 @@ void tp_engine_free(tp_engine *engine); // no request may be left
 // that has not changed is not loaded again. `ret_loaded` (may be NULL) counts those that were.
 tapeout_status tp_engine_install(tp_engine *engine, const tp_model_spec *specs, size_t count,
                                  uint32_t *ret_loaded, tapeout_error *err);
+
+// Takes a model (the last listed of that name) off the list and remembers what it was loaded from;
+// requests under way are answered by it, then its memory is given back. E_NOT_FOUND.
+tapeout_status tp_engine_unload(tp_engine *engine, tp_str name, tapeout_error *err);
+// Loads one that was unloaded, under its former name and version. OK where it is served;
+// E_NOT_FOUND where it never was. tp_engine_install forgets what was unloaded.
+tapeout_status tp_engine_load(tp_engine *engine, tp_str name, tapeout_error *err);
+// Calls `tell` for each that is unloaded. It must not call the engine.
+void tp_engine_idle_each(tp_engine *engine, void (*tell)(void *user, tp_str name, tp_str version),
+                         void *user);
 
 // A reference to the model, or NULL. Without a version the last listed of that name.
 tp_served *tp_engine_find(tp_engine *engine, tp_str name, tp_str version);

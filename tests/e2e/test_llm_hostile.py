@@ -260,6 +260,7 @@ def test_a_stop_in_mid_stream_ends_it(serve, smollm):
     """A server that is told to go lets a short answer end and leaves nothing hanging."""
     with serve(smollm) as server:
         server.model = "SmolLM2-135M-Instruct.Q4_1"
+        server.wait_until_ready()
         sock = open_stream(server, max_tokens=8)
         assert sock.recv(100).startswith(b"HTTP/1.1 200")
         assert server.stop() == 0

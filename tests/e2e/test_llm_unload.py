@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models that leave memory and come back: by Triton's routes, and as Ollama's clients do it."""
+import concurrent.futures
+import json
+
+import ollama
+import pytest
+
+MODEL = "SmolLM2-135M-Instruct.Q4_1"
+HI = [{"role": "user", "content": "hi"}]
+
+
+@pytest.fixture
+def server(serve, smollm, toy):
+    with serve(toy.bundle, smollm) as server:
+        server.wait_until_ready()
+        yield server
+
+
+def chat(server):
+    return server.post("/v1/chat/completions", {"model": MODEL, "messages": HI, "max_tokens": 3,
+                                                "temperature": 0})
+
+
+def index(server):
+    _, _, body = server.curl("/v2/repository/index", "-X", "POST")
+    return {entry["name"]: (entry["version"], entry["state"]) for entry in json.loads(body)}
+
+
+def change(server, what, model=MODEL):
+    status, _, body = server.curl(f"/v2/repository/models/{model}/{what}", "-X", "POST")
+    return status, json.loads(body)
+
+
+def test_unload_and_load(server, toy):
+    before = chat(server)[1]["choices"][0]["message"]
+    assert change(server, "unload") == (200, {})
+    status, body = chat(server)
+    assert status == 404 and body["error"]["code"] == "model_not_found"
+    assert index(server) == {toy.name: ("1", "READY"), MODEL: ("1", "UNAVAILABLE")}
+    assert server.post("/score", toy.records[0])[0] == 200
+    assert change(server, "unload")[0] == 404
+    assert change(server, "load") == (200, {})
+    assert change(server, "load") == (200, {})  # it is there
+    assert index(server)[MODEL] == ("1", "READY")
+    assert chat(server)[1]["choices"][0]["message"] == before
+    status, body = change(server, "load", "nobody")
+    assert status == 404 and "nobody" in body["error"]
+
+
+def test_requests_under_way_are_answered(server):
+    """Whoever asked before is answered; whoever asks after learns that it is gone."""
+    ask = {"model": MODEL, "messages": HI, "max_tokens": 30, "stream": True}
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(server.curl, "/v1/chat/completions", body=json.dumps(ask).encode())
+                   for _ in range(8)]
+        for _ in range(3):
+            assert change(server, "unload")[0] == 200
+            assert change(server, "load")[0] == 200
+        for answer in answers:
+            status, _, body = answer.result()
+            assert status == 404 or (status == 200 and body.endswith(b"data: [DONE]\n\n")), body
+    assert chat(server)[0] == 200
+
+
+def test_ollama_lets_go_and_takes_it_again(server):
+    client = ollama.Client(server.url)
+    assert client.generate(MODEL, "", keep_alive=0).done_reason == "unload"
+    assert client.ps().models == []
+    answer = client.chat(MODEL, HI, options={"num_predict": 2})
+    assert answer.done_reason in ("stop", "length")
+    assert [model.name for model in client.ps().models] == [MODEL + ":latest"]
