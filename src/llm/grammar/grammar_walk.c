@@ -347,8 +347,9 @@ static tapeout_status fail_set(grammar_walk *walk, tapeout_error *err)
 static bool is_same_set(const grammar_walk *walk, const walk_state *s, const walk_state *made)
 {
     return s->hash == made->hash && s->count == made->count && s->flags == made->flags &&
-           memcmp(walk->pairs + s->begin, walk->pairs + made->begin,
-                  made->count * sizeof(*walk->pairs)) == 0;
+           (made->count == 0 || // then there may be no pairs at all, and NULL has no offsets
+            memcmp(walk->pairs + s->begin, walk->pairs + made->begin,
+                   made->count * sizeof(*walk->pairs)) == 0);
 }
 
 // The number of the set that was just closed, an old one or a new one.
