@@ -11,7 +11,7 @@
 #include <tapeout/context.h>
 
 enum {
-    CLI_MAX_FLAGS = 24,
+    CLI_MAX_FLAGS = 48, // of a verb, with the common ones
     CLI_MAX_ARGUMENTS = 256,
     CLI_EXIT_FAILURE = 1,
     CLI_EXIT_USAGE = 2,

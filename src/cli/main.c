@@ -5,6 +5,7 @@
 // 2 for wrong usage, 130 when interrupted, 141 when nobody reads stdout any more.
 #include "cli/cli.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -185,6 +186,9 @@ static int finish_output(int status)
 
 static int run_verb(cli *self, int argc, char **argv)
 {
+    size_t common_count = 0;
+    (void)cli_common_flags(&common_count);
+    assert(self->verb->flag_count + common_count <= CLI_MAX_FLAGS);
     int status = parse(self, argc, argv);
     if (status != 0) {
         return status;

@@ -1,0 +1,1 @@
+tapeout generate nothing.gguf --quiet --raw --prompt one --threads 1 --json
