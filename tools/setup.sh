@@ -101,7 +101,37 @@ pinned_files() {
     printf '%s\n' "$now" >"$stamp"
 }
 
+# llama.cpp, compiled for this machine by what `python_environment bench` installed.
+compiled_peers() {
+    local stamp=$deps/stamp-source
+    requirements source >"$deps/requirements-source.txt"
+    cmp -s "$deps/requirements-source.txt" "$stamp" && return 0
+    say "compiling the peers that come as source packages: minutes"
+    "$deps/venv/bin/pip" --quiet --disable-pip-version-check install --no-deps --require-hashes \
+        --no-binary :all: --no-build-isolation --requirement "$deps/requirements-source.txt"
+    cp "$deps/requirements-source.txt" "$stamp"
+}
+
+# Google's model: fetched on request only.
+gemma() {
+    if [ "${TAPEOUT_BENCH_GEMMA-}" != 1 ]; then
+        say "Gemma is passed over. Its use is under Google's terms, https://ai.google.dev/gemma/terms;"
+        say "whoever takes them sets TAPEOUT_BENCH_GEMMA=1, and it is fetched"
+        return 0
+    fi
+    "$deps/venv/bin/python" tools/fetch_pins.py --gemma
+    say "Gemma's terms, which hold for its use, are in $deps/models/GEMMA_TERMS.html"
+}
+
+if [ "${1-}" = --bench ]; then
+    needed="$needed
+cmake            cmd:cmake"
+fi
 system_packages
 python_environment test
 pinned_files
-[ "${1-}" != --bench ] || python_environment bench
+if [ "${1-}" = --bench ]; then
+    python_environment bench
+    compiled_peers
+    gemma
+fi

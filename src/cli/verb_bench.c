@@ -30,11 +30,17 @@ typedef struct figure {
 
 // One set of runs, which may give several figures.
 typedef struct contest {
+    const char *group; // asks for all contests of this name together; NULL: none
+    const char *needs; // a file; where it is not there, the contest is passed over; NULL: none
     figure figures[MAX_FIGURES]; // those without a name do not count
-    const char *make;            // arguments of our part that makes the data
+    const char *make;            // arguments of our part that makes the data; NULL: none
     contestant ours;
     contestant peers[MAX_PEERS]; // those without a name do not count
 } contest;
+
+// What `make bench` installs; the second on request alone.
+#define SMOLLM2 "%/.deps/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+#define GEMMA3 "%/.deps/models/gemma-3-270m-q4_k_m.gguf"
 
 static const contest contests[] = {
     {.figures = {{"train", "s", {"bin_s", "boost_s"}, false, "train_cpu_s"},
@@ -65,6 +71,34 @@ static const contest contests[] = {
     {.figures = {{"http", "requests/s", {"requests_per_s"}, true, NULL}},
      .make = "csv make @/data.csv 40000",
      .ours = {"tapeout", "pipeline http @ 3"}},
+    {.group = "llm",
+     .needs = SMOLLM2,
+     .figures = {{"prefill", "tokens/s", {"prefill_per_s"}, true, "prefill_per_cpu_s"},
+                 {"decode-2", "tokens/s", {"decode_per_s"}, true, "decode_per_cpu_s"}},
+     .ours = {"tapeout", "llm speed " SMOLLM2 " threads=2"},
+     .peers = {{"llama.cpp", "%/bench/peers_llm.py " SMOLLM2 " threads=2"}}},
+    {.group = "llm",
+     .needs = SMOLLM2,
+     .figures = {{"decode-1", "tokens/s", {"decode_per_s"}, true, "decode_per_cpu_s"},
+                 {"streams-8", "tokens/s", {"streams_per_s"}, true, "streams_per_cpu_s"}},
+     .ours = {"tapeout", "llm speed " SMOLLM2 " threads=1"},
+     .peers = {{"llama.cpp", "%/bench/peers_llm.py " SMOLLM2 " threads=1"}}},
+    {.group = "llm",
+     .needs = SMOLLM2,
+     .figures = {{"bandwidth", "of a read", {"of_read"}, true, NULL},
+                 {"eight", "x of one", {"streams_over_one"}, true, "streams_over_one_cpu"}},
+     .ours = {"tapeout", "llm speed " SMOLLM2 " threads=1"}},
+    {.group = "llm",
+     .needs = SMOLLM2,
+     .figures = {{"first", "ms", {"first_ms"}, false, "first_cpu_ms"},
+                 {"peak", "MB", {"peak_mb"}, false, NULL}},
+     .ours = {"tapeout", "llm first @ " SMOLLM2}},
+    {.group = "llm",
+     .needs = GEMMA3,
+     .figures = {{"gemma-pre", "tokens/s", {"prefill_per_s"}, true, "prefill_per_cpu_s"},
+                 {"gemma-dec", "tokens/s", {"decode_per_s"}, true, "decode_per_cpu_s"}},
+     .ours = {"tapeout", "llm speed " GEMMA3 " threads=2"},
+     .peers = {{"llama.cpp", "%/bench/peers_llm.py " GEMMA3 " threads=2"}}},
 };
 enum { CONTEST_COUNT = sizeof(contests) / sizeof(contests[0]) };
 
@@ -216,13 +250,19 @@ static void print_row(bench *self, const contest *what, size_t f, const result *
     (void)fflush(stdout);
 }
 
+// Whether `name` asks for figure `f`, which has a name of its own.
+static bool is_name_of(const char *name, const contest *what, size_t f)
+{
+    return strcmp(name, "all") == 0 || strcmp(name, what->figures[f].bench) == 0 ||
+           (what->group != NULL && strcmp(name, what->group) == 0);
+}
+
 static bool asked_for(const cli *self, const contest *what, size_t f)
 {
     const char *name = what->figures[f].bench;
     bool is_asked = self->argument_count == 0;
     for (int i = 0; name != NULL && i < self->argument_count; i++) {
-        is_asked = is_asked || strcmp(self->arguments[i], name) == 0 ||
-                   strcmp(self->arguments[i], "all") == 0;
+        is_asked = is_asked || is_name_of(self->arguments[i], what, f);
     }
     return name != NULL && is_asked;
 }
@@ -253,12 +293,34 @@ static bool make_data(bench *self, const contest *what)
     return run_ours(self, arguments);
 }
 
+// Whether the file that the contest needs is there; says so where it is not.
+static bool has_needs(const bench *self, const contest *what)
+{
+    char path[WORD_BYTES];
+    if (what->needs == NULL) {
+        return true;
+    }
+    expand(self, what->needs, strlen(what->needs), path);
+    if (access(path, R_OK) == 0) {
+        return true;
+    }
+    (void)fprintf(stderr,
+                  "%s: passed over: %s is not there; docs/benchmarks.md says how it comes\n",
+                  what->figures[0].bench, path);
+    return false;
+}
+
 static bool run_contest(bench *self, const contest *what)
 {
     result results[1 + MAX_PEERS] = {0};
-    (void)fprintf(stderr, "%s: making the data\n", what->figures[0].bench);
-    if (!make_data(self, what)) {
-        return false;
+    if (!has_needs(self, what)) {
+        return true;
+    }
+    if (what->make != NULL) {
+        (void)fprintf(stderr, "%s: making the data\n", what->figures[0].bench);
+        if (!make_data(self, what)) {
+            return false;
+        }
     }
     for (uint64_t round = 0; round < self->rounds; round++) {
         (void)fprintf(stderr, "%s: tapeout\n", what->figures[0].bench);
@@ -306,17 +368,16 @@ static bool find_places(bench *self)
 static int check_names(const cli *self)
 {
     for (int i = 0; i < self->argument_count; i++) {
-        bool is_known = strcmp(self->arguments[i], "all") == 0;
+        bool is_known = false;
         for (size_t c = 0; c < CONTEST_COUNT; c++) {
             for (size_t f = 0; f < MAX_FIGURES && contests[c].figures[f].bench != NULL; f++) {
-                is_known =
-                    is_known || strcmp(contests[c].figures[f].bench, self->arguments[i]) == 0;
+                is_known = is_known || is_name_of(self->arguments[i], &contests[c], f);
             }
         }
         if (!is_known) {
             return cli_usage(self,
                              "there is no benchmark \"%s\"; there are train, predict, single, "
-                             "csv, features, http and contention",
+                             "csv, features, http, contention and llm",
                              self->arguments[i]);
         }
     }
@@ -367,7 +428,9 @@ const cli_verb cli_verb_bench = {
     .arguments = "[NAME...]",
     .summary = "measure this program beside its peers",
     .text =
-        "NAME is train, predict, single, csv, features, http or contention; without any, all run.\n"
+        "NAME is train, predict, single, csv, features, http, contention or llm (language models:\n"
+        "prefill, decode-1, decode-2, streams-8, bandwidth, eight, first, peak); without any, all "
+        "run.\n"
         "Peers run in the Python that TAPEOUT_BENCH_PYTHON names, else .deps/venv of the checkout\n"
         "(`make bench` installs them there); those that are not there are passed over. Expect\n"
         "minutes, a gigabyte of memory and half of one in TMPDIR.",
