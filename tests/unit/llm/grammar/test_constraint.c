@@ -252,4 +252,4 @@ static void test_too_ambiguous(void)
 TEST_MAIN(TEST(test_mask_and_end), TEST(test_copies_part_ways), TEST(test_depth_decides),
           TEST(test_counter_below_decides), TEST(test_forced_text),
           TEST(test_no_dead_end_in_the_depth), TEST(test_counter_near_its_bound),
-          TEST(test_vocabulary_without_a_way_on), TEST(test_too_ambiguous))
+          TEST(test_vocabulary_without_a_way_on), TEST_SLOW(test_too_ambiguous, 400))
