@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { POLL_MS = 50 };
+enum { POLL_MS = 50, PIECE_BYTES = 512 };
 
 struct llm_waiter {
     const llm_waiter_options *options;
@@ -20,6 +20,7 @@ struct llm_waiter {
     pthread_cond_t wake;
     // Under the lock.
     size_t taken_size; // of the text
+    bool is_stopped;   // on_text wants no more
     bool is_done;
     tapeout_status status;
     tapeout_error error;
@@ -69,28 +70,37 @@ static void on_done(void *user)
     (void)pthread_mutex_unlock(&waiter->lock);
 }
 
-// Hands on what is new, outside the lock, from a copy: the buffer may move meanwhile. False stops.
-static bool hand_on(llm_waiter *waiter)
+// How much of `text`, from its start, goes into a piece: whole characters.
+static size_t piece_size(tp_str text)
+{
+    if (text.size <= PIECE_BYTES) {
+        return text.size;
+    }
+    size_t size = PIECE_BYTES;
+    while (size > 1 && ((unsigned char)text.data[size] & 0xc0) == 0x80) {
+        size--;
+    }
+    return size;
+}
+
+// Hands on what is new, outside the lock, from a copy: the buffer may move meanwhile. Whoever has
+// said no is not asked again.
+static void hand_on(llm_waiter *waiter)
 {
     const llm_waiter_options *options = waiter->options;
-    char piece[512];
-    bool goes_on = true;
-    while (goes_on && options->on_text != NULL && waiter->taken_size < waiter->outcome->text.size) {
-        size_t size = waiter->outcome->text.size - waiter->taken_size;
-        size = size < sizeof(piece) ? size : sizeof(piece);
-        memcpy(piece, waiter->outcome->text.data + waiter->taken_size, size);
-        // Not in the middle of a character.
-        while (size == sizeof(piece) && size > 1 &&
-               ((unsigned char)waiter->outcome->text.data[waiter->taken_size + size] & 0xc0) ==
-                   0x80) {
-            size--;
-        }
+    char piece[PIECE_BYTES];
+    while (!waiter->is_stopped && options->on_text != NULL &&
+           waiter->taken_size < waiter->outcome->text.size) {
+        const tp_str text = tp_buffer_view(&waiter->outcome->text);
+        const tp_str left = {text.data + waiter->taken_size, text.size - waiter->taken_size};
+        const size_t size = piece_size(left);
+        memcpy(piece, left.data, size);
         waiter->taken_size += size;
         (void)pthread_mutex_unlock(&waiter->lock);
-        goes_on = options->on_text(options->user, piece, size);
+        const bool goes_on = options->on_text(options->user, piece, size);
         (void)pthread_mutex_lock(&waiter->lock);
+        waiter->is_stopped = !goes_on;
     }
-    return goes_on;
 }
 
 static void wait_a_little(llm_waiter *waiter)
@@ -107,17 +117,15 @@ static void wait_for_end(const tp_env *env, llm_waiter *waiter, tp_generation *g
 {
     (void)pthread_mutex_lock(&waiter->lock);
     for (;;) {
-        const bool goes_on = hand_on(waiter) && waiter->status == TAPEOUT_OK;
-        if (waiter->is_done && (!goes_on || waiter->options->on_text == NULL ||
-                                waiter->taken_size == waiter->outcome->text.size)) {
+        hand_on(waiter); // up to the end of the text, unless it was stopped
+        const bool goes_on = !waiter->is_stopped && waiter->status == TAPEOUT_OK;
+        if (waiter->is_done) {
             break;
         }
         if (!goes_on || tp_env_check(env, NULL) != TAPEOUT_OK) {
             tp_generation_cancel(generation);
         }
-        if (!waiter->is_done) {
-            wait_a_little(waiter);
-        }
+        wait_a_little(waiter);
     }
     (void)pthread_mutex_unlock(&waiter->lock);
 }

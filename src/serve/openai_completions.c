@@ -188,6 +188,20 @@ static tapeout_status read_prompt(const serve_exchange *exchange, yyjson_val *pr
     return tp_llm_tokens_read(exchange, prompt, "prompt", &ask->prompt, err);
 }
 
+// As text: ids may be given that break a character off, which JSON cannot hold.
+static tapeout_status write_prompt(const serve_exchange *exchange, const tp_ids *prompt,
+                                   tp_buffer *text, tapeout_error *err)
+{
+    tp_detokenizer detokenizer;
+    tp_detokenizer_init(&detokenizer, tp_llm_tokenizer(tp_llm_host_model(exchange->model->llm)),
+                        false);
+    for (size_t i = 0; i < prompt->count; i++) {
+        TP_TRY(tp_detokenizer_push(&detokenizer, prompt->data[i], text, err));
+    }
+    tp_detokenizer_flush(&detokenizer, text);
+    return tp_buffer_check(text, "prompt", err);
+}
+
 static tapeout_status read_echo(yyjson_val *body, const tp_buffer *text, llm_ask *ask,
                                 tapeout_error *err)
 {
@@ -227,9 +241,7 @@ static tapeout_status ask_completion(serve_exchange *exchange, yyjson_val *body,
     TP_TRY(read_prompt(exchange, yyjson_obj_get(body, "prompt"), ask, err));
     tp_buffer text;
     tp_buffer_init(&text, exchange->state->env->alloc, TP_MAX_HTTP_REPLY_BYTES);
-    tapeout_status status =
-        tp_tokenizer_decode(tp_llm_tokenizer(tp_llm_host_model(exchange->model->llm)),
-                            ask->prompt.data, ask->prompt.count, false, &text, err);
+    tapeout_status status = write_prompt(exchange, &ask->prompt, &text, err);
     if (status == TAPEOUT_OK) {
         status = read_echo(body, &text, ask, err);
     }

@@ -260,7 +260,7 @@ void tp_generation_end(tp_scheduler *scheduler, generation_choice *choice, tp_fi
                                  .stop_index = -1,
                                  .error = error,
                                  .prompt_count = generation->request.prompt_count,
-                                 .cached_count = choice->sequence.cached_count,
+                                 .cached_count = choice->cached_count,
                                  .generated_count = choice->generated_count,
                                  .queue_ns = begin - generation->submit_ns,
                                  .prefill_ns = first - begin,

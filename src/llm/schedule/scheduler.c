@@ -74,7 +74,7 @@ static void count_end(tp_scheduler *scheduler, const tp_generation *generation)
     scheduler->generation_count--;
     scheduler->stats.prompt_tokens += generation->request.prompt_count;
     for (uint32_t i = 0; i < generation->request.choice_count; i++) {
-        scheduler->stats.cached_tokens += generation->choices[i].sequence.cached_count;
+        scheduler->stats.cached_tokens += generation->choices[i].cached_count;
         scheduler->stats.generated_tokens += generation->choices[i].generated_count;
         scheduler->stats.finished_count[generation->choices[i].finish]++;
     }
@@ -142,7 +142,10 @@ static void run_step(tp_scheduler *scheduler)
     const uint32_t member_count = plan->step.sequence_count;
     for (uint32_t i = 0; i < member_count; i++) {
         generation_choice *choice = (generation_choice *)plan->members[i];
-        choice->begin_ns = choice->begin_ns == 0 ? begin_ns : choice->begin_ns;
+        if (choice->begin_ns == 0) {
+            choice->begin_ns = begin_ns;
+            choice->cached_count = choice->sequence.cached_count;
+        }
     }
     const tapeout_status status =
         tp_llm_forward(scheduler->run, &plan->step, scheduler->logits, &error);

@@ -20,7 +20,8 @@ typedef struct generation_choice {
     tp_ids ids; // prompt, then what was generated
     uint32_t page_capacity;
     uint32_t generated_count;
-    uint32_t told_count; // of the prompt's log-probabilities, by position
+    uint32_t cached_count; // of the prompt, when it was begun; preempted, it finds its own pages
+    uint32_t told_count;   // of the prompt's log-probabilities, by position
     tp_constraint *constraint;
     answer_text text;
     bool is_planned; // the plan has it
