@@ -18,7 +18,7 @@ typedef struct tp_scheduler tp_scheduler;
 
 typedef struct tp_scheduler_options {
     uint32_t thread_count;   // of a forward pass; 0: as many as there are processors
-    uint64_t kv_bytes;       // of the key/value cache; 0: room for one whole context, see below
+    uint64_t kv_bytes;       // of the key/value cache; 0: room for two whole contexts
     bool kv_is_q8;           // eight bits a value instead of sixteen
     uint32_t context_length; // 0: the model's, at most TP_DEFAULT_LLM_CONTEXT
     uint32_t running_max;    // sequences computed together; 0: 16
