@@ -45,7 +45,7 @@ def is_real(model):
 
 
 def long_count(model):
-    """More than one step takes where the context allows it, else more than a piece beside others."""
+    """More than one step takes, or at least more than a piece beside others."""
     return 600 if is_real(model) else 180
 
 
@@ -173,7 +173,7 @@ def test_answer_among_others(tapeout, serve, model, tmp_path):
 
 
 def test_answer_as_scored(tapeout, serve, model, tmp_path):
-    """What was generated token by token has the log-probabilities of the whole text read at once."""
+    """Token by token, the log-probabilities are those of the whole text read at once."""
     prompt = "The quick brown fox"
     words = ["--raw", "--prompt", prompt, "--max-tokens", ANSWER]
     answer = tapeout.json("generate", model, *words)
@@ -185,7 +185,8 @@ def test_answer_as_scored(tapeout, serve, model, tmp_path):
         assert line["top"][0] == [token, line["logprob"]]
     with serve(model) as server:
         got = complete(server, prompt, logprobs=0, max_tokens=ANSWER)["choices"][0]
-    assert got["logprobs"]["token_logprobs"] == [line["logprob"] for line in lines[:len(answer["ids"])]]
+    want = [line["logprob"] for line in lines[:len(answer["ids"])]]
+    assert got["logprobs"]["token_logprobs"] == want
     assert got["text"] == answer["text"]
 
 

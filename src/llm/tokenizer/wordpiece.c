@@ -131,14 +131,24 @@ static tapeout_status put_stripped(words *w, uint32_t code)
     return TAPEOUT_OK;
 }
 
+// Controls, private use, bytes that are no UTF-8. What is not assigned stays, as in the reference;
+// the controls that separate lines do not, but for those on a typewriter.
+static bool is_dropped(uint32_t code)
+{
+    if (code == 0xb || code == 0xc || code == 0x85 || code == 0xfffd) {
+        return true;
+    }
+    return tp_unicode_class(code) == 0 &&
+           utf8proc_category((utf8proc_int32_t)code) != UTF8PROC_CATEGORY_CN;
+}
+
 static tapeout_status put(words *w, uint32_t code)
 {
-    const uint8_t class = tp_unicode_class(code);
-    if ((class & TP_UNICODE_SPACE) != 0) {
-        return end_word(w);
-    }
-    if (code == 0xfffd || class == 0) { // controls, what is unassigned, bytes that are no UTF-8
+    if (is_dropped(code)) {
         return TAPEOUT_OK;
+    }
+    if ((tp_unicode_class(code) & TP_UNICODE_SPACE) != 0) {
+        return end_word(w);
     }
     const bool is_alone = is_chinese(code);
     if (is_alone) {
