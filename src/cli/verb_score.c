@@ -32,8 +32,14 @@ static tapeout_status write_stdout(void *user, const char *data, size_t size, ta
 static int refuse_ids(cli *self, const char *path, size_t index)
 {
     (void)snprintf(self->err.message, sizeof(self->err.message),
-                   "%s: item %zu is no token id; a JSON array of whole numbers is expected", path,
-                   index);
+                   "%s: item %zu is no token id; a whole number from 0 is expected", path, index);
+    return cli_failure(self);
+}
+
+static int refuse_text(cli *self, const char *path)
+{
+    (void)snprintf(self->err.message, sizeof(self->err.message),
+                   "%s: a JSON array of at most %u whole numbers is expected", path, MAX_IDS);
     return cli_failure(self);
 }
 
@@ -51,7 +57,7 @@ static int read_ids(cli *self, uint32_t *ids, size_t *ret_count)
     yyjson_val *root = yyjson_doc_get_root(doc);
     tapeout_text_free(self->context, text);
     int status =
-        yyjson_is_arr(root) && yyjson_arr_size(root) <= MAX_IDS ? 0 : refuse_ids(self, path, 0);
+        yyjson_is_arr(root) && yyjson_arr_size(root) <= MAX_IDS ? 0 : refuse_text(self, path);
     yyjson_arr_foreach(root, index, count, item)
     {
         if (status == 0 && (!yyjson_is_uint(item) || yyjson_get_uint(item) > UINT32_MAX)) {

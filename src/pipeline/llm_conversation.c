@@ -32,6 +32,11 @@ tapeout_status tapeout_chat_new(tapeout_context *context, tapeout_llm *llm, cons
                                 tapeout_chat **ret_chat, tapeout_error *err)
 {
     const tapeout_allocator *alloc = tp_context_env(context)->alloc;
+    if (!tp_llm_host_has_template(llm->host)) {
+        return tp_fail(err, TAPEOUT_E_UNSUPPORTED,
+                       "this model has no chat template, so nobody can talk to it; generate --raw "
+                       "goes on with a text");
+    }
     tapeout_chat *chat = tp_alloc_zero(alloc, sizeof(*chat));
     if (chat == NULL) {
         return tp_fail_nomem(err);

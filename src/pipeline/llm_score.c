@@ -61,15 +61,17 @@ tapeout_status tapeout_llm_score(tapeout_context *context, tapeout_llm *llm,
         return tp_fail(err, TAPEOUT_E_INVALID, "the likeliest %u of a place; at most %u",
                        options->top_count, TP_MAX_LLM_TOP_LOGPROBS);
     }
+    const uint32_t vocab_count = tp_llm_facts_of(tp_llm_host_model(llm->host))->vocab_count;
     score_lines lines = {.prompt_count = (uint32_t)options->id_count};
     llm_outcome outcome = {0};
-    tp_generation_request request = {.prompt = options->ids,
-                                     .prompt_count = (uint32_t)options->id_count,
-                                     .max_tokens = 1,
-                                     .ignores_eog = true,
-                                     .wants_logprobs = true,
-                                     .wants_prompt = true,
-                                     .top_logprobs = options->top_count};
+    tp_generation_request request = {
+        .prompt = options->ids,
+        .prompt_count = (uint32_t)options->id_count,
+        .max_tokens = 1,
+        .ignores_eog = true,
+        .wants_logprobs = true,
+        .wants_prompt = true,
+        .top_logprobs = options->top_count < vocab_count ? options->top_count : vocab_count};
     tp_sampling_init(&request.sampling);
     request.sampling.temperature = 0;
     const llm_waiter_options waiter = {.on_event = on_event, .event_user = &lines};

@@ -102,7 +102,7 @@ def company(server, count=OTHERS):
     for thread in threads:
         thread.start()
     try:
-        assert all(event.wait(60) for event in started), failures
+        assert all(event.wait(300) for event in started), failures
         yield
     finally:
         is_over.set()

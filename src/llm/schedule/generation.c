@@ -39,10 +39,12 @@ static tapeout_status request_check(const tp_scheduler *scheduler,
         return tp_fail(err, TAPEOUT_E_INVALID, "%u choices; at most %u", request->choice_count,
                        TP_MAX_LLM_CHOICES);
     }
-    if (request->top_logprobs > TP_MAX_LLM_TOP_LOGPROBS ||
-        request->top_logprobs > scheduler->vocab_count) {
+    const uint32_t most_top = scheduler->vocab_count < TP_MAX_LLM_TOP_LOGPROBS
+                                  ? scheduler->vocab_count
+                                  : TP_MAX_LLM_TOP_LOGPROBS;
+    if (request->top_logprobs > most_top) {
         return tp_fail(err, TAPEOUT_E_INVALID, "top_logprobs is %u; at most %u",
-                       request->top_logprobs, TP_MAX_LLM_TOP_LOGPROBS);
+                       request->top_logprobs, most_top);
     }
     if (request->stop_count > TP_MAX_LLM_STOPS) {
         return tp_fail(err, TAPEOUT_E_INVALID, "%u stop strings; at most %u", request->stop_count,

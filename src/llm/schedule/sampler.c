@@ -51,13 +51,23 @@ static tapeout_status range_check(const char *name, double value, double min, do
                    value, min, max);
 }
 
+// Nothing would be left to draw from at 0.
+static tapeout_status share_check(const char *name, double value, tapeout_error *err)
+{
+    if (value > 0 && value <= 1) {
+        return TAPEOUT_OK;
+    }
+    return tp_fail(err, TAPEOUT_E_INVALID, "%s is %g; it must be a number above 0, at most 1", name,
+                   value);
+}
+
 tapeout_status tp_sampling_check(const tp_sampling *sampling, uint32_t vocab_count,
                                  tapeout_error *err)
 {
     TP_TRY(range_check("temperature", sampling->temperature, 0, 100, err));
-    TP_TRY(range_check("top_p", sampling->top_p, DBL_MIN, 1, err));
+    TP_TRY(share_check("top_p", sampling->top_p, err));
     TP_TRY(range_check("min_p", sampling->min_p, 0, 1, err));
-    TP_TRY(range_check("typical_p", sampling->typical_p, DBL_MIN, 1, err));
+    TP_TRY(share_check("typical_p", sampling->typical_p, err));
     TP_TRY(range_check("repeat_penalty", sampling->repeat_penalty, 0.01, 100, err));
     TP_TRY(range_check("presence_penalty", sampling->presence_penalty, -2, 2, err));
     TP_TRY(range_check("frequency_penalty", sampling->frequency_penalty, -2, 2, err));

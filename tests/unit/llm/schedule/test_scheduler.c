@@ -349,7 +349,7 @@ static void test_refusals(void)
     request = request_of(ids, 3, 1);
     request.top_logprobs = 289;
     ASSERT_FAILS(told_submit(scheduler, request, &what, &test_err), TAPEOUT_E_INVALID,
-                 "top_logprobs is 289");
+                 "top_logprobs is 289; at most 288");
     schedule_end(scheduler);
 }
 
