@@ -292,8 +292,8 @@ const cli_verb cli_verb_chat = {
     .text = "Answers appear as they come; Ctrl-C stops one. Lines that begin with / are commands, "
             "/help\n"
             "lists them. With --json each answer is a JSON object on a line. Temperature is 0.7 "
-            "unless\n"
-            "said otherwise; with the same seed the same conversation takes the same course.",
+            "and\n"
+            "top-p 0.95 unless said otherwise; with the same seed the same conversation takes the same course.",
     .flags = flags,
     .flag_count = sizeof(flags) / sizeof(flags[0]),
     .min_arguments = 1,

@@ -144,6 +144,7 @@ def test_prompt_among_others(tapeout, serve, model, tmp_path):
     ids = some_ids(long_count(model))
     want = [line["logprob"] for line in score(tapeout, model, ids, tmp_path, top=0)[:-1]]
     with serve(model) as server:
+        server.wait_until_ready()
         alone = complete(server, ids, echo=True, logprobs=0, max_tokens=1)
         with company(server):
             beside = complete(server, ids, echo=True, logprobs=0, max_tokens=1)
@@ -155,6 +156,7 @@ def test_answer_among_others(tapeout, serve, model, tmp_path):
     """Generated tokens: a prompt new and cached, read at once and in pieces, alone and beside."""
     ids = some_ids(long_count(model), seed=3)
     with serve(model) as server:
+        server.wait_until_ready()
         ask = lambda prompt: complete(server, prompt, logprobs=5, max_tokens=ANSWER)
         first = ask(ids)
         cached = ask(ids)
@@ -163,6 +165,7 @@ def test_answer_among_others(tapeout, serve, model, tmp_path):
             # Another beginning: nothing of it is cached, so it is read in pieces.
             in_pieces = ask(some_ids(long_count(model), seed=4))
         with serve(model) as fresh:
+            fresh.wait_until_ready()
             at_once = complete(fresh, some_ids(long_count(model), seed=4), logprobs=5,
                                max_tokens=ANSWER)
     assert first["usage"].get("prompt_tokens_details", {}).get("cached_tokens", 0) == 0
@@ -184,6 +187,7 @@ def test_answer_as_scored(tapeout, serve, model, tmp_path):
     for token, line in zip(answer["ids"], lines):
         assert line["top"][0] == [token, line["logprob"]]
     with serve(model) as server:
+        server.wait_until_ready()
         got = complete(server, prompt, logprobs=0, max_tokens=ANSWER)["choices"][0]
     want = [line["logprob"] for line in lines[:len(answer["ids"])]]
     assert got["logprobs"]["token_logprobs"] == want
@@ -199,6 +203,7 @@ def test_draws(tapeout, serve, model):
                          "--temperature", 0.8, "--seed", 8)
     assert other["ids"] != want["ids"]
     with serve(model) as server:
+        server.wait_until_ready()
         ask = lambda: complete(server, prompt, max_tokens=ANSWER, temperature=0.8,
                                seed=7)["choices"][0]["text"]
         assert [ask(), ask()] == [want["text"]] * 2
@@ -221,6 +226,7 @@ def test_chat_as_generate(tapeout, serve, model):
                          {"role": "user", "content": question}],
             "temperature": 0, "max_tokens": ANSWER, "logprobs": True, "top_logprobs": 1}
     with serve(model) as server:
+        server.wait_until_ready()
         alone = post(server, "/v1/chat/completions", body)
         with company(server):
             beside = post(server, "/v1/chat/completions", body)

@@ -1,6 +1,4 @@
 # Mistakes: a sentence and the status, 2 for wrong usage.
-folder=$SOURCE/tests/conformance/llm_tiny
-tiny=$folder/llama-q4_1.gguf
 try() {
 	"$@" 2>&1 >/dev/null | sed "s|$SOURCE/||g"
 }
