@@ -293,7 +293,8 @@ const cli_verb cli_verb_chat = {
             "/help\n"
             "lists them. With --json each answer is a JSON object on a line. Temperature is 0.7 "
             "and\n"
-            "top-p 0.95 unless said otherwise; with the same seed the same conversation takes the same course.",
+            "top-p 0.95 unless said otherwise; with the same seed the same conversation takes the\n"
+            "same course.",
     .flags = flags,
     .flag_count = sizeof(flags) / sizeof(flags[0]),
     .min_arguments = 1,

@@ -9,17 +9,17 @@ PY
 tapeout generate "$tiny" --raw --prompt 'hello' --max-tokens 6 --json | python3 show.py
 printf 'hello' | tapeout generate "$tiny" --raw --max-tokens 6 --json | python3 show.py
 printf 'hello' | tapeout generate "$tiny" --raw --prompt - --max-tokens 6 --json --threads 7 |
-	python3 show.py
+    python3 show.py
 tapeout import "$tiny" --name tiny >/dev/null
 tapeout generate tiny --raw --prompt 'hello' --max-tokens 6 --json | python3 show.py
 # Drawn: the seed decides, and nothing else.
 for seed in 1 1 2; do
-	tapeout generate tiny --raw --prompt 'hello' --max-tokens 6 --temperature 0.8 --seed $seed --json |
-		python3 show.py
+    tapeout generate tiny --raw --prompt 'hello' --max-tokens 6 --temperature 0.8 --seed $seed --json |
+        python3 show.py
 done
 # To the end of the context.
 tapeout generate tiny --raw --prompt 'hello' --context 12 --temperature 1 --seed 3 --json |
-	python3 show.py
+    python3 show.py
 # Constrained.
 cat >schema.json <<'SCHEMA'
 {"type": "object", "properties": {"ok": {"type": "boolean"}, "n": {"enum": [1, 22, 333]}},
@@ -33,6 +33,6 @@ value = json.loads(answer["text"])
 print(sorted(value), type(value["ok"]).__name__, value["n"] in (1, 22, 333), answer["finish_reason"])'
 printf 'root ::= ("a" | "bc")+ "." "!"\n' >grammar.gbnf
 tapeout generate tiny --raw --prompt 'x' --grammar grammar.gbnf --max-tokens 100 \
-	--temperature 2 --seed 5 | grep -Ex '(a|bc)+\.!' | wc -l
+    --temperature 2 --seed 5 | grep -Ex '(a|bc)+\.!' | wc -l
 tapeout generate tiny --raw --prompt 'x' --regex '[0-9]{4}-[01][0-9]' --max-tokens 100 |
-	grep -Ex '[0-9]{4}-[01][0-9]' | wc -l
+    grep -Ex '[0-9]{4}-[01][0-9]' | wc -l

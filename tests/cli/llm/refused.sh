@@ -1,9 +1,9 @@
 # Mistakes: a sentence and the status, 2 for wrong usage.
 try() {
-	"$@" 2>&1 >/dev/null | sed "s|$SOURCE/||g"
+    "$@" 2>&1 >/dev/null | sed "s|$SOURCE/||g"
 }
 status() {
-	"$@" >/dev/null 2>&1 || echo "status $?"
+    "$@" >/dev/null 2>&1 || echo "status $?"
 }
 cd "$SOURCE/tests/conformance/llm_tiny"
 tiny=./llama-q4_1.gguf
@@ -25,7 +25,7 @@ try tapeout generate "$tiny" --raw --prompt x --kv-bytes 10
 try tapeout generate "$tiny" --raw --prompt x --kv-bytes 10000
 try tapeout generate "$tiny" --raw --prompt x --stop ''
 for ids in '[]' '[288]' '[-1]' '[1.5]' '["a"]' '{}' '[1' 'null'; do
-	echo "$ids" | try tapeout score "$tiny" --ids -
+    echo "$ids" | try tapeout score "$tiny" --ids -
 done
 try tapeout score "$tiny" --ids /missing/file
 echo '[1]' | try tapeout score "$tiny" --ids - --top 1001
