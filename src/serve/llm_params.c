@@ -49,8 +49,11 @@ tapeout_status tp_llm_model_find(serve_exchange *exchange, yyjson_val *body, tap
     }
     if (model == NULL || yyjson_is_null(model)) {
         exchange->model = first_llm(engine);
-        return exchange->model != NULL
-                   ? TAPEOUT_OK
+        if (exchange->model != NULL) {
+            return TAPEOUT_OK;
+        }
+        return tp_engine_list(engine, NULL, 0) == 0
+                   ? tp_fail(err, TAPEOUT_E_BUSY, "no model is loaded yet")
                    : tp_fail(err, TAPEOUT_E_NOT_FOUND, "no language model is served");
     }
     if (!yyjson_is_str(model)) {
