@@ -216,11 +216,24 @@ tapeout_status tp_serve_v2_index(serve_exchange *exchange, tapeout_error *err)
     return TAPEOUT_OK;
 }
 
+// Tables are so small that they stay: for them these routes are not there.
+static tapeout_status check_is_not_table(const serve_exchange *exchange, tapeout_error *err)
+{
+    tp_engine *engine = exchange->state->engine;
+    tp_served *model = tp_engine_find(engine, exchange->params[0], (tp_str){NULL, 0});
+    const bool is_table = model != NULL && model->scorer != NULL;
+    tp_engine_unref(engine, model);
+    return is_table ? tp_fail(err, TAPEOUT_E_NOT_FOUND,
+                              "only language models are loaded and unloaded at run time")
+                    : TAPEOUT_OK;
+}
+
 // Triton's extension. A body, with parameters for other servers, is let be.
 tapeout_status tp_serve_v2_load(serve_exchange *exchange, tapeout_error *err)
 {
     exchange->reply.content_type = "application/json";
     tp_buffer_append_text(&exchange->reply.body, "{}");
+    TP_TRY(check_is_not_table(exchange, err));
     return tp_engine_load(exchange->state->engine, exchange->params[0], err);
 }
 
@@ -228,5 +241,6 @@ tapeout_status tp_serve_v2_unload(serve_exchange *exchange, tapeout_error *err)
 {
     exchange->reply.content_type = "application/json";
     tp_buffer_append_text(&exchange->reply.body, "{}");
+    TP_TRY(check_is_not_table(exchange, err));
     return tp_engine_unload(exchange->state->engine, exchange->params[0], err);
 }
