@@ -34,6 +34,9 @@ static void end(answer_text *answer)
 static void tell(tp_str ready)
 {
     ASSERT(told_size + ready.size < sizeof(told));
+    if (ready.size == 0) {
+        return; // data may be NULL then, which memcpy may not be given
+    }
     memcpy(told + told_size, ready.data, ready.size);
     told_size += ready.size;
     told[told_size] = '\0';
