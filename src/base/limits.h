@@ -195,6 +195,24 @@
 #define TP_MAX_REGISTRY_NEAREST 10000u        // names compared for "did you mean"
 #define TP_REGISTRY_BUSY_MS 30000             // how long a writer waits for another
 
+// -- registry: MLflow ----------------------------------------------------------------------------
+#define TP_MAX_MLFLOW_FILTER_BYTES 16384u
+#define TP_MAX_MLFLOW_CLAUSES 64u  // of a filter
+#define TP_MAX_MLFLOW_LIST 1000u   // texts in all IN (…) of a filter
+#define TP_MAX_MLFLOW_VALUES 2048u // parameters of one statement
+#define TP_MAX_MLFLOW_SQL_BYTES (1u << 20)
+#define TP_MAX_MLFLOW_PARSE_BYTES (1u << 20) // of a filter's parts in memory
+#define TP_MAX_MLFLOW_ORDER 16u              // keys that a search is ordered by
+#define TP_MAX_MLFLOW_KEY_BYTES 250u         // MLflow's own, as are the next five
+#define TP_MAX_MLFLOW_PARAM_BYTES 6000u      // beyond it a value is cut
+#define TP_MAX_MLFLOW_TAG_BYTES 8000u        // likewise
+#define TP_MAX_MLFLOW_REGISTRY_TAG_BYTES 100000u
+#define TP_MAX_MLFLOW_NAME_BYTES 500u // of an experiment
+#define TP_MAX_MLFLOW_BATCH 1000u // items of one log-batch, of which 100 may be params and 100 tags
+#define TP_MAX_MLFLOW_PAIRS 100u
+#define TP_MAX_MLFLOW_TEXT_BYTES 65536u // descriptions, sources, schemas of data sets
+#define TP_MAX_MLFLOW_PATH_BYTES 1024u  // of an artifact
+
 // -- pipeline ------------------------------------------------------------------------------------
 #define TP_MAX_SPEC_BYTES (1u << 20)
 
