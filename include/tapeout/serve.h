@@ -41,10 +41,11 @@ typedef struct tapeout_serve_options {
     bool handle_signals; // TERM and INT drain, HUP reloads
     bool quiet_requests; // no line for each request
     // Of language models; 0: what the file says, or a default (docs/serve.md).
-    uint64_t llm_kv_bytes;    // of each one's key/value cache
-    uint32_t llm_context;     // tokens, prompt and answer
-    bool llm_kv_is_q8;        // eight bits a value in the cache instead of sixteen
-    tapeout_serve_log_fn log; // may be NULL
+    uint64_t llm_kv_bytes;     // of each one's key/value cache
+    uint32_t llm_context;      // tokens, prompt and answer
+    uint64_t llm_memory_bytes; // that all of them may take, by plan (tapeout_doctor_model)
+    bool llm_kv_is_q8;         // eight bits a value in the cache instead of sixteen
+    tapeout_serve_log_fn log;  // may be NULL
     void *log_user;
 } tapeout_serve_options;
 

@@ -164,6 +164,7 @@
 #define TP_MAX_LLM_REQUEST_BYTES (64u << 20) // a request's ids, biases and stop strings
 #define TP_MAX_LLM_SCORE_BYTES (1u << 30)    // of the lines that one call of score writes
 #define TP_MAX_LLM_EMBED_TEXTS 4096u         // of one call
+#define TP_LLM_PROCESS_BYTES (24u << 20)     // of a process beside its models, in plans
 
 // -- serve: language models ----------------------------------------------------------------------
 #define TP_MAX_LLM_BIASES 1024u    // of one request

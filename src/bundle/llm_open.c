@@ -14,8 +14,8 @@ static void close_bundle(void *user)
     tp_bundle_close(&bundle);
 }
 
-static tapeout_status make_model(const tp_env *env, tp_bundle *bundle, tp_llm **ret_llm,
-                                 tapeout_error *err)
+static tapeout_status make_model(const tp_env *env, tp_bundle *bundle, bool is_outline,
+                                 tp_llm **ret_llm, tapeout_error *err)
 {
     const tp_str metadata = tp_bundle_section_find(bundle, TP_STR("metadata"));
     const tp_str weights = tp_bundle_section_find(bundle, TP_STR("weights"));
@@ -31,16 +31,17 @@ static tapeout_status make_model(const tp_env *env, tp_bundle *bundle, tp_llm **
     }
     tp_gguf *gguf = NULL;
     TP_TRY(tp_gguf_parse_metadata(env, metadata, &gguf, err));
-    return tp_llm_from_parts(env, gguf, weights, ret_llm, err);
+    return is_outline ? tp_llm_outline(env, gguf, ret_llm, err)
+                      : tp_llm_from_parts(env, gguf, weights, ret_llm, err);
 }
 
-tapeout_status tp_llm_bundle_open(const tp_env *env, const char *path, tp_llm **ret_llm,
-                                  tapeout_error *err)
+static tapeout_status open_as(const tp_env *env, const char *path, bool is_outline,
+                              tp_llm **ret_llm, tapeout_error *err)
 {
     tp_bundle *bundle = NULL;
     tp_llm *llm = NULL;
     TP_TRY(tp_bundle_open(env, path, &bundle, err));
-    const tapeout_status status = make_model(env, bundle, &llm, err);
+    const tapeout_status status = make_model(env, bundle, is_outline, &llm, err);
     if (status != TAPEOUT_OK) {
         tp_bundle_close(&bundle);
         tp_error_prefix(err, "%s", path);
@@ -49,4 +50,16 @@ tapeout_status tp_llm_bundle_open(const tp_env *env, const char *path, tp_llm **
     tp_llm_on_free(llm, close_bundle, bundle);
     *ret_llm = llm;
     return TAPEOUT_OK;
+}
+
+tapeout_status tp_llm_bundle_open(const tp_env *env, const char *path, tp_llm **ret_llm,
+                                  tapeout_error *err)
+{
+    return open_as(env, path, false, ret_llm, err);
+}
+
+tapeout_status tp_llm_bundle_outline(const tp_env *env, const char *path, tp_llm **ret_llm,
+                                     tapeout_error *err)
+{
+    return open_as(env, path, true, ret_llm, err);
 }

@@ -28,5 +28,8 @@ tapeout_status tp_llm_bundle_write(const tp_env *env, const char *path,
 // for a bundle of another kind.
 tapeout_status tp_llm_bundle_open(const tp_env *env, const char *path, tp_llm **ret_llm,
                                   tapeout_error *err);
+// The same checks, and an outline of the model (tp_llm_outline).
+tapeout_status tp_llm_bundle_outline(const tp_env *env, const char *path, tp_llm **ret_llm,
+                                     tapeout_error *err);
 
 #endif

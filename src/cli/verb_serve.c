@@ -15,6 +15,8 @@ static const cli_flag flags[] = {
     {"quiet-requests", NULL, "no log line for each request", false},
     {"context", "TOKENS", "longest prompt and answer of a language model", false},
     {"kv-bytes", "N", "size of each one's key/value cache", false},
+    {"memory", "BYTES", "what all language models may take; one that does not fit is refused",
+     false},
     {"kv-q8", NULL, "eight bits a value in the cache instead of sixteen", false},
 };
 
@@ -29,7 +31,8 @@ static bool read_llm_flags(cli *self, tapeout_serve_options *options)
 {
     uint64_t context = 0;
     options->llm_kv_is_q8 = cli_has(self, "kv-q8");
-    if ((cli_has(self, "kv-bytes") && !cli_number(self, "kv-bytes", &options->llm_kv_bytes)) ||
+    if ((cli_has(self, "memory") && !cli_number(self, "memory", &options->llm_memory_bytes)) ||
+        (cli_has(self, "kv-bytes") && !cli_number(self, "kv-bytes", &options->llm_kv_bytes)) ||
         (cli_has(self, "context") && !cli_number(self, "context", &context))) {
         return false;
     }

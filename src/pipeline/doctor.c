@@ -8,6 +8,7 @@
 #include "base/tp_cpu.h"
 #include "base/tp_error.h"
 #include "base/tp_file.h"
+#include "base/tp_machine.h"
 #include "table/tp_json.h"
 #include "table/tp_table.h"
 
@@ -56,16 +57,13 @@ static void append_build(tp_buffer *json)
 
 static void append_machine(tp_buffer *json, tapeout_context *context)
 {
-    const long page = sysconf(_SC_PAGESIZE);
-    const long pages = sysconf(_SC_PHYS_PAGES);
-    const long free_pages = sysconf(_SC_AVPHYS_PAGES);
+    const tp_machine_memory memory = tp_machine_memory_read();
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     append_count(json, "processors", processors > 0 ? (uint64_t)processors : 0);
     append_count(json, "threads", tp_pool_worker_count(tp_context_env(context)->pool));
     tp_buffer_append_text(json, ",\"memory\":{");
-    append_count(json, "total_bytes", pages > 0 ? (uint64_t)pages * (uint64_t)page : 0);
-    append_count(json, "available_bytes",
-                 free_pages > 0 ? (uint64_t)free_pages * (uint64_t)page : 0);
+    append_count(json, "total_bytes", memory.total_bytes);
+    append_count(json, "available_bytes", memory.available_bytes);
     tp_buffer_append_char(json, '}');
     append_text(json, "home", tp_context_home(context));
 }

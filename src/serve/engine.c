@@ -7,7 +7,7 @@
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
 
-tapeout_status tp_engine_new(const tp_env *env, const tp_scheduler_options *llm_options,
+tapeout_status tp_engine_new(const tp_env *env, const tp_engine_options *options,
                              tp_engine **ret_engine, tapeout_error *err)
 {
     tp_engine *engine = tp_alloc_zero(env->alloc, sizeof(*engine));
@@ -15,7 +15,7 @@ tapeout_status tp_engine_new(const tp_env *env, const tp_scheduler_options *llm_
         return tp_fail_nomem(err);
     }
     engine->env = env;
-    engine->llm_options = *llm_options;
+    engine->options = *options;
     (void)pthread_mutex_init(&engine->lock, NULL); // cannot fail with default attributes
     (void)pthread_mutex_init(&engine->change_lock, NULL);
     *ret_engine = engine;
@@ -31,7 +31,7 @@ void tp_engine_unref(tp_engine *engine, tp_served *model)
     const bool is_last = --model->ref_count == 0;
     (void)pthread_mutex_unlock(&engine->lock);
     if (is_last) {
-        tp_served_free(model);
+        tp_served_free(engine, model);
     }
 }
 

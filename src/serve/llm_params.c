@@ -32,11 +32,15 @@ static tp_served *first_llm(tp_engine *engine)
 static tapeout_status find_or_load(serve_exchange *exchange, tapeout_error *err)
 {
     tp_engine *engine = exchange->state->engine;
-    const tapeout_status status = tp_serve_model_find(exchange, err);
-    return status != TAPEOUT_OK && exchange->route->when == SERVE_SLOW &&
-                   tp_engine_load(engine, exchange->params[0], NULL) == TAPEOUT_OK
-               ? tp_serve_model_find(exchange, err)
-               : status;
+    tapeout_status status = tp_serve_model_find(exchange, err);
+    if (status != TAPEOUT_OK && exchange->route->when == SERVE_SLOW) {
+        const tapeout_status loaded = tp_engine_load(engine, exchange->params[0], err);
+        if (loaded != TAPEOUT_OK && loaded != TAPEOUT_E_NOT_FOUND) {
+            return loaded;
+        }
+        status = tp_serve_model_find(exchange, err);
+    }
+    return status;
 }
 
 tapeout_status tp_llm_model_find(serve_exchange *exchange, yyjson_val *body, tapeout_error *err)
@@ -50,6 +54,7 @@ tapeout_status tp_llm_model_find(serve_exchange *exchange, yyjson_val *body, tap
     if (model == NULL || yyjson_is_null(model)) {
         exchange->model = first_llm(engine);
         if (exchange->model != NULL) {
+            tp_served_touch(exchange->model);
             return TAPEOUT_OK;
         }
         return tp_engine_list(engine, NULL, 0) == 0
@@ -74,6 +79,7 @@ tapeout_status tp_llm_model_find(serve_exchange *exchange, yyjson_val *body, tap
         return tp_fail(err, TAPEOUT_E_UNSUPPORTED, "\"%.*s\" is no language model",
                        TP_STR_ARGS(exchange->params[0]));
     }
+    tp_served_touch(exchange->model);
     return TAPEOUT_OK;
 }
 

@@ -38,6 +38,8 @@ typedef struct config_file {
     uint32_t llm_running;
     uint32_t llm_queue;
     uint32_t llm_deadline_s;
+    uint64_t llm_memory_bytes;
+    bool llm_unload_idle;
 } config_file;
 
 typedef struct config_model {
@@ -81,6 +83,8 @@ static const tp_yaml_key llm_keys[] = {
     {"running", TP_YAML_U32, PLACE(llm_running), 1, TP_MAX_LLM_RUNNING, NULL},
     {"queue", TP_YAML_U32, PLACE(llm_queue), 1, TP_MAX_LLM_QUEUE, NULL},
     {"deadline", TP_YAML_U32, PLACE(llm_deadline_s), 1, 86400, NULL},
+    {"memory_bytes", TP_YAML_U64, PLACE(llm_memory_bytes), 1, MOST_BYTES, NULL},
+    {"unload_idle", TP_YAML_BOOL, PLACE(llm_unload_idle), 0, 0, NULL},
 };
 static const tp_yaml_table llm_table = {llm_keys, sizeof(llm_keys) / sizeof(llm_keys[0])};
 
@@ -189,12 +193,14 @@ static tapeout_status bind_llm(tp_serve_config *config, const config_file *file,
                                tapeout_error *err)
 {
     config->llm_deadline_ms = file->llm_deadline_s * 1000;
-    config->llm_options = (tp_scheduler_options){.thread_count = file->llm_threads,
+    config->engine = (tp_engine_options){.llm = {.thread_count = file->llm_threads,
                                                  .kv_bytes = file->llm_kv_bytes,
                                                  .kv_is_q8 = file->llm_kv_q8,
                                                  .context_length = file->llm_context,
                                                  .running_max = file->llm_running,
-                                                 .queue_max = file->llm_queue};
+                                                 .queue_max = file->llm_queue},
+                                         .memory_bytes = file->llm_memory_bytes,
+                                         .unloads_idle = file->llm_unload_idle};
     for (size_t i = 0; i < file->metrics.count; i++) {
         const tp_str set = file->metrics.items[i];
         if (tp_str_equal(set, TP_STR("vllm"))) {
@@ -319,12 +325,15 @@ tapeout_status tp_serve_config_load(tp_serve_config *config, const tapeout_serve
         config->thread_count = options->thread_count;
     }
     if (options->llm_context > 0) {
-        config->llm_options.context_length = options->llm_context;
+        config->engine.llm.context_length = options->llm_context;
     }
     if (options->llm_kv_bytes > 0) {
-        config->llm_options.kv_bytes = options->llm_kv_bytes;
+        config->engine.llm.kv_bytes = options->llm_kv_bytes;
     }
-    config->llm_options.kv_is_q8 = config->llm_options.kv_is_q8 || options->llm_kv_is_q8;
+    if (options->llm_memory_bytes > 0) {
+        config->engine.memory_bytes = options->llm_memory_bytes;
+    }
+    config->engine.llm.kv_is_q8 = config->engine.llm.kv_is_q8 || options->llm_kv_is_q8;
     if (options->quiet_requests) {
         config->logs_requests = false;
     }

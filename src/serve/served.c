@@ -27,7 +27,7 @@ static void kit_free(tp_served *model, tp_kit *kit)
     tp_free(alloc, kit, sizeof(*kit));
 }
 
-void tp_served_free(tp_served *model)
+void tp_served_free(tp_engine *engine, tp_served *model)
 {
     if (model == NULL) {
         return;
@@ -42,6 +42,7 @@ void tp_served_free(tp_served *model)
     tp_scorer_close(&model->scorer);
     tp_llm_host_free(model->llm);
     tp_arena_deinit(&model->arena);
+    tp_engine_memory_give(engine, model->memory_bytes); // once it is really there
     tp_free(alloc, model, sizeof(*model));
 }
 
@@ -54,8 +55,7 @@ static void append_header_text(tp_buffer *header, tp_str text)
     }
 }
 
-// A model file is called by its own name, without folder and end.
-static tp_str name_of_file(const char *path)
+tp_str tp_served_file_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     tp_str name = tp_str_from(slash == NULL ? path : slash + 1);
@@ -72,7 +72,7 @@ static tapeout_status served_set_names(tp_served *model, const tp_model_spec *sp
 {
     char generation[16];
     const int digits = snprintf(generation, sizeof(generation), "%u", model->generation);
-    const tp_str own = model->scorer == NULL ? name_of_file(spec->path)
+    const tp_str own = model->scorer == NULL ? tp_served_file_name(spec->path)
                                              : tp_bundle_name(tp_scorer_bundle(model->scorer));
     model->name = tp_arena_str(&model->arena, spec->name.size > 0 ? spec->name : own);
     model->version =
@@ -171,25 +171,28 @@ bool tp_served_identity(const char *path, uint64_t ret_identity[4])
     return true;
 }
 
-tapeout_status tp_served_open(const tp_engine *engine, const tp_model_spec *spec,
-                              uint32_t generation, tp_served **ret_model, tapeout_error *err)
+tapeout_status tp_served_open(tp_engine *engine, const tp_model_spec *spec, uint32_t generation,
+                              uint64_t memory_bytes, tp_served **ret_model, tapeout_error *err)
 {
     const tp_env *env = engine->env;
     tp_served *model = tp_alloc_zero(env->alloc, sizeof(*model));
     if (model == NULL) {
+        tp_engine_memory_give(engine, memory_bytes);
         return tp_fail_nomem(err);
     }
     model->env = env;
+    model->memory_bytes = memory_bytes;
     model->generation = generation;
     model->ref_count = 1;
+    tp_served_touch(model);
     tp_dict_init(&model->columns, env->alloc);
     tp_arena_init(&model->arena, env->alloc, TP_MAX_SERVED_TEXT_BYTES);
     (void)pthread_mutex_init(&model->kit_lock, NULL); // cannot fail with default attributes
     // Asked for before the file is read: one that changes meanwhile is loaded again next time.
     (void)tp_served_identity(spec->path, model->identity);
-    const tapeout_status status = served_fill(model, spec, &engine->llm_options, err);
+    const tapeout_status status = served_fill(model, spec, &engine->options.llm, err);
     if (status != TAPEOUT_OK) {
-        tp_served_free(model);
+        tp_served_free(engine, model);
         return status;
     }
     *ret_model = model;

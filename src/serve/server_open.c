@@ -133,7 +133,7 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     if (count > TP_MAX_THREADS) {
         return tp_fail(err, TAPEOUT_E_INVALID, "%u threads, at most %u", count, TP_MAX_THREADS);
     }
-    TP_TRY(tp_engine_new(&server->env, &server->config->llm_options, &server->state.engine, err));
+    TP_TRY(tp_engine_new(&server->env, &server->config->engine, &server->state.engine, err));
     TP_TRY(tp_monitor_new(alloc, tp_server_families, METRIC_COUNT, count, &server->state.monitor,
                           err));
     const tp_str version = tp_str_from(tapeout_version());

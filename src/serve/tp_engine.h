@@ -59,7 +59,9 @@ typedef struct tp_served {
     tp_arena arena;       // of the texts
     const char *path;
     uint32_t ref_count;
-    pthread_mutex_t kit_lock; // taken before the monitor's lock, and never with the engine's
+    uint64_t memory_bytes;        // of the engine's budget
+    atomic_uint_fast64_t used_ns; // when it was last asked, by the monotonic clock
+    pthread_mutex_t kit_lock;     // taken before the monitor's lock, and never with the engine's
     tp_kit *kits;
     atomic_bool has_series;
     uint32_t series[5]; // numbers of its metrics, filled by the server
@@ -74,13 +76,22 @@ typedef struct tp_model_spec {
 
 typedef struct tp_engine tp_engine;
 
-// `llm_options`: how language models are run.
-tapeout_status tp_engine_new(const tp_env *env, const tp_scheduler_options *llm_options,
+typedef struct tp_engine_options {
+    tp_scheduler_options llm; // how language models are run
+    // What they may take together, by their plans (tp_llm_size.h); 0: there is no budget.
+    uint64_t memory_bytes;
+    // Where the budget is used up, the model that was not asked for longest makes room, and a start
+    // leaves unloaded what does not fit beside the others.
+    bool unloads_idle;
+} tp_engine_options;
+
+tapeout_status tp_engine_new(const tp_env *env, const tp_engine_options *options,
                              tp_engine **ret_engine, tapeout_error *err);
 void tp_engine_free(tp_engine *engine); // no request may be left
 
 // Serves exactly `specs` from now on, all of them or, on failure, what was served before. A file
 // that has not changed is not loaded again. `ret_loaded` (may be NULL) counts those that were.
+// E_FULL, with figures, for a language model that exceeds what is left of the budget.
 tapeout_status tp_engine_install(tp_engine *engine, const tp_model_spec *specs, size_t count,
                                  uint32_t *ret_loaded, tapeout_error *err);
 
@@ -88,8 +99,13 @@ tapeout_status tp_engine_install(tp_engine *engine, const tp_model_spec *specs, 
 // requests under way are answered by it, then its memory is given back. E_NOT_FOUND.
 tapeout_status tp_engine_unload(tp_engine *engine, tp_str name, tapeout_error *err);
 // Loads one that was unloaded, under its former name and version. OK where it is served;
-// E_NOT_FOUND where it never was. tp_engine_install forgets what was unloaded.
+// E_NOT_FOUND where it never was, E_FULL as for tp_engine_install. tp_engine_install forgets what
+// was unloaded.
 tapeout_status tp_engine_load(tp_engine *engine, tp_str name, tapeout_error *err);
+// Of the budget: what is in use, and all of it (0: none).
+uint64_t tp_engine_memory(tp_engine *engine, uint64_t *ret_max_bytes);
+// A language model was asked: of those that make room it is the last.
+void tp_served_touch(tp_served *model);
 // Calls `tell` for each that is unloaded. It must not call the engine.
 void tp_engine_idle_each(tp_engine *engine, void (*tell)(void *user, tp_str name, tp_str version),
                          void *user);

@@ -24,7 +24,7 @@ typedef struct tp_serve_config {
     bool metrics_vllm; // further names in /metrics
     bool metrics_llamacpp;
     uint32_t llm_deadline_ms;                   // of an answer; 0: none
-    tp_scheduler_options llm_options;           // how language models are run
+    tp_engine_options engine;                   // how language models are run
     uint32_t drain_ms;                          // at most this long until the last request is done
     tp_model_spec models[TP_MAX_SERVED_MODELS]; // `path` is what was written: a path or a name
     size_t model_count;

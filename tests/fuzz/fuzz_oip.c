@@ -87,7 +87,7 @@ static serve_state *make_state(void)
     state.max_rows = 1000;
     atomic_store(&state.is_ready, true);
     check(tp_monitor_new(env.alloc, none, 1, 1, &state.monitor, NULL) == TAPEOUT_OK);
-    check(tp_engine_new(&env, &(tp_scheduler_options){0}, &state.engine, NULL) == TAPEOUT_OK);
+    check(tp_engine_new(&env, &(tp_engine_options){0}, &state.engine, NULL) == TAPEOUT_OK);
     const tp_model_spec model = {.path = bundle};
     check(tp_engine_install(state.engine, &model, 1, NULL, NULL) == TAPEOUT_OK);
     return &state;

@@ -77,8 +77,7 @@ uint64_t tp_kv_page_bytes(const tp_llm *llm, tp_kv_type type)
     return layout_of(llm, type).page_bytes;
 }
 
-tapeout_status tp_kv_new(const tp_env *env, const tp_llm *llm, tp_kv_type type, uint32_t page_count,
-                         tp_kv **ret_kv, tapeout_error *err)
+tapeout_status tp_kv_type_check(const tp_llm *llm, tp_kv_type type, tapeout_error *err)
 {
     const tp_llm_facts *facts = &llm->facts;
     if (type == TP_KV_Q8_0 && (facts->key_size % BLOCK != 0 || facts->value_size % BLOCK != 0)) {
@@ -87,6 +86,13 @@ tapeout_status tp_kv_new(const tp_env *env, const tp_llm *llm, tp_kv_type type, 
                        "this model's are %u and %u; use f16",
                        BLOCK, facts->key_size, facts->value_size);
     }
+    return TAPEOUT_OK;
+}
+
+tapeout_status tp_kv_new(const tp_env *env, const tp_llm *llm, tp_kv_type type, uint32_t page_count,
+                         tp_kv **ret_kv, tapeout_error *err)
+{
+    TP_TRY(tp_kv_type_check(llm, type, err));
     if (page_count == 0 || page_count > TP_MAX_LLM_PAGES) {
         return tp_fail(err, TAPEOUT_E_LIMIT, "llm: a cache of %u pages; expected 1 to %u",
                        page_count, TP_MAX_LLM_PAGES);

@@ -120,6 +120,25 @@ tapeout_status tp_llm_from_parts(const tp_env *env, tp_gguf *metadata, tp_str we
     return finish(llm, status, ret_llm);
 }
 
+tapeout_status tp_llm_outline(const tp_env *env, tp_gguf *gguf, tp_llm **ret_llm,
+                              tapeout_error *err)
+{
+    tp_llm *llm = make(env, gguf);
+    uint64_t total = 0;
+    if (llm == NULL) {
+        return tp_fail_nomem(err);
+    }
+    tapeout_status status = read_facts(env, llm, err);
+    if (status == TAPEOUT_OK) {
+        status = total_bytes(llm->metadata, &total, err);
+    }
+    if (status == TAPEOUT_OK) {
+        llm->weights = (tp_str){NULL, (size_t)total};
+        status = tp_llm_weights_read(llm, err);
+    }
+    return finish(llm, status, ret_llm);
+}
+
 void tp_llm_free(tp_llm *llm)
 {
     if (llm == NULL) {

@@ -67,6 +67,12 @@ static bool has_shape(const tp_gguf_tensor *tensor, const uint64_t want[3])
            tensor->dims[2] == want[2];
 }
 
+// An outline has none: its vectors are zeros, its matrices are nowhere.
+static bool has_weights(const weight_reader *reader)
+{
+    return reader->llm->weights.data != NULL;
+}
+
 // A vector [count]; `*ret_values` stays NULL where the file has none.
 static tapeout_status read_vector_if(weight_reader *reader, const char *name, uint64_t count,
                                      const float **ret_values, tapeout_error *err)
@@ -84,8 +90,10 @@ static tapeout_status read_vector_if(weight_reader *reader, const char *name, ui
     if (values == NULL) {
         return tp_arena_check(&reader->llm->arena, "the model's vectors", err);
     }
-    memcpy(values, reader->llm->weights.data + reader->offsets[index],
-           (size_t)count * sizeof(*values));
+    if (has_weights(reader)) {
+        memcpy(values, reader->llm->weights.data + reader->offsets[index],
+               (size_t)count * sizeof(*values));
+    }
     *ret_values = values;
     return TAPEOUT_OK;
 }
@@ -111,8 +119,9 @@ static tapeout_status read_stack(weight_reader *reader, const char *name, const 
     }
     uint64_t size = 0;
     TP_TRY(tp_llm_packed_bytes(tensor, &size, err));
-    const tp_str bytes = {reader->llm->weights.data + reader->offsets[index],
-                          (size_t)(size / want[2])};
+    const char *data =
+        has_weights(reader) ? reader->llm->weights.data + reader->offsets[index] : NULL;
+    const tp_str bytes = {data, (size_t)(size / want[2])};
     return tp_matrix_view(tp_matrix_kind_of(tensor->type), (uint32_t)want[1], (uint32_t)want[0],
                           bytes, ret_first, err);
 }
@@ -363,7 +372,9 @@ static tapeout_status read_embeddings(weight_reader *reader, tapeout_error *err)
     if (types != NULL && types->dim_count == 2) {
         tp_matrix matrix;
         TP_TRY(read_matrix(reader, "token_types.weight", types->dims[1], width, &matrix, err));
-        tp_matrix_row(&matrix, 0, type);
+        if (has_weights(reader)) {
+            tp_matrix_row(&matrix, 0, type);
+        }
     } else if (types != NULL) {
         const float *only = NULL;
         TP_TRY(read_vector(reader, "token_types.weight", width, &only, err));
@@ -396,7 +407,8 @@ static tapeout_status read_factors(weight_reader *reader, tapeout_error *err)
     TP_TRY(read_vector_if(reader, "rope_factors_short.weight", dims / 2, &sets[0], err));
     TP_TRY(read_vector_if(reader, "rope_factors_long.weight", dims / 2, &sets[1], err));
     const float *chosen = sets[llm->facts.context_length > original ? 1 : 0];
-    return tp_llm_rope_read(llm, chosen != NULL ? chosen : one, err);
+    chosen = chosen != NULL ? chosen : one;
+    return tp_llm_rope_read(llm, has_weights(reader) ? chosen : NULL, err);
 }
 
 static tapeout_status check_all_used(const weight_reader *reader, tapeout_error *err)

@@ -115,6 +115,14 @@ tapeout_status tp_activations_init(tp_activations *ret, const tp_env *env, uint3
     return TAPEOUT_OK;
 }
 
+uint64_t tp_activations_bytes(uint32_t forms, uint64_t max_tokens, uint32_t max_cols)
+{
+    const uint64_t blocks = max_cols / TP_MATRIX_BLOCK * sizeof(tp_q16_block);
+    const uint64_t floats = max_cols * sizeof(float);
+    return max_tokens * (((forms & TP_ACTIVATIONS_BLOCKS) != 0 ? blocks : 0) +
+                         ((forms & TP_ACTIVATIONS_FLOATS) != 0 ? floats : 0));
+}
+
 void tp_activations_deinit(tp_activations *x)
 {
     if (x == NULL || x->alloc == NULL) {

@@ -42,6 +42,11 @@ tapeout_status tp_llm_run_new(const tp_env *env, const tp_llm *llm, tp_kv *kv,
                               tapeout_error *err);
 void tp_llm_run_free(tp_llm_run *run); // accepts NULL
 
+// The bytes that such a run would take, threads' stacks aside: for a cache of `kv_pages` pages, or
+// with 0 for a run with a cache of its own, which is counted too. Of an outline as well.
+uint64_t tp_llm_run_bytes(const tp_llm *llm, uint32_t kv_pages, uint32_t thread_count,
+                          uint32_t max_tokens);
+
 // Computes a step and writes its keys and values. `ret_logits` is [wanted, V], in the order of the
 // tokens; NULL where none is wanted. E_INVALID for a step that breaks the rules above, before
 // anything is written; nothing else can fail.

@@ -20,6 +20,8 @@ typedef struct tp_kv tp_kv;
 
 // Of one page, over all layers.
 uint64_t tp_kv_page_bytes(const tp_llm *llm, tp_kv_type type);
+// E_UNSUPPORTED for Q8_0 with heads that are no multiple of 32 wide.
+tapeout_status tp_kv_type_check(const tp_llm *llm, tp_kv_type type, tapeout_error *err);
 
 // Memory is asked for at once and touched as pages are used. E_UNSUPPORTED for Q8_0 with heads that
 // are no multiple of 32 wide, E_LIMIT, E_NOMEM. The model is borrowed.

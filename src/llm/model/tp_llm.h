@@ -56,6 +56,12 @@ tapeout_status tp_llm_from_gguf(const tp_env *env, tp_gguf *gguf, tp_llm **ret_l
 // without data, `weights` (borrowed until tp_llm_free) is a bundle's section. Copies no weight.
 tapeout_status tp_llm_from_parts(const tp_env *env, tp_gguf *metadata, tp_str weights,
                                  tp_llm **ret_llm, tapeout_error *err);
+
+// A model without weights, for questions about size alone: facts, shapes and tokenizer are there
+// and checked, and nothing can be computed. Of a GGUF file (none of whose tensors is read) or of a
+// bundle's metadata. Takes `gguf`, also on failure.
+tapeout_status tp_llm_outline(const tp_env *env, tp_gguf *gguf, tp_llm **ret_llm,
+                              tapeout_error *err);
 void tp_llm_free(tp_llm *llm); // accepts NULL
 
 // Calls `release` with `user` at the end of tp_llm_free: for what owns borrowed weights. Once.

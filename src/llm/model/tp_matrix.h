@@ -63,6 +63,8 @@ typedef struct tp_activations {
 tapeout_status tp_activations_init(tp_activations *ret, const tp_env *env, uint32_t forms,
                                    uint32_t max_tokens, uint32_t max_cols, tapeout_error *err);
 void tp_activations_deinit(tp_activations *x);
+// What tp_activations_init would ask for.
+uint64_t tp_activations_bytes(uint32_t forms, uint64_t max_tokens, uint32_t max_cols);
 
 // The inputs of one token, row [cols], in every form that there is room for (16-bit blocks only
 // where cols is a multiple of 32).

@@ -34,6 +34,21 @@ struct kv_pages {
     uint32_t used_count;
 };
 
+static uint32_t bucket_count_for(uint32_t page_count)
+{
+    uint32_t count = 1;
+    while (count < page_count) {
+        count *= 2;
+    }
+    return count;
+}
+
+uint64_t tp_kv_pages_bytes(uint32_t page_count)
+{
+    return (uint64_t)page_count * sizeof(page_record) +
+           (uint64_t)bucket_count_for(page_count) * sizeof(uint32_t);
+}
+
 tapeout_status tp_kv_pages_new(const tapeout_allocator *alloc, uint32_t page_count,
                                kv_pages **ret_pages, tapeout_error *err)
 {
@@ -43,10 +58,7 @@ tapeout_status tp_kv_pages_new(const tapeout_allocator *alloc, uint32_t page_cou
     }
     pages->alloc = alloc;
     pages->page_count = page_count;
-    pages->bucket_count = 1;
-    while (pages->bucket_count < page_count) {
-        pages->bucket_count *= 2;
-    }
+    pages->bucket_count = bucket_count_for(page_count);
     pages->records = tp_alloc_array_zero(alloc, page_count, sizeof(*pages->records));
     pages->buckets = tp_alloc_array(alloc, pages->bucket_count, sizeof(*pages->buckets));
     if (pages->records == NULL || pages->buckets == NULL) {

@@ -22,7 +22,8 @@ typedef struct kv_pages kv_pages;
 
 tapeout_status tp_kv_pages_new(const tapeout_allocator *alloc, uint32_t page_count,
                                kv_pages **ret_pages, tapeout_error *err);
-void tp_kv_pages_free(kv_pages *pages); // accepts NULL
+void tp_kv_pages_free(kv_pages *pages);          // accepts NULL
+uint64_t tp_kv_pages_bytes(uint32_t page_count); // what the records of so many take
 
 // Pages that a call of take would find: free ones and those that only the cache holds.
 uint32_t tp_kv_pages_available(const kv_pages *pages);

@@ -106,6 +106,14 @@ tapeout_status tp_sampler_new(const tapeout_allocator *alloc, uint32_t vocab_cou
     return TAPEOUT_OK;
 }
 
+uint64_t tp_sampler_bytes(uint32_t vocab_count)
+{
+    const tp_sampler *sampler = NULL; // for the sizes alone
+    return (sizeof(*sampler->logits) + sizeof(*sampler->counts) + sizeof(*sampler->candidates) +
+            sizeof(*sampler->kept) + sizeof(*sampler->weights)) *
+           (uint64_t)vocab_count;
+}
+
 void tp_sampler_free(tp_sampler *sampler)
 {
     if (sampler == NULL) {

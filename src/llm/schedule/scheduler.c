@@ -11,15 +11,8 @@
 
 #include <string.h>
 
-enum {
-    DEFAULT_RUNNING = 16,
-    DEFAULT_QUEUE = 256,
-    DEFAULT_STEP_TOKENS = 512,
-    // Of prompts in a step that others generate in: their next token waits for it.
-    PREFILL_TOKENS_BESIDE = 128,
-    // Of logits for prompts whose every position is asked for; a row is a vocabulary long.
-    ALL_ROWS = 16
-};
+// Tokens of prompts in a step that others generate in: their next token waits for it.
+enum { PREFILL_TOKENS_BESIDE = 128 };
 
 // -- telling what came in ------------------------------------------------------------------------
 static void open_add(tp_scheduler *scheduler, tp_generation *generation)
@@ -310,46 +303,16 @@ tapeout_status tp_scheduler_vocab_index(tp_scheduler *scheduler, const tp_vocab_
 }
 
 // -- life ----------------------------------------------------------------------------------------
-static uint32_t or_default(uint32_t value, uint32_t fallback)
+static tapeout_status settle(tp_scheduler *scheduler, tapeout_error *err)
 {
-    return value == 0 ? fallback : value;
-}
-
-static tapeout_status options_settle(tp_scheduler *scheduler, tapeout_error *err)
-{
-    const tp_llm_facts *facts = tp_llm_facts_of(scheduler->llm);
-    tp_scheduler_options *options = &scheduler->options;
-    const uint32_t most = facts->context_length;
-    options->context_length = or_default(
-        options->context_length, most < TP_DEFAULT_LLM_CONTEXT ? most : TP_DEFAULT_LLM_CONTEXT);
-    if (options->context_length > most) {
-        return tp_fail(err, TAPEOUT_E_INVALID, "a context of %u tokens; the model has %u",
-                       options->context_length, most);
-    }
-    options->running_max = or_default(options->running_max, DEFAULT_RUNNING);
-    options->queue_max = or_default(options->queue_max, DEFAULT_QUEUE);
-    options->step_tokens = or_default(options->step_tokens, DEFAULT_STEP_TOKENS);
-    if (options->running_max > TP_MAX_LLM_RUNNING ||
-        options->step_tokens > TP_MAX_LLM_STEP_TOKENS ||
-        options->step_tokens < options->running_max) {
-        return tp_fail(err, TAPEOUT_E_INVALID,
-                       "%u sequences at once, %u tokens a step; at most %u, and from as many as "
-                       "there are sequences to %u",
-                       options->running_max, options->step_tokens, TP_MAX_LLM_RUNNING,
-                       TP_MAX_LLM_STEP_TOKENS);
-    }
-    const uint64_t page_bytes =
-        tp_kv_page_bytes(scheduler->llm, options->kv_is_q8 ? TP_KV_Q8_0 : TP_KV_F16);
-    const uint64_t pages = options->kv_bytes == 0
-                               ? (uint64_t)tp_step_pages_for(options->context_length) * 2
-                               : options->kv_bytes / (page_bytes == 0 ? 1 : page_bytes);
-    if (pages == 0 || pages >= KV_NO_PAGE) {
-        return tp_fail(err, TAPEOUT_E_LIMIT,
-                       "a key/value cache of %llu bytes; a page of it takes %llu",
-                       (unsigned long long)options->kv_bytes, (unsigned long long)page_bytes);
-    }
-    scheduler->page_count = (uint32_t)pages;
-    scheduler->stats.page_count = scheduler->page_count;
+    tp_scheduler_memory memory;
+    TP_TRY(tp_scheduler_measure(scheduler->llm, &scheduler->options, &memory, err));
+    scheduler->options.context_length = memory.context_length;
+    scheduler->options.running_max = memory.running_max;
+    scheduler->options.queue_max = memory.queue_max;
+    scheduler->options.step_tokens = memory.step_tokens;
+    scheduler->page_count = memory.page_count;
+    scheduler->stats.page_count = memory.page_count;
     return TAPEOUT_OK;
 }
 
@@ -361,13 +324,14 @@ static tapeout_status generator_make(tp_scheduler *scheduler, tapeout_error *err
     const step_limits limits = {.step_tokens = options->step_tokens,
                                 .prefill_tokens = PREFILL_TOKENS_BESIDE,
                                 .running = options->running_max,
-                                .all_rows = ALL_ROWS};
+                                .all_rows = SCHEDULER_ALL_ROWS};
     TP_TRY(tp_kv_new(&scheduler->env, scheduler->llm, options->kv_is_q8 ? TP_KV_Q8_0 : TP_KV_F16,
                      scheduler->page_count, &scheduler->kv, err));
     TP_TRY(tp_kv_pages_new(alloc, scheduler->page_count, &scheduler->pages, err));
     TP_TRY(tp_step_plan_init(&scheduler->plan, alloc, scheduler->pages, &limits, err));
     TP_TRY(tp_sampler_new(alloc, scheduler->vocab_count, &scheduler->sampler, err));
-    scheduler->logits_count = (size_t)(limits.running + ALL_ROWS) * scheduler->vocab_count;
+    scheduler->logits_count =
+        (size_t)(limits.running + SCHEDULER_ALL_ROWS) * scheduler->vocab_count;
     scheduler->logits = tp_alloc_array(alloc, scheduler->logits_count, sizeof(float));
     scheduler->top = tp_alloc_array(alloc, TP_MAX_LLM_TOP_LOGPROBS, sizeof(*scheduler->top));
     if (scheduler->logits == NULL || scheduler->top == NULL) {
@@ -395,7 +359,7 @@ tapeout_status tp_scheduler_new(const tp_env *env, const tp_llm *llm,
     (void)pthread_mutex_init(&scheduler->index_lock, NULL);
     (void)pthread_cond_init(&scheduler->wake, NULL);
     (void)pthread_cond_init(&scheduler->embedded, NULL);
-    tapeout_status status = options_settle(scheduler, err);
+    tapeout_status status = settle(scheduler, err);
     if (status == TAPEOUT_OK && !tp_llm_facts_of(llm)->is_encoder) {
         status = generator_make(scheduler, err);
     }

@@ -13,6 +13,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+// Rows of logits for prompts whose every position is asked for; a row is a vocabulary long.
+enum { SCHEDULER_ALL_ROWS = 16 };
+
 typedef struct generation_choice {
     step_sequence sequence; // first: the plan hands it back
     tp_generation *generation;

@@ -50,7 +50,8 @@ typedef struct tp_sampler tp_sampler;
 
 tapeout_status tp_sampler_new(const tapeout_allocator *alloc, uint32_t vocab_count,
                               tp_sampler **ret_sampler, tapeout_error *err);
-void tp_sampler_free(tp_sampler *sampler); // accepts NULL
+void tp_sampler_free(tp_sampler *sampler);       // accepts NULL
+uint64_t tp_sampler_bytes(uint32_t vocab_count); // what one takes
 
 // The next token. E_INVALID where nothing is allowed, E_INTERNAL for logits that are not numbers.
 tapeout_status tp_sampler_pick(tp_sampler *sampler, const tp_sampling *sampling,

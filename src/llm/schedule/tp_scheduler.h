@@ -26,6 +26,21 @@ typedef struct tp_scheduler_options {
     uint32_t step_tokens;    // of one forward pass; 0: 512
 } tp_scheduler_options;
 
+// What a scheduler with these options would be and take; of an outline (tp_llm.h) as well. The same
+// checks as of tp_scheduler_new.
+typedef struct tp_scheduler_memory {
+    uint32_t context_length; // the options, with defaults in place
+    uint32_t running_max;
+    uint32_t queue_max;
+    uint32_t step_tokens;
+    uint32_t page_count; // of the cache
+    uint64_t page_bytes; // for TP_KV_PAGE_POSITIONS tokens
+    uint64_t cache_bytes;
+    uint64_t workspace_bytes; // the rest: of forward passes, logits, sampling
+} tp_scheduler_memory;
+tapeout_status tp_scheduler_measure(const tp_llm *llm, const tp_scheduler_options *options,
+                                    tp_scheduler_memory *ret_memory, tapeout_error *err);
+
 // `llm` is borrowed. Loads nothing, but allocates the cache. E_LIMIT where `kv_bytes` does not hold
 // a page.
 tapeout_status tp_scheduler_new(const tp_env *env, const tp_llm *llm,

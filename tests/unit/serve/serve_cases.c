@@ -118,8 +118,8 @@ void serve_case_init(serve_case *self, serve_model_kind kind)
     self->state.max_rows = TP_MAX_SERVE_ROWS;
     atomic_store(&self->state.is_ready, true);
     ASSERT_OK(tp_monitor_new(self->env.alloc, none, 1, 1, &self->state.monitor, &test_err));
-    const tp_scheduler_options llm_options = {0};
-    ASSERT_OK(tp_engine_new(&self->env, &llm_options, &self->state.engine, &test_err));
+    const tp_engine_options options = {0};
+    ASSERT_OK(tp_engine_new(&self->env, &options, &self->state.engine, &test_err));
     const tp_model_spec spec = {.path = serve_case_bundle(kind, 1)};
     ASSERT_OK(tp_engine_install(self->state.engine, &spec, 1, NULL, &test_err));
     tp_serve_exchange_init(&self->exchange, &self->state);
