@@ -18,7 +18,8 @@ enum {
     RUN_TOKENS_MAX = 128, // whose sums are kept
     RUN_BLOCKS = 3072,    // activations of a run: 240 KiB
     FETCH_AHEAD = 2048,   // bytes: over the end of a page, where the processor's own fetching stops
-    LINE = 64
+    LINE = 64,
+    AHEAD_LINES = 3
 };
 
 // What a block adds to the sums of eight rows, in the order that kernels/tp_kernels_llm.h gives.
@@ -104,9 +105,11 @@ LLM_INLINE void multiply_one(tp_matrix_kind kind, const uint8_t *group, uint32_t
 
 // Some blocks of a group, taken apart.
 typedef struct panel {
-    uint32_t begin; // the first block
-    uint32_t count; // at most PANEL_BLOCKS
-    float *y;       // of the run's first token and the group's first row
+    uint32_t begin;       // the first block
+    uint32_t count;       // at most PANEL_BLOCKS
+    float *y;             // of the run's first token and the group's first row
+    const uint8_t *ahead; // what is taken apart after this, and how many tiles but one fetch it
+    uint32_t ahead_tiles;
     _Alignas(64) int16_t weights[PANEL_BLOCKS][LLM_PAIRS][ROWS][2];
     float scales[PANEL_BLOCKS][2][ROWS]; // of either half of the block, or in the first of both
     float mins[PANEL_BLOCKS][2][ROWS];
@@ -138,13 +141,16 @@ LLM_INLINE void take_panel(tp_matrix_kind kind, const uint8_t *group, panel *ret
             }
         }
     }
+    ret->ahead = group + (ret->begin + ret->count) / shape.parts * block_bytes;
+    ret->ahead_tiles = (uint32_t)(block_bytes / shape.parts / (AHEAD_LINES * LINE));
 }
 
 // A panel times up to TILE tokens.
 typedef struct tile {
     const panel *w;
     const tp_q16_block *x[TILE];
-    float (*sums)[ROWS]; // [tokens], added to
+    float (*sums)[ROWS];  // [tokens], added to
+    const uint8_t *ahead; // AHEAD_LINES of it are fetched with each block
 } tile;
 
 enum { WHOLE = -1 }; // not one half of a block
@@ -194,6 +200,10 @@ LLM_INLINE void multiply_tile(bool has_halves, bool has_min, const tile *job, in
         acc[t][1] = _mm256_loadu_ps(job->sums[t] + 8);
     }
     for (size_t i = 0; i < job->w->count; i++) {
+#pragma GCC unroll 3
+        for (size_t line = 0; line < AHEAD_LINES; line++) {
+            _mm_prefetch((const void *)(job->ahead + (i * AHEAD_LINES + line) * LINE), _MM_HINT_T0);
+        }
 #pragma GCC unroll 2
         for (int half = 0; half < halves; half++) {
             tile_sums sums;
@@ -274,7 +284,11 @@ static void multiply_panel(llm_scale_form form, const panel *w, const token_run 
     const tp_matrix_product *product = run->product;
     for (uint32_t i = 0; i < run->count; i += TILE) {
         const uint32_t tokens = run->count - i < TILE ? run->count - i : TILE;
-        tile job = {.w = w, .sums = sums + i};
+        // Once all of it is fetched, the last lines are fetched again, which costs next to nothing.
+        const size_t tile_index = i / TILE < w->ahead_tiles ? i / TILE : w->ahead_tiles;
+        tile job = {.w = w,
+                    .sums = sums + i,
+                    .ahead = w->ahead + tile_index * w->count * AHEAD_LINES * LINE};
         for (uint32_t t = 0; t < tokens; t++) {
             const size_t token = llm_token_of(product, run->begin + i + t);
             job.x[t] = product->blocks + token * product->block_stride + w->begin;
@@ -310,6 +324,16 @@ static uint32_t run_tokens(const tp_matrix_product *product)
     return fit < 4 * TILE ? 4 * TILE : fit > RUN_TOKENS_MAX ? RUN_TOKENS_MAX : fit;
 }
 
+// The whole group has a size that the compiler knows: a copy of any size starts slowly.
+LLM_INLINE void store_sums(float *y, const float *sums, uint32_t rows)
+{
+    if (rows == ROWS) {
+        memcpy(y, sums, ROWS * sizeof(float));
+    } else {
+        memcpy(y, sums, rows * sizeof(float));
+    }
+}
+
 LLM_INLINE void multiply_rows(tp_matrix_kind kind, const token_run *run)
 {
     const tp_matrix_product *product = run->product;
@@ -328,7 +352,7 @@ LLM_INLINE void multiply_rows(tp_matrix_kind kind, const token_run *run)
             multiply_run(kind, group, run, y, sums);
         }
         for (uint32_t t = 0; t < run->count; t++) {
-            memcpy(y + t * product->y_stride, sums[t], rows * sizeof(float));
+            store_sums(y + t * product->y_stride, sums[t], rows);
         }
     }
 }
