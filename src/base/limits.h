@@ -190,6 +190,18 @@
 #define TP_MAX_HF_LAYERS 1024u
 #define TP_MAX_HF_WIDENED_BYTES ((size_t)1 << 30) // vectors and small tables as float32
 
+// -- trust: identities ---------------------------------------------------------------------------
+#define TP_MAX_IDENTITIES 100000u        // keys and users of one home
+#define TP_MAX_IDENTITY_NAME_BYTES 128u  // of a key, a user, a tenant
+#define TP_MAX_PRINCIPAL_ID_BYTES 512u   // with the issuer and subject of a token
+#define TP_MAX_GRANTS 32u                // of one identity
+#define TP_MAX_GRANTS_BYTES 4096u        // as text
+#define TP_MAX_RATES 6u                  // limits of one identity
+#define TP_MAX_RATE_COUNT 1000000000000u // in one interval
+#define TP_MAX_RATE_SECONDS 31622400u    // of one interval: a year
+#define TP_MIN_PASSWORD_BYTES 8u
+#define TP_MAX_PASSWORD_BYTES 1024u
+
 // -- registry ------------------------------------------------------------------------------------
 #define TP_MAX_REGISTRY_FACT_BYTES (1u << 20) // of gates, timings and facts each
 #define TP_MAX_REGISTRY_LIST_BYTES (1u << 30) // of the JSON that lists everything
@@ -244,6 +256,11 @@
 #define TP_MAX_SERVE_ROWS 1000000u           // in one request
 #define TP_MAX_KEPT_KIT_ROWS 4096u           // scoring kits that held more are not kept
 #define TP_MAX_SERVE_CONNECTIONS 65536u
+#define TP_SERVE_LIMIT_SLOTS 65536u       // buckets of principals that are not full, 16 bytes each
+#define TP_SERVE_FAILURE_SLOTS 8192u      // the same of addresses whose credentials were refused
+#define TP_SERVE_FAILURES 20u             // refused credentials of an address
+#define TP_SERVE_FAILURE_S 60u            // in so many seconds
+#define TP_SERVE_PASSWORDS 2u             // that are checked at once
 #define TP_SERVE_INLINE_BYTES 8192u       // larger bodies are handled outside the loop
 #define TP_SERVE_INLINE_CODED_BYTES 2048u // the same, compressed
 
