@@ -22,7 +22,6 @@ typedef struct model_plan {
     tp_scheduler_memory run;
     uint64_t total_bytes; // with the process
     uint64_t limit_bytes;
-    tp_machine_memory machine;
 } model_plan;
 
 void tapeout_plan_options_init(tapeout_plan_options *options)
@@ -137,14 +136,15 @@ static void append_words(tp_buffer *json, const model_plan *plan)
 static void append_all(tp_buffer *json, const model_plan *plan, const char *path, const tp_env *env)
 {
     const tp_llm_facts *facts = tp_llm_facts_of(plan->size.outline);
+    const tp_machine_memory machine = tp_machine_memory_read();
     tp_buffer_append_char(json, '{');
     tp_json_append_key(json, "model");
     tp_json_append_str(json, tp_str_from(path));
     tp_json_append_key(json, "architecture");
     tp_json_append_str(json, tp_str_from(facts->architecture));
     tp_buffer_append_text(json, ",\"memory\":{");
-    append_number(json, "total_bytes", plan->machine.total_bytes);
-    append_number(json, "available_bytes", plan->machine.available_bytes);
+    append_number(json, "total_bytes", machine.total_bytes);
+    append_number(json, "available_bytes", machine.available_bytes);
     append_number(json, "limit_bytes", plan->limit_bytes);
     tp_buffer_append_char(json, '}');
     append_plan(json, plan, env);
@@ -169,9 +169,8 @@ static tapeout_status make(model_plan *plan, const char *path, const tp_env *env
                                .kv_is_q8 = options->kv_is_q8,
                                .context_length = options->context_length,
                                .running_max = options->running};
-    plan->machine = tp_machine_memory_read();
-    plan->limit_bytes =
-        options->memory_bytes != 0 ? options->memory_bytes : plan->machine.available_bytes;
+    plan->limit_bytes = options->memory_bytes != 0 ? options->memory_bytes
+                                                   : tp_machine_memory_read().available_bytes;
     TP_TRY(tp_llm_size_open(env, path, &plan->size, err));
     TP_TRY(tp_llm_size_total(&plan->size, &plan->options, &plan->run, &plan->total_bytes, err));
     plan->total_bytes += TP_LLM_PROCESS_BYTES;

@@ -65,24 +65,24 @@ void tp_engine_free(tp_engine *engine)
     tp_free(engine->env->alloc, engine, sizeof(*engine));
 }
 
-void tp_engine_idle_each(tp_engine *engine, void (*tell)(void *user, tp_str name, tp_str version),
+void tp_engine_idle_each(tp_engine *engine, void (*tell)(void *user, const tp_model_spec *spec),
                          void *user)
 {
     (void)pthread_mutex_lock(&engine->lock);
     for (const idle_model *idle = engine->idle; idle != NULL; idle = idle->next) {
-        tell(user, idle->spec.name, idle->spec.version);
+        tell(user, &idle->spec);
     }
     (void)pthread_mutex_unlock(&engine->lock);
 }
 
 // -- asking --------------------------------------------------------------------------------------
-tp_served *tp_engine_find(tp_engine *engine, tp_str name, tp_str version)
+tp_served *tp_engine_find(tp_engine *engine, tp_str tenant, tp_str name, tp_str version)
 {
     tp_served *found = NULL;
     (void)pthread_mutex_lock(&engine->lock);
     for (size_t i = engine->count; i > 0 && found == NULL; i--) {
         tp_served *model = engine->models[i - 1];
-        if (tp_str_equal(model->name, name) &&
+        if (tp_served_is(model, tenant, name) &&
             (version.size == 0 || tp_str_equal(model->version, version))) {
             found = model;
             found->ref_count++;
@@ -104,12 +104,12 @@ size_t tp_engine_list(tp_engine *engine, tp_served **ret_models, size_t capacity
     return count;
 }
 
-tp_served *tp_engine_first_table(tp_engine *engine)
+tp_served *tp_engine_first(tp_engine *engine, tp_engine_filter *wants, void *user)
 {
     tp_served *first = NULL;
     (void)pthread_mutex_lock(&engine->lock);
     for (size_t i = 0; i < engine->count && first == NULL; i++) {
-        if (engine->models[i]->scorer != NULL) {
+        if (wants(user, engine->models[i])) {
             first = engine->models[i];
             first->ref_count++;
         }

@@ -14,6 +14,7 @@
 static bool is_of_spec(const tp_served *model, const tp_model_spec *spec)
 {
     return strcmp(model->path, spec->path) == 0 &&
+           tp_str_equal(model->tenant, tp_served_tenant(spec)) &&
            (spec->name.size == 0 || tp_str_equal(model->name, spec->name)) &&
            (spec->version.size == 0 || tp_str_equal(model->version, spec->version));
 }
@@ -60,7 +61,7 @@ static tapeout_status check_unique(tp_served *const *models, size_t count, tapeo
 {
     for (size_t i = 0; i < count; i++) {
         for (size_t k = 0; k < i; k++) {
-            if (tp_str_equal(models[i]->name, models[k]->name) &&
+            if (tp_served_is(models[i], models[k]->tenant, models[k]->name) &&
                 tp_str_equal(models[i]->version, models[k]->version)) {
                 return tp_fail(err, TAPEOUT_E_EXISTS,
                                "%s: model %.*s of version %.*s is already served from %s; give one "
@@ -81,12 +82,13 @@ static idle_model *idle_new(const tp_engine *engine, const tp_model_spec *spec, 
         return NULL;
     }
     tp_arena_init(&idle->arena, engine->env->alloc, TP_MAX_SERVED_TEXT_BYTES);
+    idle->spec.tenant = tp_arena_str(&idle->arena, tp_served_tenant(spec));
     idle->spec.name = tp_arena_str(&idle->arena, spec->name);
     idle->spec.version = tp_arena_str(&idle->arena, spec->version);
     idle->spec.path = tp_arena_str(&idle->arena, tp_str_from(spec->path)).data;
     idle->generation = generation;
-    if (idle->spec.name.data == NULL || idle->spec.version.data == NULL ||
-        idle->spec.path == NULL) {
+    if (idle->spec.tenant.data == NULL || idle->spec.name.data == NULL ||
+        idle->spec.version.data == NULL || idle->spec.path == NULL) {
         tp_engine_idle_free(engine, idle);
         return NULL;
     }
@@ -95,7 +97,7 @@ static idle_model *idle_new(const tp_engine *engine, const tp_model_spec *spec, 
 
 static idle_model *idle_of(const tp_engine *engine, const tp_served *model)
 {
-    const tp_model_spec spec = {model->name, model->version, model->path};
+    const tp_model_spec spec = {model->name, model->version, model->path, model->tenant};
     return idle_new(engine, &spec, model->generation);
 }
 
@@ -105,7 +107,8 @@ static idle_model *idle_waiting(const tp_engine *engine, const tp_model_spec *sp
     const tp_model_spec named = {.name = spec->name.size > 0 ? spec->name
                                                              : tp_served_file_name(spec->path),
                                  .version = spec->version.size > 0 ? spec->version : TP_STR("1"),
-                                 .path = spec->path};
+                                 .path = spec->path,
+                                 .tenant = spec->tenant};
     return idle_new(engine, &named, 1);
 }
 
@@ -229,19 +232,19 @@ static tapeout_status unload_at(tp_engine *engine, size_t at, tapeout_error *err
 }
 
 // The index of the last listed of that name; engine->count: none.
-static size_t find_served(const tp_engine *engine, tp_str name)
+static size_t find_served(const tp_engine *engine, tp_str tenant, tp_str name)
 {
     for (size_t i = engine->count; i > 0; i--) {
-        if (tp_str_equal(engine->models[i - 1]->name, name)) {
+        if (tp_served_is(engine->models[i - 1], tenant, name)) {
             return i - 1;
         }
     }
     return engine->count;
 }
 
-static tapeout_status unload(tp_engine *engine, tp_str name, tapeout_error *err)
+static tapeout_status unload(tp_engine *engine, tp_str tenant, tp_str name, tapeout_error *err)
 {
-    const size_t at = find_served(engine, name);
+    const size_t at = find_served(engine, tenant, name);
     return at < engine->count ? unload_at(engine, at, err)
                               : tp_fail(err, TAPEOUT_E_NOT_FOUND, "no model \"%.*s\" is served",
                                         TP_STR_ARGS(name));
@@ -287,20 +290,21 @@ static tapeout_status load_idle(tp_engine *engine, const idle_model *idle, tapeo
     return TAPEOUT_OK;
 }
 
-static idle_model **find_idle(tp_engine *engine, tp_str name)
+static idle_model **find_idle(tp_engine *engine, tp_str tenant, tp_str name)
 {
     idle_model **place = &engine->idle;
-    while (*place != NULL && !tp_str_equal((*place)->spec.name, name)) {
+    while (*place != NULL && !(tp_str_equal((*place)->spec.name, name) &&
+                               tp_str_equal((*place)->spec.tenant, tenant))) {
         place = &(*place)->next;
     }
     return place;
 }
 
-static tapeout_status load(tp_engine *engine, tp_str name, tapeout_error *err)
+static tapeout_status load(tp_engine *engine, tp_str tenant, tp_str name, tapeout_error *err)
 {
-    idle_model *idle = *find_idle(engine, name);
+    idle_model *idle = *find_idle(engine, tenant, name);
     if (idle == NULL) {
-        return find_served(engine, name) < engine->count
+        return find_served(engine, tenant, name) < engine->count
                    ? TAPEOUT_OK
                    : tp_fail(err, TAPEOUT_E_NOT_FOUND, "no model \"%.*s\" is configured",
                              TP_STR_ARGS(name));
@@ -328,18 +332,18 @@ tapeout_status tp_engine_install(tp_engine *engine, const tp_model_spec *specs, 
     return status;
 }
 
-tapeout_status tp_engine_unload(tp_engine *engine, tp_str name, tapeout_error *err)
+tapeout_status tp_engine_unload(tp_engine *engine, tp_str tenant, tp_str name, tapeout_error *err)
 {
     (void)pthread_mutex_lock(&engine->change_lock);
-    const tapeout_status status = unload(engine, name, err);
+    const tapeout_status status = unload(engine, tenant, name, err);
     (void)pthread_mutex_unlock(&engine->change_lock);
     return status;
 }
 
-tapeout_status tp_engine_load(tp_engine *engine, tp_str name, tapeout_error *err)
+tapeout_status tp_engine_load(tp_engine *engine, tp_str tenant, tp_str name, tapeout_error *err)
 {
     (void)pthread_mutex_lock(&engine->change_lock);
-    const tapeout_status status = load(engine, name, err);
+    const tapeout_status status = load(engine, tenant, name, err);
     (void)pthread_mutex_unlock(&engine->change_lock);
     return status;
 }

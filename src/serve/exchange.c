@@ -43,6 +43,8 @@ void tp_serve_exchange_clear(serve_exchange *exchange)
     exchange->body = (tp_str){NULL, 0};
     exchange->fail_status = 0;
     exchange->fail_code = NULL;
+    exchange->retry_ns = 0;
+    tp_serve_auth_clear(exchange);
     exchange->later = NULL;
     exchange->is_taken = false;
     exchange->error.message[0] = '\0';
@@ -112,6 +114,8 @@ static const char *mlflow_code_of(int http_status)
     case 413:
     case 415:
         return "BAD_REQUEST";
+    case 401:
+        return "UNAUTHENTICATED";
     case 403:
         return "PERMISSION_DENIED";
     case 404:
@@ -151,9 +155,22 @@ static const char *openai_type_of(int http_status)
     }
 }
 
-void tp_serve_failure_write(tp_http_reply *reply, serve_family family, int http_status,
-                            tp_str message, const char *code)
+// Without `default`: a new family must decide here.
+static const char *challenge_of(serve_family family)
 {
+    switch (family) {
+    case SERVE_FAMILY_MLFLOW:
+        return "www-authenticate: Basic realm=\"mlflow\"\r\n";
+    case SERVE_FAMILY_PLAIN:
+    case SERVE_FAMILY_OPENAI:
+        break;
+    }
+    return "www-authenticate: Bearer realm=\"tapeout\"\r\n";
+}
+
+void tp_serve_failure_write(tp_http_reply *reply, serve_family family, const serve_failure *failure)
+{
+    const int http_status = failure->http_status;
     tp_buffer *body = &reply->body;
     tp_buffer_clear(body);
     tp_buffer_clear(&reply->headers);
@@ -162,27 +179,32 @@ void tp_serve_failure_write(tp_http_reply *reply, serve_family family, int http_
     switch (family) {
     case SERVE_FAMILY_PLAIN:
         tp_buffer_append_text(body, "{\"error\":");
-        tp_json_append_str(body, message);
+        tp_json_append_str(body, failure->message);
         break;
     case SERVE_FAMILY_MLFLOW:
         tp_buffer_printf(body, "{\"error_code\":\"%s\",\"message\":", mlflow_code_of(http_status));
-        tp_json_append_str(body, message);
+        tp_json_append_str(body, failure->message);
         break;
     case SERVE_FAMILY_OPENAI:
         tp_buffer_append_text(body, "{\"error\":{\"message\":");
-        tp_json_append_str(body, message);
+        tp_json_append_str(body, failure->message);
         tp_buffer_printf(body,
                          ",\"type\":\"%s\",\"param\":null,\"code\":", openai_type_of(http_status));
-        if (code == NULL) {
+        if (failure->code == NULL) {
             tp_buffer_append_text(body, "null}");
         } else {
-            tp_buffer_printf(body, "\"%s\"}", code);
+            tp_buffer_printf(body, "\"%s\"}", failure->code);
         }
         break;
     }
     tp_buffer_append_char(body, '}');
     if (http_status == 429 || http_status == 503) {
-        tp_buffer_append_text(&reply->headers, "retry-after: 1\r\n");
+        // Whole seconds, upwards: too early would be refused again.
+        const uint64_t seconds = failure->retry_ns / 1000000000u + 1;
+        tp_buffer_printf(&reply->headers, "retry-after: %llu\r\n", (unsigned long long)seconds);
+    }
+    if (http_status == 401) {
+        tp_buffer_append_text(&reply->headers, challenge_of(family));
     }
 }
 
@@ -190,7 +212,8 @@ static void write_failure(serve_exchange *exchange, int http_status, tp_str mess
 {
     const serve_family family =
         exchange->route == NULL ? SERVE_FAMILY_PLAIN : exchange->route->family;
-    tp_serve_failure_write(&exchange->reply, family, http_status, message, exchange->fail_code);
+    const serve_failure failure = {http_status, message, exchange->fail_code, exchange->retry_ns};
+    tp_serve_failure_write(&exchange->reply, family, &failure);
 }
 
 static void append_allow(tp_buffer *headers, uint32_t allowed)
@@ -278,6 +301,7 @@ void tp_serve_exchange_begin(serve_exchange *exchange, const tp_http_request *re
 {
     exchange->request = request;
     exchange->route = tp_serve_route_find(request, exchange->params, &exchange->allowed_methods);
+    tp_serve_authenticate(exchange);
 }
 
 void tp_serve_exchange_run(serve_exchange *exchange)
@@ -287,7 +311,10 @@ void tp_serve_exchange_run(serve_exchange *exchange)
         return;
     }
     tapeout_error *err = &exchange->error;
-    tapeout_status status = undo_coding(exchange, err);
+    tapeout_status status = tp_serve_admit(exchange, err);
+    if (status == TAPEOUT_OK) {
+        status = undo_coding(exchange, err);
+    }
     if (status == TAPEOUT_OK) {
         status = exchange->route->handler(exchange, err);
     }
@@ -303,7 +330,7 @@ void tp_serve_exchange_run(serve_exchange *exchange)
         write_failure(exchange, http_status, message_of(http_status, err));
         return;
     }
-    if (exchange->model != NULL && exchange->route->right == SERVE_RIGHT_SCORE) {
+    if (exchange->model != NULL && exchange->route->right == TP_RIGHT_SCORE) {
         name_model(exchange);
     }
     compress_reply(exchange);
@@ -316,27 +343,76 @@ bool tp_serve_exchange_is_large(const serve_exchange *exchange)
         (exchange->route->when == SERVE_LONG || exchange->route->when == SERVE_SLOW)) {
         return true;
     }
+    if (exchange->login == SERVE_LOGIN_PENDING) {
+        return true;
+    }
     return request->body.size > (request->content_coding == TP_HTTP_IDENTITY
                                      ? TP_SERVE_INLINE_BYTES
                                      : TP_SERVE_INLINE_CODED_BYTES);
 }
 
-tapeout_status tp_serve_model_find(serve_exchange *exchange, tapeout_error *err)
+static tapeout_status fail_unserved(const serve_exchange *exchange, tapeout_error *err)
 {
-    tp_engine *engine = exchange->state->engine;
-    exchange->model = tp_engine_find(engine, exchange->params[0], exchange->params[1]);
-    if (exchange->model != NULL) {
-        return TAPEOUT_OK;
-    }
-    if (tp_engine_list(engine, NULL, 0) == 0) {
+    const tp_str *params = exchange->params;
+    if (tp_engine_list(exchange->state->engine, NULL, 0) == 0) {
         return tp_fail(err, TAPEOUT_E_BUSY, "no model is loaded yet");
     }
-    if (exchange->params[1].size > 0) {
+    if (params[1].size > 0) {
         return tp_fail(err, TAPEOUT_E_NOT_FOUND, "no model \"%.*s\" of version \"%.*s\" is served",
-                       TP_STR_ARGS(exchange->params[0]), TP_STR_ARGS(exchange->params[1]));
+                       TP_STR_ARGS(params[0]), TP_STR_ARGS(params[1]));
     }
-    return tp_fail(err, TAPEOUT_E_NOT_FOUND, "no model \"%.*s\" is served",
-                   TP_STR_ARGS(exchange->params[0]));
+    return tp_fail(err, TAPEOUT_E_NOT_FOUND, "no model \"%.*s\" is served", TP_STR_ARGS(params[0]));
+}
+
+// A model of which the caller may not know is answered like one that is not there, to the letter.
+tapeout_status tp_serve_model_find(serve_exchange *exchange, tapeout_error *err)
+{
+    const tp_str tenant = tp_serve_tenant(exchange);
+    if (!tp_principal_may(exchange->principal, TP_RIGHT_READ, tenant, exchange->params[0])) {
+        return fail_unserved(exchange, err);
+    }
+    exchange->model =
+        tp_engine_find(exchange->state->engine, tenant, exchange->params[0], exchange->params[1]);
+    if (exchange->model == NULL) {
+        return fail_unserved(exchange, err);
+    }
+    return tp_serve_require(exchange, exchange->route->right, exchange->model->name, err);
+}
+
+typedef struct model_search {
+    const serve_exchange *exchange;
+    bool (*kind)(const tp_served *model);
+} model_search;
+
+static bool is_wanted(void *user, const tp_served *model)
+{
+    const model_search *search = user;
+    return search->kind(model) &&
+           tp_principal_may(search->exchange->principal, search->exchange->route->right,
+                            model->tenant, model->name);
+}
+
+tp_served *tp_serve_model_first(const serve_exchange *exchange,
+                                bool (*kind)(const tp_served *model))
+{
+    model_search search = {exchange, kind};
+    return tp_engine_first(exchange->state->engine, is_wanted, &search);
+}
+
+size_t tp_serve_models_list(const serve_exchange *exchange, tp_served **ret_models)
+{
+    tp_engine *engine = exchange->state->engine;
+    const size_t count = tp_engine_list(engine, ret_models, TP_MAX_SERVED_MODELS);
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (tp_principal_may(exchange->principal, TP_RIGHT_READ, ret_models[i]->tenant,
+                             ret_models[i]->name)) {
+            ret_models[kept++] = ret_models[i];
+        } else {
+            tp_engine_unref(engine, ret_models[i]);
+        }
+    }
+    return kept;
 }
 
 tapeout_status tp_serve_table_find(serve_exchange *exchange, tapeout_error *err)
@@ -350,14 +426,18 @@ tapeout_status tp_serve_table_find(serve_exchange *exchange, tapeout_error *err)
     return TAPEOUT_OK;
 }
 
+static bool is_table(const tp_served *model)
+{
+    return model->scorer != NULL;
+}
+
 tapeout_status tp_serve_table_first(serve_exchange *exchange, tapeout_error *err)
 {
-    tp_engine *engine = exchange->state->engine;
-    exchange->model = tp_engine_first_table(engine);
+    exchange->model = tp_serve_model_first(exchange, is_table);
     if (exchange->model != NULL) {
         return TAPEOUT_OK;
     }
-    return tp_engine_list(engine, NULL, 0) == 0
+    return tp_engine_list(exchange->state->engine, NULL, 0) == 0
                ? tp_fail(err, TAPEOUT_E_BUSY, "no model is loaded yet")
                : tp_fail(err, TAPEOUT_E_UNSUPPORTED,
                          "only language models are served; ask them by /v1/chat/completions");

@@ -137,7 +137,8 @@ static void fail(llm_answer *answer, const tapeout_error *error)
     const char *code = NULL;
     const int http_status = status_of_failure(error->status, &code);
     reply_init(answer, &reply, NULL);
-    tp_serve_failure_write(&reply, answer->family, http_status, tp_str_from(error->message), code);
+    const serve_failure failure = {http_status, tp_str_from(error->message), code, 0};
+    tp_serve_failure_write(&reply, answer->family, &failure);
     tp_stream_answer(answer->stream, &reply);
     tp_http_reply_deinit(&reply);
 }
@@ -170,7 +171,8 @@ static void finish(llm_answer *answer)
     if (reply.body.status == TAPEOUT_OK) {
         tp_stream_answer(answer->stream, &reply);
     } else {
-        tp_serve_failure_write(&reply, answer->family, 503, TP_STR("out of memory"), NULL);
+        const serve_failure failure = {503, TP_STR("out of memory"), NULL, 0};
+        tp_serve_failure_write(&reply, answer->family, &failure);
         tp_stream_answer(answer->stream, &reply);
     }
     tp_http_reply_deinit(&reply);
@@ -396,6 +398,8 @@ tapeout_status tp_llm_answer_start(serve_exchange *exchange, const llm_dialect *
     tp_generation *generation = NULL;
     request.prompt = ask->prompt.data;
     request.prompt_count = (uint32_t)ask->prompt.count;
+    request.tenant = exchange->principal == NULL ? 0 : exchange->principal->tenant_number;
+    request.key = exchange->principal == NULL ? 0 : exchange->principal->number;
     request.on_event = on_event;
     request.on_done = on_generation_done;
     request.user = answer;

@@ -12,19 +12,9 @@
 
 #include <math.h>
 
-static tp_served *first_llm(tp_engine *engine)
+static bool is_llm(const tp_served *model)
 {
-    tp_served *models[TP_MAX_SERVED_MODELS];
-    tp_served *found = NULL;
-    const size_t count = tp_engine_list(engine, models, TP_MAX_SERVED_MODELS);
-    for (size_t i = 0; i < count; i++) {
-        if (found == NULL && models[i]->llm != NULL) {
-            found = models[i];
-        } else {
-            tp_engine_unref(engine, models[i]);
-        }
-    }
-    return found;
+    return model->llm != NULL;
 }
 
 // Ollama's clients expect that a model which was unloaded is loaded when it is asked; their routes
@@ -32,9 +22,11 @@ static tp_served *first_llm(tp_engine *engine)
 static tapeout_status find_or_load(serve_exchange *exchange, tapeout_error *err)
 {
     tp_engine *engine = exchange->state->engine;
+    const tp_str tenant = tp_serve_tenant(exchange);
     tapeout_status status = tp_serve_model_find(exchange, err);
-    if (status != TAPEOUT_OK && exchange->route->when == SERVE_SLOW) {
-        const tapeout_status loaded = tp_engine_load(engine, exchange->params[0], err);
+    if (status != TAPEOUT_OK && exchange->route->when == SERVE_SLOW &&
+        tp_principal_may(exchange->principal, TP_RIGHT_SCORE, tenant, exchange->params[0])) {
+        const tapeout_status loaded = tp_engine_load(engine, tenant, exchange->params[0], err);
         if (loaded != TAPEOUT_OK && loaded != TAPEOUT_E_NOT_FOUND) {
             return loaded;
         }
@@ -45,19 +37,18 @@ static tapeout_status find_or_load(serve_exchange *exchange, tapeout_error *err)
 
 tapeout_status tp_llm_model_find(serve_exchange *exchange, yyjson_val *body, tapeout_error *err)
 {
-    tp_engine *engine = exchange->state->engine;
     const tp_str latest = TP_STR(":latest");
     yyjson_val *model = yyjson_obj_get(body, "model");
     if (!yyjson_is_obj(body)) {
         return tp_fail(err, TAPEOUT_E_INVALID, "the body is no JSON object");
     }
     if (model == NULL || yyjson_is_null(model)) {
-        exchange->model = first_llm(engine);
+        exchange->model = tp_serve_model_first(exchange, is_llm);
         if (exchange->model != NULL) {
             tp_served_touch(exchange->model);
             return TAPEOUT_OK;
         }
-        return tp_engine_list(engine, NULL, 0) == 0
+        return tp_engine_list(exchange->state->engine, NULL, 0) == 0
                    ? tp_fail(err, TAPEOUT_E_BUSY, "no model is loaded yet")
                    : tp_fail(err, TAPEOUT_E_NOT_FOUND, "no language model is served");
     }

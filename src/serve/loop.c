@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -412,6 +413,25 @@ static void client_refuse_full(tp_client *client)
     tp_loop_client_close(client);
 }
 
+// By what callers are slowed down who guess: of IPv6, where one has 2^64 addresses, the network.
+static void note_peer(tp_client *client)
+{
+    struct sockaddr_storage address = {0};
+    int size = sizeof(address);
+    if (uv_tcp_getpeername(&client->tcp, (struct sockaddr *)&address, &size) != 0) {
+        return; // all that cannot be told count as one
+    }
+    if (address.ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address;
+        client->peer[10] = client->peer[11] = 0xff;
+        memcpy(client->peer + 12, &v4->sin_addr, 4);
+    } else if (address.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address;
+        const bool is_mapped = IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr);
+        memcpy(client->peer, &v6->sin6_addr, is_mapped ? 16 : 8);
+    }
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
     tp_loop *loop = listener->data;
@@ -443,6 +463,7 @@ static void on_connection(uv_stream_t *listener, int status)
         client_refuse_full(client);
         return;
     }
+    note_peer(client);
     (void)uv_tcp_nodelay(&client->tcp, 1); // slower without, not wrong
     client_set_deadline(client);
     client_read(client, true);

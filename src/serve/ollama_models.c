@@ -118,7 +118,7 @@ static tapeout_status list(serve_exchange *exchange, bool is_running)
 {
     tp_engine *engine = exchange->state->engine;
     tp_served *models[TP_MAX_SERVED_MODELS];
-    const size_t count = tp_engine_list(engine, models, TP_MAX_SERVED_MODELS);
+    const size_t count = tp_serve_models_list(exchange, models);
     tp_buffer *json = &exchange->reply.body;
     bool is_first = true;
     exchange->reply.content_type = "application/json";
@@ -334,5 +334,7 @@ tapeout_status tp_serve_ollama_refuse(serve_exchange *exchange, tapeout_error *e
 // The exchange has a reference of its own, which is the last to go.
 tapeout_status tp_ollama_unload(serve_exchange *exchange, tapeout_error *err)
 {
-    return tp_engine_unload(exchange->state->engine, exchange->model->name, err);
+    TP_TRY(tp_serve_require(exchange, TP_RIGHT_ADMIN, exchange->model->name, err));
+    return tp_engine_unload(exchange->state->engine, exchange->model->tenant, exchange->model->name,
+                            err);
 }

@@ -31,21 +31,6 @@ static const char *method_word(tp_http_method method)
     return "options";
 }
 
-static const char *right_word(serve_right right)
-{
-    switch (right) {
-    case SERVE_RIGHT_PROBE:
-        return "none";
-    case SERVE_RIGHT_READ:
-        return "read";
-    case SERVE_RIGHT_SCORE:
-        return "score";
-    case SERVE_RIGHT_ADMIN:
-        return "admin";
-    }
-    return "admin";
-}
-
 static void write_parameters(tp_buffer *json, const char *pattern)
 {
     bool is_begun = false;
@@ -69,7 +54,10 @@ static void write_operation(tp_buffer *json, const serve_route *route)
     tp_buffer_append_text(json, ":{\"summary\":");
     tp_json_append_str(json, tp_str_from(route->summary));
     tp_buffer_append_text(json, ",\"x-tapeout-right\":");
-    tp_json_append_str(json, tp_str_from(right_word(route->right)));
+    tp_json_append_str(json, tp_str_from(tp_right_name(route->right)));
+    if (route->right == TP_RIGHT_PROBE) {
+        tp_buffer_append_text(json, ",\"security\":[]");
+    }
     write_parameters(json, route->pattern);
     if (route->method == TP_HTTP_POST) {
         tp_buffer_append_text(json, ",\"requestBody\":{\"content\":{\"application/json\":"
@@ -84,7 +72,13 @@ void tp_serve_openapi_write(tp_buffer *ret_json)
     tp_buffer_append_text(ret_json, "{\"openapi\":\"3.0.3\",\"info\":{\"title\":\"tapeout\","
                                     "\"version\":");
     tp_json_append_str(ret_json, tp_str_from(tapeout_version()));
-    tp_buffer_append_text(ret_json, "},\"paths\":{");
+    tp_buffer_append_text(ret_json,
+                          "},\"security\":[{\"bearer\":[]},{\"basic\":[]},{\"key\":[]}],"
+                          "\"components\":{\"securitySchemes\":{"
+                          "\"bearer\":{\"type\":\"http\",\"scheme\":\"bearer\"},"
+                          "\"basic\":{\"type\":\"http\",\"scheme\":\"basic\"},"
+                          "\"key\":{\"type\":\"apiKey\",\"in\":\"header\",\"name\":\"x-api-key\"}"
+                          "}},\"paths\":{");
     for (uint32_t i = 0; i < tp_serve_route_count; i++) {
         const serve_route *route = &tp_serve_routes[i];
         const char *const before = i > 0 ? tp_serve_routes[i - 1].pattern : "";

@@ -24,7 +24,7 @@ static void write_names(serve_exchange *exchange, bool has_data)
 {
     tp_served *models[TP_MAX_SERVED_MODELS];
     tp_engine *engine = exchange->state->engine;
-    const size_t count = tp_engine_list(engine, models, TP_MAX_SERVED_MODELS);
+    const size_t count = tp_serve_models_list(exchange, models);
     tp_buffer *json = &exchange->reply.body;
     exchange->reply.content_type = "application/json";
     tp_buffer_append_char(json, '{');

@@ -59,7 +59,7 @@ static void write_versions(serve_exchange *exchange)
 {
     tp_served *models[TP_MAX_SERVED_MODELS];
     tp_engine *engine = exchange->state->engine;
-    const size_t count = tp_engine_list(engine, models, TP_MAX_SERVED_MODELS);
+    const size_t count = tp_serve_models_list(exchange, models);
     tp_buffer *json = &exchange->reply.body;
     bool is_begun = false;
     tp_buffer_append_text(json, ",\"versions\":[");
@@ -170,7 +170,7 @@ tapeout_status tp_serve_v2_stats_all(serve_exchange *exchange, tapeout_error *er
     (void)err;
     tp_served *models[TP_MAX_SERVED_MODELS];
     tp_engine *engine = exchange->state->engine;
-    const size_t count = tp_engine_list(engine, models, TP_MAX_SERVED_MODELS);
+    const size_t count = tp_serve_models_list(exchange, models);
     tp_buffer *json = &exchange->reply.body;
     exchange->reply.content_type = "application/json";
     tp_buffer_append_text(json, "{\"model_stats\":[");
@@ -183,14 +183,18 @@ tapeout_status tp_serve_v2_stats_all(serve_exchange *exchange, tapeout_error *er
     return TAPEOUT_OK;
 }
 
-static void write_idle(void *user, tp_str name, tp_str version)
+static void write_idle(void *user, const tp_model_spec *spec)
 {
-    tp_buffer *json = user;
+    serve_exchange *exchange = user;
+    tp_buffer *json = &exchange->reply.body;
     const bool is_first = json->size == 1;
+    if (!tp_principal_may(exchange->principal, TP_RIGHT_READ, spec->tenant, spec->name)) {
+        return;
+    }
     tp_buffer_append_text(json, is_first ? "{\"name\":" : ",{\"name\":");
-    tp_json_append_str(json, name);
+    tp_json_append_str(json, spec->name);
     tp_buffer_append_text(json, ",\"version\":");
-    tp_json_append_str(json, version);
+    tp_json_append_str(json, spec->version);
     tp_buffer_append_text(json, ",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"}");
 }
 
@@ -199,7 +203,7 @@ tapeout_status tp_serve_v2_index(serve_exchange *exchange, tapeout_error *err)
     (void)err;
     tp_served *models[TP_MAX_SERVED_MODELS];
     tp_engine *engine = exchange->state->engine;
-    const size_t count = tp_engine_list(engine, models, TP_MAX_SERVED_MODELS);
+    const size_t count = tp_serve_models_list(exchange, models);
     tp_buffer *json = &exchange->reply.body;
     exchange->reply.content_type = "application/json";
     tp_buffer_append_char(json, '[');
@@ -211,16 +215,18 @@ tapeout_status tp_serve_v2_index(serve_exchange *exchange, tapeout_error *err)
         tp_buffer_append_text(json, ",\"state\":\"READY\",\"reason\":\"\"}");
         tp_engine_unref(engine, models[i]);
     }
-    tp_engine_idle_each(engine, write_idle, json);
+    tp_engine_idle_each(engine, write_idle, exchange);
     tp_buffer_append_char(json, ']');
     return TAPEOUT_OK;
 }
 
 // Tables are so small that they stay: for them these routes are not there.
-static tapeout_status check_is_not_table(const serve_exchange *exchange, tapeout_error *err)
+static tapeout_status check_may_change(const serve_exchange *exchange, tapeout_error *err)
 {
     tp_engine *engine = exchange->state->engine;
-    tp_served *model = tp_engine_find(engine, exchange->params[0], (tp_str){NULL, 0});
+    TP_TRY(tp_serve_require(exchange, TP_RIGHT_ADMIN, exchange->params[0], err));
+    tp_served *model =
+        tp_engine_find(engine, tp_serve_tenant(exchange), exchange->params[0], (tp_str){NULL, 0});
     const bool is_table = model != NULL && model->scorer != NULL;
     tp_engine_unref(engine, model);
     return is_table ? tp_fail(err, TAPEOUT_E_NOT_FOUND,
@@ -233,14 +239,16 @@ tapeout_status tp_serve_v2_load(serve_exchange *exchange, tapeout_error *err)
 {
     exchange->reply.content_type = "application/json";
     tp_buffer_append_text(&exchange->reply.body, "{}");
-    TP_TRY(check_is_not_table(exchange, err));
-    return tp_engine_load(exchange->state->engine, exchange->params[0], err);
+    TP_TRY(check_may_change(exchange, err));
+    return tp_engine_load(exchange->state->engine, tp_serve_tenant(exchange), exchange->params[0],
+                          err);
 }
 
 tapeout_status tp_serve_v2_unload(serve_exchange *exchange, tapeout_error *err)
 {
     exchange->reply.content_type = "application/json";
     tp_buffer_append_text(&exchange->reply.body, "{}");
-    TP_TRY(check_is_not_table(exchange, err));
-    return tp_engine_unload(exchange->state->engine, exchange->params[0], err);
+    TP_TRY(check_may_change(exchange, err));
+    return tp_engine_unload(exchange->state->engine, tp_serve_tenant(exchange), exchange->params[0],
+                            err);
 }

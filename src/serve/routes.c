@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The one table of routes. A handler that stands in no line can't be reached, and a line has a
-// right: the column is positional, so leaving it out does not compile. Authentication will look at
-// the line before the handler runs. HEAD is served by GET's line and OPTIONS by all of a path's.
+// right: the column is positional, so leaving it out does not compile. Who asks is looked at by the
+// line before the handler runs, and before the body is (serve_auth.c). HEAD is served by GET's line
+// and OPTIONS by all of a path's.
 #include "serve/serve_priv.h"
 
 #include <string.h>
@@ -20,7 +21,7 @@
     X(GET, "/v1/health", PROBE, OPENAI, tp_serve_health, "The same")                               \
     X(GET, "/ping", PROBE, PLAIN, tp_serve_ping, "200 when ready, for SageMaker and MLflow")       \
     X(GET, "/version", PROBE, PLAIN, tp_serve_version, "The version of tapeout as text")           \
-    X(GET, "/metrics", READ, PLAIN, tp_serve_metrics, "Metrics in Prometheus' text format")        \
+    X(GET, "/metrics", WATCH, PLAIN, tp_serve_metrics, "Metrics in Prometheus' text format")       \
     X(GET, "/openapi.json", READ, PLAIN, tp_serve_openapi, "This document")                        \
     X(POST, "/score", SCORE, PLAIN, tp_serve_score, "Raw records in, predictions and notes out")   \
     X(POST, "/invocations", SCORE, MLFLOW, tp_serve_invocations, "MLflow's scoring protocol")      \
@@ -88,13 +89,13 @@
     X(POST, "/api/generate", SCORE, PLAIN, tp_serve_ollama_generate, "Ollama: one prompt")
 
 #define SERVE_NOW_LINE(method, pattern, right, family, handler, summary)                           \
-    {TP_HTTP_##method, pattern, SERVE_RIGHT_##right, family, SERVE_NOW, handler, summary},
+    {TP_HTTP_##method, pattern, TP_RIGHT_##right, family, SERVE_NOW, handler, summary},
 #define SERVE_LONG_LINE(method, pattern, right, family, handler, summary)                          \
-    {TP_HTTP_##method, pattern, SERVE_RIGHT_##right, family, SERVE_LONG, handler, summary},
+    {TP_HTTP_##method, pattern, TP_RIGHT_##right, family, SERVE_LONG, handler, summary},
 #define SERVE_LATER_LINE(method, pattern, right, family, handler, summary)                         \
-    {TP_HTTP_##method, pattern, SERVE_RIGHT_##right, family, SERVE_LATER, handler, summary},
+    {TP_HTTP_##method, pattern, TP_RIGHT_##right, family, SERVE_LATER, handler, summary},
 #define SERVE_SLOW_LINE(method, pattern, right, family, handler, summary)                          \
-    {TP_HTTP_##method, pattern, SERVE_RIGHT_##right, family, SERVE_SLOW, handler, summary},
+    {TP_HTTP_##method, pattern, TP_RIGHT_##right, family, SERVE_SLOW, handler, summary},
 const serve_route tp_serve_routes[] = {SERVE_ROUTE_MAP(SERVE_NOW_LINE) SERVE_LONG_MAP(
     SERVE_LONG_LINE) SERVE_LATER_MAP(SERVE_LATER_LINE) SERVE_SLOW_MAP(SERVE_SLOW_LINE)};
 #undef SERVE_NOW_LINE

@@ -10,19 +10,12 @@
 #include "monitor/tp_monitor.h"
 #include "serve/tp_engine.h"
 #include "serve/tp_http.h"
+#include "trust/tp_roster.h"
 
 #include <yyjson.h>
 
 typedef struct serve_exchange serve_exchange;
 typedef tapeout_status serve_handler(serve_exchange *exchange, tapeout_error *err);
-
-// What a caller needs to be allowed. Begins at one: a route without a right can't be written.
-typedef enum serve_right {
-    SERVE_RIGHT_PROBE = 1, // nothing: the machinery around asks, and has no key
-    SERVE_RIGHT_READ,
-    SERVE_RIGHT_SCORE,
-    SERVE_RIGHT_ADMIN
-} serve_right;
 
 // Which body an error has.
 typedef enum serve_family {
@@ -42,14 +35,14 @@ typedef enum serve_when {
 typedef struct serve_route {
     tp_http_method method;
     const char *pattern; // "/v2/models/{model}/infer"; "{model}" is one segment or the rest of one
-    serve_right right;
+    tp_right right;
     serve_family family;
     serve_when when;
     serve_handler *handler;
     const char *summary; // for the OpenAPI document
 } serve_route;
 
-enum { SERVE_MAX_PARAMS = 3 };
+enum { SERVE_MAX_PARAMS = 3, SERVE_PEER_SIZE = 16, SERVE_LOGIN_MARK_SIZE = 16 };
 
 // A stream on offer to the handler of a SERVE_LATER route.
 typedef struct serve_later serve_later;
@@ -62,9 +55,22 @@ typedef struct serve_later_events {
     void *user;
 } serve_later_events;
 
+struct serve_access;
+struct serve_auth;
+
+// What became of the credentials of a request, as far as the loop's thread could tell.
+typedef enum serve_login {
+    SERVE_LOGIN_NOBODY,  // there are none
+    SERVE_LOGIN_KNOWN,   // exchange.principal
+    SERVE_LOGIN_PENDING, // a password that must be checked, which takes long
+    SERVE_LOGIN_REFUSED  // exchange.login_why
+} serve_login;
+
 // What all exchanges of a server share.
 typedef struct serve_state {
     const tp_env *env;
+    struct serve_access *access; // who may come in; NULL: everybody is `anonymous`
+    tp_principal *anonymous;     // without identities; NULL: nobody, who may probe
     tp_engine *engine;
     tp_monitor *monitor;
     atomic_bool is_ready; // models are loaded and no drain has begun
@@ -95,9 +101,19 @@ struct serve_exchange {
     tapeout_error error;   // of a request that failed; its message is for the log
     int fail_status;       // of the failure that is about to be returned; 0: by its code
     const char *fail_code; // OpenAI's `code` for it, or NULL
-    serve_later *later;    // NULL: no stream is to be had
-    bool is_taken;         // the stream was taken: the reply comes from elsewhere
-    tp_str body;           // without content coding
+    uint64_t retry_ns;     // of a failure that passes: when to come again; 0: a second
+    // Who asks.
+    struct serve_auth *auth; // of the thread that took the request; NULL: nobody is told apart
+    serve_login login;
+    const char *login_why;   // of a refusal, for the log
+    tp_roster *login_roster; // a reference, while a password waits to be checked
+    uint8_t login_mark[SERVE_LOGIN_MARK_SIZE];
+    bool login_is_new;             // a password was found right, of which `login_mark` is the mark
+    tp_principal *principal;       // a reference, or NULL
+    uint8_t peer[SERVE_PEER_SIZE]; // the client's address, an IPv4 one mapped
+    serve_later *later;            // NULL: no stream is to be had
+    bool is_taken;                 // the stream was taken: the reply comes from elsewhere
+    tp_str body;                   // without content coding
     tp_buffer inflated;
     tp_buffer scratch;
     tp_served *model; // a reference, given back when the exchange is cleared
@@ -141,19 +157,46 @@ tapeout_status tp_serve_fail_as(serve_exchange *exchange, int http_status, tapeo
 tapeout_status tp_serve_later_take(serve_exchange *exchange, const serve_later_events *events,
                                    struct tp_stream **ret_stream, tapeout_error *err);
 // The body of a failure as the family writes it, into `reply`.
-void tp_serve_failure_write(tp_http_reply *reply, serve_family family, int http_status,
-                            tp_str message, const char *code);
+typedef struct serve_failure {
+    int http_status;
+    tp_str message;
+    const char *code;  // OpenAI's, or NULL
+    uint64_t retry_ns; // of 429 and 503; 0: a second
+} serve_failure;
+void tp_serve_failure_write(tp_http_reply *reply, serve_family family,
+                            const serve_failure *failure);
 // By the status's own meaning.
 int tp_serve_http_status(tapeout_status status);
-// The model that the path names (params 0 and 1); E_NOT_FOUND, or E_BUSY while nothing is loaded
-// yet. Sets exchange.model.
+// The model that the path names (params 0 and 1) in the caller's tenant, for which the caller has
+// the route's right; E_NOT_FOUND, E_DENIED, or E_BUSY while nothing is loaded yet. Sets
+// exchange.model.
 tapeout_status tp_serve_model_find(serve_exchange *exchange, tapeout_error *err);
+// The first for which the caller has the route's right and `kind` says yes, or NULL.
+tp_served *tp_serve_model_first(const serve_exchange *exchange,
+                                bool (*kind)(const tp_served *model));
+// References to those of which the caller may know, in order; at most TP_MAX_SERVED_MODELS.
+size_t tp_serve_models_list(const serve_exchange *exchange, tp_served **ret_models);
 // The same where it must be a table's model, and the first of those; else E_UNSUPPORTED.
 tapeout_status tp_serve_table_find(serve_exchange *exchange, tapeout_error *err);
 tapeout_status tp_serve_table_first(serve_exchange *exchange, tapeout_error *err);
 // The body as JSON: E_INVALID, so 400, for whatever is wrong with it. Freed with yyjson_doc_free.
 tapeout_status tp_serve_body_json(serve_exchange *exchange, yyjson_doc **ret_doc,
                                   tapeout_error *err);
+
+// -- who asks (serve_auth.c) ----------------------------------------------------------------------
+// Looks at the request's credentials, as far as that is quick; on the loop's thread.
+void tp_serve_authenticate(serve_exchange *exchange);
+// The rest, and whether the caller has the route's right for anything at all. 401, 403, 429.
+tapeout_status tp_serve_admit(serve_exchange *exchange, tapeout_error *err);
+// Keeps what was found out, for the next request; on the loop's thread.
+void tp_serve_auth_settle(serve_exchange *exchange);
+void tp_serve_auth_clear(serve_exchange *exchange); // for the next request
+// The caller's tenant.
+tp_str tp_serve_tenant(const serve_exchange *exchange);
+// Whether the caller has `right` for `model` of its tenant; an empty name means all models.
+// E_NOT_FOUND where it may not even know of it, as for one that is not there; else E_DENIED.
+tapeout_status tp_serve_require(const serve_exchange *exchange, tp_right right, tp_str model,
+                                tapeout_error *err);
 
 // -- rows ----------------------------------------------------------------------------------------
 // Rows on their way into a model: the kit's builder, and what was noticed.

@@ -9,6 +9,7 @@
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
 #include "pipeline/tp_llm_open.h"
+#include "trust/tp_identity.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -67,6 +68,16 @@ tp_str tp_served_file_name(const char *path)
     return name;
 }
 
+tp_str tp_served_tenant(const tp_model_spec *spec)
+{
+    return spec->tenant.size == 0 ? TP_STR(TP_TENANT_OPERATOR) : spec->tenant;
+}
+
+bool tp_served_is(const tp_served *model, tp_str tenant, tp_str name)
+{
+    return tp_str_equal(model->name, name) && tp_str_equal(model->tenant, tenant);
+}
+
 static tapeout_status served_set_names(tp_served *model, const tp_model_spec *spec,
                                        tapeout_error *err)
 {
@@ -75,6 +86,7 @@ static tapeout_status served_set_names(tp_served *model, const tp_model_spec *sp
     const tp_str own = model->scorer == NULL ? tp_served_file_name(spec->path)
                                              : tp_bundle_name(tp_scorer_bundle(model->scorer));
     model->name = tp_arena_str(&model->arena, spec->name.size > 0 ? spec->name : own);
+    model->tenant = tp_arena_str(&model->arena, tp_served_tenant(spec));
     model->version =
         tp_arena_str(&model->arena,
                      spec->version.size > 0 ? spec->version : (tp_str){generation, (size_t)digits});
@@ -87,7 +99,8 @@ static tapeout_status served_set_names(tp_served *model, const tp_model_spec *sp
     tp_buffer_append_text(&header, model->sha256);
     model->header = tp_arena_str(&model->arena, tp_buffer_view(&header));
     tp_buffer_deinit(&header);
-    return model->name.data == NULL || model->version.data == NULL || model->header.data == NULL
+    return model->name.data == NULL || model->version.data == NULL || model->tenant.data == NULL ||
+                   model->header.data == NULL
                ? tp_fail_nomem(err)
                : TAPEOUT_OK;
 }

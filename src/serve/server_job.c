@@ -107,6 +107,7 @@ static void on_work_run(tp_loop_job *base)
 static void on_work_answer(tp_loop_job *base)
 {
     server_job *job = (server_job *)base;
+    tp_serve_auth_settle(&job->exchange);
     if (job->exchange.later == NULL) {
         job->exchange.reply_status = job->exchange.reply.status;
         job->exchange.reply_bytes = job->exchange.reply.body.size;
@@ -140,6 +141,8 @@ bool tp_server_job_start(server_shard *shard, tp_client *client, bool is_later)
     job->owner_count = 1;                             // the work, or this call
     (void)pthread_mutex_init(&job->later.lock, NULL); // plain ones cannot fail
     tp_serve_exchange_init(&job->exchange, &shard->server->state);
+    job->exchange.auth = shard->auth;
+    memcpy(job->exchange.peer, client->peer, sizeof(job->exchange.peer));
     tp_serve_exchange_begin(&job->exchange, &client->http.request);
     if (is_later && !stream_open(job, client)) {
         job_release(job);
@@ -155,6 +158,7 @@ bool tp_server_job_start(server_shard *shard, tp_client *client, bool is_later)
     }
     if (is_later) {
         run(job);
+        tp_serve_auth_settle(&job->exchange);
     }
     job_release(job);
     return is_later;

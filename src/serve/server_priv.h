@@ -6,7 +6,7 @@
 #ifndef SERVER_PRIV_H
 #define SERVER_PRIV_H
 
-#include "serve/serve_priv.h"
+#include "serve/serve_access.h"
 #include "serve/tp_loop.h"
 #include "serve/tp_serve_config.h"
 
@@ -72,6 +72,7 @@ typedef struct server_shard {
     pthread_t thread;
     bool has_thread;
     serve_exchange exchange; // of requests answered on the loop itself, one after another
+    serve_auth *auth;        // NULL: nobody is told apart
     tp_buffer log;           // lines of this turn
 } server_shard;
 

@@ -123,6 +123,13 @@ static void log_request(server_shard *shard, const serve_exchange *exchange, uin
         tp_serve_log_str(log, "target", request->target);
     }
     tp_serve_log_u64(log, "status", (uint64_t)exchange->reply_status);
+    if (exchange->principal != NULL && exchange->auth != NULL) {
+        tp_serve_log_str(log, "by", exchange->principal->id);
+        tp_serve_log_str(log, "tenant", exchange->principal->tenant);
+    }
+    if (exchange->login_why != NULL) {
+        tp_serve_log_str(log, "refused", tp_str_from(exchange->login_why));
+    }
     tp_serve_log_ms(log, "ms", took_ns);
     tp_serve_log_u64(log, "bytes_in", request->body.size);
     tp_serve_log_u64(log, "bytes_out", exchange->reply_bytes);
@@ -157,7 +164,7 @@ void tp_server_account(server_shard *shard, const serve_exchange *exchange)
                    request_series(server, exchange->route, request->method, exchange->reply_status),
                    1);
     tp_monitor_observe(monitor, shard->index, duration_series(server, exchange->route), took_ns);
-    if (exchange->model != NULL && exchange->route->right == SERVE_RIGHT_SCORE) {
+    if (exchange->model != NULL && exchange->route->right == TP_RIGHT_SCORE) {
         count_model(shard, exchange, took_ns);
     }
     if (server->config->logs_requests) {
@@ -172,6 +179,8 @@ void tp_server_handle(void *user, tp_client *client)
     server_shard *shard = user;
     serve_exchange *exchange = &shard->exchange;
     const tp_http_request *request = &client->http.request;
+    exchange->auth = shard->auth;
+    memcpy(exchange->peer, client->peer, sizeof(exchange->peer));
     tp_serve_exchange_begin(exchange, request);
     const bool is_later = exchange->route != NULL && exchange->route->when >= SERVE_LATER;
     // Where no other thread is to be had, the loop does it itself: slowly is better than not.
@@ -184,6 +193,7 @@ void tp_server_handle(void *user, tp_client *client)
     exchange->reply_status = exchange->reply.status;
     exchange->reply_bytes = exchange->reply.body.size;
     tp_server_account(shard, exchange);
+    tp_serve_auth_settle(exchange);
     tp_http_connection_reply(&client->http, &exchange->reply);
     tp_serve_exchange_clear(exchange);
 }

@@ -39,6 +39,7 @@ typedef struct tp_served_stats {
 
 // One version of one model.
 typedef struct tp_served {
+    tp_str tenant; // in whose world it is: elsewhere there is no such model
     tp_str name;
     tp_str version;
     char sha256[TP_SHA256_HEX_SIZE + 1];
@@ -72,6 +73,7 @@ typedef struct tp_model_spec {
     tp_str name;
     tp_str version;
     const char *path;
+    tp_str tenant; // empty: the operator's
 } tp_model_spec;
 
 typedef struct tp_engine tp_engine;
@@ -97,24 +99,26 @@ tapeout_status tp_engine_install(tp_engine *engine, const tp_model_spec *specs, 
 
 // Takes a model (the last listed of that name) off the list and remembers what it was loaded from;
 // requests under way are answered by it, then its memory is given back. E_NOT_FOUND.
-tapeout_status tp_engine_unload(tp_engine *engine, tp_str name, tapeout_error *err);
+tapeout_status tp_engine_unload(tp_engine *engine, tp_str tenant, tp_str name, tapeout_error *err);
 // Loads one that was unloaded, under its former name and version. OK where it is served;
 // E_NOT_FOUND where it never was, E_FULL as for tp_engine_install. tp_engine_install forgets what
 // was unloaded.
-tapeout_status tp_engine_load(tp_engine *engine, tp_str name, tapeout_error *err);
+tapeout_status tp_engine_load(tp_engine *engine, tp_str tenant, tp_str name, tapeout_error *err);
 // Of the budget: what is in use, and all of it (0: none).
 uint64_t tp_engine_memory(tp_engine *engine, uint64_t *ret_max_bytes);
 // A language model was asked: of those that make room it is the last.
 void tp_served_touch(tp_served *model);
 // Calls `tell` for each that is unloaded. It must not call the engine.
-void tp_engine_idle_each(tp_engine *engine, void (*tell)(void *user, tp_str name, tp_str version),
+void tp_engine_idle_each(tp_engine *engine, void (*tell)(void *user, const tp_model_spec *spec),
                          void *user);
 
 // A reference to the model, or NULL. Without a version the last listed of that name.
-tp_served *tp_engine_find(tp_engine *engine, tp_str name, tp_str version);
+tp_served *tp_engine_find(tp_engine *engine, tp_str tenant, tp_str name, tp_str version);
 // References to the served models in order, at most `capacity`; returns how many there are in all.
 size_t tp_engine_list(tp_engine *engine, tp_served **ret_models, size_t capacity);
-tp_served *tp_engine_first_table(tp_engine *engine); // NULL: no table's model is served
+// The first that `wants` says yes to, or NULL. It is called under the lock and must be quick.
+typedef bool tp_engine_filter(void *user, const tp_served *model);
+tp_served *tp_engine_first(tp_engine *engine, tp_engine_filter *wants, void *user);
 // Accepts NULL. Not on the thread of a language model's scheduler, which the last one ends.
 void tp_engine_unref(tp_engine *engine, tp_served *model);
 

@@ -98,6 +98,7 @@ struct tp_client {
     uint64_t deadline_ms; // of the loop's clock; 0: none
     tp_loop_job *job;     // under way in another thread
     tp_stream *stream;    // of a reply that comes later
+    uint8_t peer[16];     // its address, an IPv4 one mapped, of IPv6 the network (/64)
     bool is_writing;
     bool is_reading;
     bool is_shut; // our side has said its last

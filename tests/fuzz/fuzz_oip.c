@@ -82,6 +82,8 @@ static serve_state *make_state(void)
     tapeout_text_free(context, json);
     tapeout_context_free(context);
     env = tp_env_plain();
+    const tp_principal_spec everybody = {.id = TP_STR("anonymous"), .grants = TP_STR("admin")};
+    check(tp_principal_new(env.alloc, &everybody, &state.anonymous, NULL) == TAPEOUT_OK);
     state.env = &env;
     state.max_body_bytes = 1 << 20;
     state.max_rows = 1000;

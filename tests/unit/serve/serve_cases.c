@@ -122,6 +122,8 @@ void serve_case_init(serve_case *self, serve_model_kind kind)
     ASSERT_OK(tp_engine_new(&self->env, &options, &self->state.engine, &test_err));
     const tp_model_spec spec = {.path = serve_case_bundle(kind, 1)};
     ASSERT_OK(tp_engine_install(self->state.engine, &spec, 1, NULL, &test_err));
+    const tp_principal_spec everybody = {.id = TP_STR("anonymous"), .grants = TP_STR("admin")};
+    ASSERT_OK(tp_principal_new(self->env.alloc, &everybody, &self->state.anonymous, &test_err));
     tp_serve_exchange_init(&self->exchange, &self->state);
     self->shared = (tp_http_shared){.alloc = self->env.alloc,
                                     .max_body_bytes = self->state.max_body_bytes,
@@ -137,6 +139,7 @@ void serve_case_deinit(serve_case *self)
 {
     tp_http_connection_deinit(&self->connection);
     tp_serve_exchange_deinit(&self->exchange);
+    tp_principal_unref(self->state.anonymous);
     tp_engine_free(self->state.engine);
     tp_monitor_free(self->state.monitor);
     tp_buffer_deinit(&self->reply);

@@ -49,7 +49,8 @@ static tp_engine *engine_for(uint64_t models_bytes, bool unloads_idle)
 
 static bool is_served(tp_engine *engine, const char *name)
 {
-    tp_served *model = tp_engine_find(engine, tp_str_from(name), (tp_str){NULL, 0});
+    tp_served *model =
+        tp_engine_find(engine, TP_STR("default"), tp_str_from(name), (tp_str){NULL, 0});
     tp_engine_unref(engine, model);
     return model != NULL;
 }
@@ -73,9 +74,9 @@ static void test_what_fits_and_what_does_not(void)
                  "of a budget of");
     ASSERT(is_served(engine, "a") && is_served(engine, "b") && !is_served(engine, "c"));
     ASSERT_EQ_UINT(used(engine), 2 * one);
-    ASSERT_OK(tp_engine_unload(engine, TP_STR("a"), &test_err));
+    ASSERT_OK(tp_engine_unload(engine, TP_STR("default"), TP_STR("a"), &test_err));
     ASSERT_EQ_UINT(used(engine), one);
-    ASSERT_OK(tp_engine_load(engine, TP_STR("a"), &test_err));
+    ASSERT_OK(tp_engine_load(engine, TP_STR("default"), TP_STR("a"), &test_err));
     ASSERT_EQ_UINT(used(engine), 2 * one);
     ASSERT_OK(tp_engine_install(engine, specs, 1, &loaded, &test_err));
     ASSERT_EQ_UINT(loaded, 0);
@@ -89,20 +90,20 @@ static void test_a_model_in_use_counts(void)
     const uint64_t one = one_model();
     tp_engine *engine = engine_for(one, false);
     ASSERT_OK(tp_engine_install(engine, specs, 1, NULL, &test_err));
-    tp_served *model = tp_engine_find(engine, TP_STR("a"), (tp_str){NULL, 0});
-    ASSERT_OK(tp_engine_unload(engine, TP_STR("a"), &test_err));
+    tp_served *model = tp_engine_find(engine, TP_STR("default"), TP_STR("a"), (tp_str){NULL, 0});
+    ASSERT_OK(tp_engine_unload(engine, TP_STR("default"), TP_STR("a"), &test_err));
     ASSERT_EQ_UINT(used(engine), one);
-    ASSERT_FAILS(tp_engine_load(engine, TP_STR("a"), &test_err), TAPEOUT_E_FULL, "in use");
+    ASSERT_FAILS(tp_engine_load(engine, TP_STR("default"), TP_STR("a"), &test_err), TAPEOUT_E_FULL,
+                 "in use");
     tp_engine_unref(engine, model);
     ASSERT_EQ_UINT(used(engine), 0);
-    ASSERT_OK(tp_engine_load(engine, TP_STR("a"), &test_err));
+    ASSERT_OK(tp_engine_load(engine, TP_STR("default"), TP_STR("a"), &test_err));
     tp_engine_free(engine);
 }
 
-static void count_idle(void *user, tp_str name, tp_str version)
+static void count_idle(void *user, const tp_model_spec *spec)
 {
-    (void)name;
-    ASSERT(tp_str_equal(version, TP_STR("1")));
+    ASSERT(tp_str_equal(spec->version, TP_STR("1")));
     ++*(int *)user;
 }
 
@@ -115,7 +116,8 @@ static int idle_count(tp_engine *engine)
 
 static void touch(tp_engine *engine, const char *name)
 {
-    tp_served *model = tp_engine_find(engine, tp_str_from(name), (tp_str){NULL, 0});
+    tp_served *model =
+        tp_engine_find(engine, TP_STR("default"), tp_str_from(name), (tp_str){NULL, 0});
     tp_served_touch(model);
     tp_engine_unref(engine, model);
 }
@@ -128,15 +130,17 @@ static void test_idle_models_make_room(void)
     ASSERT(is_served(engine, "a") && is_served(engine, "b") && !is_served(engine, "c"));
     ASSERT_EQ_INT(idle_count(engine), 1);
     touch(engine, "a");
-    ASSERT_OK(tp_engine_load(engine, TP_STR("c"), &test_err)); // b was not asked for longest
+    ASSERT_OK(tp_engine_load(engine, TP_STR("default"), TP_STR("c"),
+                             &test_err)); // b was not asked for longest
     ASSERT(is_served(engine, "a") && !is_served(engine, "b") && is_served(engine, "c"));
     ASSERT_EQ_UINT(used(engine), 2 * one);
     // Who is in use stays, whatever its age.
-    tp_served *model = tp_engine_find(engine, TP_STR("a"), (tp_str){NULL, 0});
-    ASSERT_OK(tp_engine_load(engine, TP_STR("b"), &test_err));
+    tp_served *model = tp_engine_find(engine, TP_STR("default"), TP_STR("a"), (tp_str){NULL, 0});
+    ASSERT_OK(tp_engine_load(engine, TP_STR("default"), TP_STR("b"), &test_err));
     ASSERT(is_served(engine, "a") && is_served(engine, "b") && !is_served(engine, "c"));
-    tp_served *other = tp_engine_find(engine, TP_STR("b"), (tp_str){NULL, 0});
-    ASSERT_FAILS(tp_engine_load(engine, TP_STR("c"), &test_err), TAPEOUT_E_FULL, "budget");
+    tp_served *other = tp_engine_find(engine, TP_STR("default"), TP_STR("b"), (tp_str){NULL, 0});
+    ASSERT_FAILS(tp_engine_load(engine, TP_STR("default"), TP_STR("c"), &test_err), TAPEOUT_E_FULL,
+                 "budget");
     ASSERT(is_served(engine, "a") && is_served(engine, "b"));
     tp_engine_unref(engine, model);
     tp_engine_unref(engine, other);
@@ -177,7 +181,7 @@ static tapeout_status scenario(const tapeout_allocator *alloc, void *user, tapeo
     TP_TRY(tp_engine_new(&plain, options, &engine, err));
     tapeout_status status = tp_engine_install(engine, specs, 2, NULL, err);
     if (status == TAPEOUT_OK) {
-        status = tp_engine_load(engine, TP_STR("b"), err);
+        status = tp_engine_load(engine, TP_STR("default"), TP_STR("b"), err);
     }
     tp_engine_free(engine);
     return status;

@@ -387,7 +387,7 @@ static void test_metadata_and_routes(void)
     ASSERT_EQ_INT(get(&self, "/openapi.json"), 200);
     for (uint32_t i = 0; i < tp_serve_route_count; i++) {
         ASSERT(serve_case_has(&self, tp_serve_routes[i].pattern));
-        ASSERT(tp_serve_routes[i].right >= SERVE_RIGHT_PROBE);
+        ASSERT(tp_serve_routes[i].right >= TP_RIGHT_PROBE);
     }
     ASSERT_EQ_INT(serve_case_post(&self, "/v2/repository/models/none/load", "{}"), 404);
     // K4: off means not there; tables are never loaded or unloaded at run time.
