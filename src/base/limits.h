@@ -233,6 +233,11 @@
 #define TP_MAX_LABEL_BYTES 128u
 #define TP_MAX_MONITOR_LABELS_BYTES (1u << 20)
 
+// -- gate ----------------------------------------------------------------------------------------
+#define TP_MAX_POLICY_BYTES (64u << 10)
+#define TP_MAX_POLICY_SIGNATURES 64u
+#define TP_MAX_SCREENING_BYTES (64u << 20) // of one list
+
 // -- serve ---------------------------------------------------------------------------------------
 #define TP_MAX_HTTP_TARGET_BYTES 8192u
 #define TP_MAX_HTTP_HEADERS 100u
