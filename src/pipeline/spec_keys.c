@@ -262,5 +262,7 @@ static const tp_yaml_key spec_keys[] = {
     {.name = "cross_validation", .kind = TP_YAML_MAP, .table = &cross_table},
     {.name = "gates", .kind = TP_YAML_NODE, .offset = offsetof(tp_spec, gates_node)},
     {.name = "seed", .kind = TP_YAML_U64, .offset = offsetof(tp_spec, seed)},
+    {.name = "licence", .kind = TP_YAML_STR, .offset = offsetof(tp_spec, licence)},
+    {.name = "license", .kind = TP_YAML_STR, .offset = offsetof(tp_spec, licence)},
 };
 const tp_yaml_table tp_spec_table = {spec_keys, COUNT(spec_keys)};

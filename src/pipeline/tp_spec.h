@@ -112,6 +112,7 @@ typedef struct tp_spec {
     tp_spec_gate *gates;
     size_t gate_count;
     uint64_t seed;
+    tp_str licence; // of the model, for gates and bills of materials; empty: not said
 } tp_spec;
 
 // Reads and checks `path`. Everything lives in the spec. E_INVALID with file, line and column.

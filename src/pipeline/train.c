@@ -118,6 +118,10 @@ static tapeout_status write_lineage(train_job *job, tapeout_error *err)
     tp_json_append_str(json, tp_str_from(tp_pipeline_source_sha256));
     append_count(json, "seed", job->spec->seed);
     append_count(json, "data_rows", job->dataset.table->row_count);
+    if (job->spec->licence.size > 0) {
+        tp_json_append_key(json, "licence");
+        tp_json_append_str(json, job->spec->licence);
+    }
     tp_json_append_key(json, "tapeout");
     tp_json_append_str(json, tp_str_from(tapeout_version()));
     tp_buffer_append_char(json, '}');

@@ -40,7 +40,8 @@ static void test_reads_all_of_it(void)
                         "evaluate: {cohorts: [carrier, dest], bootstrap: 50, permutation: true}\n"
                         "cross_validation: {folds: 5}\n"
                         "gates: {auc: '>= 0.70', single_row_us: '<= 50'}\n"
-                        "seed: 7\n",
+                        "seed: 7\n"
+                        "license: Apache-2.0\n",
                         &spec));
     ASSERT(tp_str_equal(spec->name, TP_STR("flight-delay")));
     ASSERT_EQ_UINT(spec->data.missing.count, 2);
@@ -62,6 +63,7 @@ static void test_reads_all_of_it(void)
     ASSERT(spec->gates[0].is_minimum && !spec->gates[1].is_minimum);
     ASSERT_EQ_F64(spec->gates[1].bound, 50);
     ASSERT_EQ_UINT(spec->seed, 7);
+    ASSERT(tp_str_equal(spec->licence, TP_STR("Apache-2.0")));
     tp_spec_free(spec);
 }
 
