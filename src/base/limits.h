@@ -202,6 +202,23 @@
 #define TP_MIN_PASSWORD_BYTES 8u
 #define TP_MAX_PASSWORD_BYTES 1024u
 
+// -- trust: audit log ----------------------------------------------------------------------------
+#define TP_AUDIT_SEGMENT_BYTES (16u << 20) // of a file, before the next begins
+#define TP_MAX_AUDIT_KIND_BYTES 64u
+#define TP_MAX_AUDIT_WHO_BYTES 1024u
+#define TP_MAX_AUDIT_WHAT_BYTES (256u << 10)
+#define TP_AUDIT_LINE_MORE_BYTES 256u       // of a line, beside what its event has
+#define TP_MAX_AUDIT_LINE_BYTES (1u << 20)  // names may grow sixfold by escapes
+#define TP_MAX_AUDIT_BATCH_BYTES (4u << 20) // written with one sync
+#define TP_MAX_AUDIT_BATCH_ENTRIES 4096u    // of one append
+#define TP_MAX_AUDIT_LANE_BYTES (8u << 20)  // that wait in memory to be written
+#define TP_AUDIT_LANE_MS 100u               // between two writes of the lane
+#define TP_AUDIT_POST_WAIT_MS 1000u         // for room in the lane
+#define TP_MAX_AUDIT_REFUSALS 64u           // kinds of refused logins told apart at a time
+#define TP_MAX_AUDIT_REFUSAL_TEXT 128u      // bytes of each of a refusal's texts
+#define TP_MAX_AUDIT_REFUSAL_BYTES 2560u    // of these as JSON
+#define TP_AUDIT_REFUSED_MS 60000u          // in which the same refusals are one entry
+
 // -- registry ------------------------------------------------------------------------------------
 #define TP_MAX_REGISTRY_FACT_BYTES (1u << 20) // of gates, timings and facts each
 #define TP_MAX_REGISTRY_LIST_BYTES (1u << 30) // of the JSON that lists everything

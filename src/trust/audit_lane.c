@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What needn't be waited for: receipts, and logins that were refused. Events gather in memory; a
+// thread of the log's own takes them all every TP_AUDIT_LANE_MS, or sooner where much has come, and
+// appends them like anybody. What can't be written stays and is tried again; what then finds no
+// room is counted, and the count is the first thing that is written once the disk takes it.
+#include "trust/audit_priv.h"
+
+#include "base/tp_alloc.h"
+#include "base/tp_clock.h"
+#include "base/tp_error.h"
+#include "table/tp_json.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+// Events as they are appended: each a mark of its time and size, and its body.
+typedef struct lane_mark {
+    int64_t time_us;
+    size_t size;
+} lane_mark;
+
+// A login that is refused again and again.
+typedef struct refusal {
+    char key[TP_MAX_AUDIT_REFUSAL_BYTES]; // the JSON members that tell it apart
+    size_t key_size;
+    uint64_t count; // since the last entry about it
+} refusal;
+
+struct audit_lane {
+    tp_audit *audit;
+    pthread_t thread;
+    // Under the lock, which no disk is waited for with:
+    pthread_mutex_t lock;
+    pthread_cond_t wake;  // the thread: there is much, or somebody waits, or the end
+    pthread_cond_t moved; // those who wait: the thread has tried
+    tp_buffer events;     // marks and bodies in turn
+    tp_buffer writing;    // the thread's own: what it took, until it is on disk
+    audit_item *items;    // [TP_MAX_AUDIT_BATCH_ENTRIES], the thread's own
+    uint64_t posted;      // how many, ever
+    uint64_t settled;     // of those on disk or lost
+    uint64_t lost;
+    uint64_t lost_told; // of them in the log
+    uint64_t tries;     // of the thread
+    bool is_failing;
+    bool is_ending;
+    bool is_wanted; // somebody waits
+    refusal refusals[TP_MAX_AUDIT_REFUSALS];
+    size_t refusal_count;
+    uint64_t refusals_more; // of kinds that found no place
+    uint64_t refusals_since_ns;
+    tapeout_error error; // of the last try that failed
+};
+
+static void deadline_in(uint32_t ms, struct timespec *ret_time)
+{
+    (void)clock_gettime(CLOCK_MONOTONIC, ret_time); // always there
+    ret_time->tv_sec += ms / 1000;
+    ret_time->tv_nsec += (long)(ms % 1000) * 1000000;
+    if (ret_time->tv_nsec >= 1000000000) {
+        ret_time->tv_sec++;
+        ret_time->tv_nsec -= 1000000000;
+    }
+}
+
+// -- putting in ----------------------------------------------------------------------------------
+// Under the lock. False where there is no room, with nothing changed.
+static bool put(struct audit_lane *lane, const tp_audit_event *event, tapeout_status *ret_status,
+                tapeout_error *err)
+{
+    tp_buffer *events = &lane->events;
+    const size_t begin = events->size;
+    lane_mark mark = {event->time_us != 0 ? event->time_us : tp_clock_unix_us(), 0};
+    tp_buffer_append(events, &mark, sizeof(mark));
+    *ret_status = tp_audit_body_write(event, events, err);
+    if (*ret_status == TAPEOUT_OK) {
+        mark.size = events->size - begin - sizeof(mark);
+        memcpy(events->data + begin, &mark, sizeof(mark));
+        lane->posted++;
+        if (begin == 0 || events->size >= TP_MAX_AUDIT_LANE_BYTES / 4) {
+            (void)pthread_cond_signal(&lane->wake);
+        }
+        return true;
+    }
+    const bool has_no_room = events->status != TAPEOUT_OK;
+    events->size = begin;
+    events->status = TAPEOUT_OK;
+    return !has_no_room;
+}
+
+// Waits for one try of the thread, at most until `deadline`; under the lock.
+static bool wait_try(struct audit_lane *lane, const struct timespec *deadline)
+{
+    const uint64_t tries = lane->tries;
+    lane->is_wanted = true;
+    (void)pthread_cond_signal(&lane->wake);
+    while (lane->tries == tries) {
+        if (pthread_cond_timedwait(&lane->moved, &lane->lock, deadline) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+tapeout_status tp_audit_post(tp_audit *audit, const tp_audit_event *event, tapeout_error *err)
+{
+    struct audit_lane *lane = tp_audit_lane(audit);
+    if (lane == NULL) {
+        return tp_audit_append(audit, event, NULL, err);
+    }
+    struct timespec deadline;
+    tapeout_status status = TAPEOUT_OK;
+    (void)pthread_mutex_lock(&lane->lock);
+    bool is_in = put(lane, event, &status, err);
+    if (!is_in && !lane->is_failing) {
+        deadline_in(TP_AUDIT_POST_WAIT_MS, &deadline);
+        while (!is_in && wait_try(lane, &deadline) && !lane->is_failing) {
+            is_in = put(lane, event, &status, err);
+        }
+    }
+    if (!is_in) {
+        lane->lost++;
+    }
+    (void)pthread_mutex_unlock(&lane->lock);
+    return is_in ? status
+                 : tp_fail(err, TAPEOUT_E_BUSY,
+                           "audit: an entry \"%s\" is lost: %u bytes wait for the disk already",
+                           event->kind, TP_MAX_AUDIT_LANE_BYTES);
+}
+
+tapeout_status tp_audit_lane_sync(tp_audit *audit, tapeout_error *err)
+{
+    struct audit_lane *lane = tp_audit_lane(audit);
+    if (lane == NULL) {
+        return TAPEOUT_OK;
+    }
+    tapeout_status status = TAPEOUT_OK;
+    (void)pthread_mutex_lock(&lane->lock);
+    const uint64_t wanted = lane->posted;
+    struct timespec never;
+    deadline_in(3600 * 1000u, &never);
+    while (lane->settled < wanted && status == TAPEOUT_OK) {
+        (void)wait_try(lane, &never);
+        if (lane->is_failing) {
+            status = tp_fail(err, lane->error.status, "%s", lane->error.message);
+        }
+    }
+    (void)pthread_mutex_unlock(&lane->lock);
+    return status;
+}
+
+// -- refused logins ------------------------------------------------------------------------------
+// A text of a client as JSON, cut and cleaned of what is no UTF-8.
+static void append_text(tp_buffer *json, const char *key, tp_str text)
+{
+    tp_json_append_key(json, key);
+    text.size = text.size < TP_MAX_AUDIT_REFUSAL_TEXT ? text.size : TP_MAX_AUDIT_REFUSAL_TEXT;
+    size_t good = text.size;
+    if (!tp_utf8_check(text, &good)) {
+        text.size = good;
+    }
+    tp_json_append_str(json, text);
+}
+
+// Under the lock. Without room it is lost, and counted as all else.
+static void post_refusal(struct audit_lane *lane, tp_str key, uint64_t count)
+{
+    char what[TP_MAX_AUDIT_REFUSAL_BYTES + 64];
+    const int size = snprintf(what, sizeof(what), "{%.*s%s\"count\":%llu}", (int)key.size,
+                              key.size == 0 ? "" : key.data, key.size == 0 ? "" : ",",
+                              (unsigned long long)count);
+    const tp_audit_event event = {
+        .kind = "login.refused", .who = TP_STR("server"), .what = {what, (size_t)size}};
+    tapeout_status status = TAPEOUT_OK;
+    if (!put(lane, &event, &status, NULL) || status != TAPEOUT_OK) {
+        lane->lost++;
+    }
+}
+
+// Under the lock: tells the counts of the last interval and begins a new one.
+static void settle_refusals(struct audit_lane *lane)
+{
+    for (size_t i = 0; i < lane->refusal_count; i++) {
+        const refusal *it = &lane->refusals[i];
+        if (it->count > 0) {
+            post_refusal(lane, (tp_str){it->key, it->key_size}, it->count);
+        }
+    }
+    if (lane->refusals_more > 0) {
+        post_refusal(lane, (tp_str){NULL, 0}, lane->refusals_more);
+    }
+    lane->refusal_count = 0;
+    lane->refusals_more = 0;
+}
+
+void tp_audit_refused(tp_audit *audit, tp_str who, tp_str peer, tp_str why)
+{
+    struct audit_lane *lane = tp_audit_lane(audit);
+    tp_buffer key;
+    tp_buffer_init(&key, tp_audit_allocator(audit), TP_MAX_AUDIT_REFUSAL_BYTES);
+    append_text(&key, "who", who);
+    append_text(&key, "peer", peer);
+    append_text(&key, "why", why);
+    // Without a lane there is no server, and without memory no place to note it.
+    if (lane == NULL || key.status != TAPEOUT_OK) {
+        tp_buffer_deinit(&key);
+        return;
+    }
+    (void)pthread_mutex_lock(&lane->lock);
+    if (lane->refusal_count == 0 && lane->refusals_more == 0) {
+        lane->refusals_since_ns = tp_clock_monotonic_ns();
+    }
+    size_t i = 0;
+    while (i < lane->refusal_count &&
+           !tp_str_equal((tp_str){lane->refusals[i].key, lane->refusals[i].key_size},
+                         tp_buffer_view(&key))) {
+        i++;
+    }
+    if (i < lane->refusal_count) {
+        lane->refusals[i].count++;
+    } else if (i == TP_MAX_AUDIT_REFUSALS) {
+        lane->refusals_more++;
+    } else {
+        refusal *it = &lane->refusals[lane->refusal_count++];
+        memcpy(it->key, key.data, key.size);
+        it->key_size = key.size;
+        it->count = 0;
+        post_refusal(lane, tp_buffer_view(&key), 1);
+    }
+    (void)pthread_mutex_unlock(&lane->lock);
+    tp_buffer_deinit(&key);
+}
+
+// -- writing out ---------------------------------------------------------------------------------
+// How many of the events from `begin` on fit one append; moves `*begin` past them.
+static size_t gather(const tp_buffer *events, size_t *begin, audit_item *items)
+{
+    size_t count = 0;
+    size_t size_bytes = 0;
+    while (*begin < events->size && count < TP_MAX_AUDIT_BATCH_ENTRIES) {
+        lane_mark mark;
+        memcpy(&mark, events->data + *begin, sizeof(mark));
+        size_bytes += mark.size + TP_AUDIT_LINE_MORE_BYTES;
+        if (size_bytes > TP_MAX_AUDIT_BATCH_BYTES) {
+            break;
+        }
+        items[count].time_us = mark.time_us;
+        items[count].body = (tp_str){events->data + *begin + sizeof(mark), mark.size};
+        count++;
+        *begin += sizeof(mark) + mark.size;
+    }
+    return count;
+}
+
+static tapeout_status tell_lost(tp_audit *audit, uint64_t count, tapeout_error *err)
+{
+    char what[64];
+    const int size = snprintf(what, sizeof(what), "{\"count\":%llu}", (unsigned long long)count);
+    const tp_audit_event event = {
+        .kind = "audit.lost", .who = TP_STR("server"), .what = {what, (size_t)size}};
+    return tp_audit_append(audit, &event, NULL, err);
+}
+
+// Appends what the thread took; `*ret_done` bytes of it were.
+static tapeout_status write_taken(struct audit_lane *lane, uint64_t lost, size_t *ret_done,
+                                  tapeout_error *err)
+{
+    if (lost > 0) {
+        TP_TRY(tell_lost(lane->audit, lost, err));
+        (void)pthread_mutex_lock(&lane->lock);
+        lane->lost_told += lost;
+        (void)pthread_mutex_unlock(&lane->lock);
+    }
+    size_t begin = 0;
+    while (begin < lane->writing.size) {
+        const size_t count = gather(&lane->writing, &begin, lane->items);
+        TP_TRY(tp_audit_append_items(lane->audit, lane->items, count, NULL, err));
+        *ret_done = begin;
+        (void)pthread_mutex_lock(&lane->lock);
+        lane->settled += count;
+        (void)pthread_mutex_unlock(&lane->lock);
+    }
+    return TAPEOUT_OK;
+}
+
+// Under the lock, which is let go while writing. What an earlier try could not write comes first.
+static void try_once(struct audit_lane *lane)
+{
+    const uint64_t age_ns = tp_clock_monotonic_ns() - lane->refusals_since_ns;
+    if (lane->is_ending || age_ns >= (uint64_t)TP_AUDIT_REFUSED_MS * 1000000) {
+        settle_refusals(lane);
+    }
+    if (lane->writing.size == 0) {
+        const tp_buffer full = lane->events;
+        lane->events = lane->writing;
+        lane->writing = full;
+    }
+    lane->is_wanted = false;
+    const uint64_t lost = lane->lost - lane->lost_told;
+    (void)pthread_mutex_unlock(&lane->lock);
+    tapeout_error error = {0};
+    size_t done = 0;
+    const tapeout_status status = write_taken(lane, lost, &done, &error);
+    if (done > 0) {
+        lane->writing.size -= done;
+        memmove(lane->writing.data, lane->writing.data + done, lane->writing.size);
+    }
+    (void)pthread_mutex_lock(&lane->lock);
+    lane->is_failing = status != TAPEOUT_OK;
+    lane->error = error;
+    lane->tries++;
+    (void)pthread_cond_broadcast(&lane->moved);
+}
+
+// Under the lock, as are the next two.
+static bool has_work(const struct audit_lane *lane)
+{
+    return lane->events.size > 0 || lane->writing.size > 0 || lane->lost > lane->lost_told ||
+           lane->refusal_count > 0;
+}
+
+static bool is_urgent(const struct audit_lane *lane)
+{
+    return lane->is_ending || lane->is_wanted ||
+           (!lane->is_failing && lane->events.size >= TP_MAX_AUDIT_LANE_BYTES / 4);
+}
+
+// Until there is work, and then for the interval, so that more can come.
+static void wait_for_work(struct audit_lane *lane)
+{
+    struct timespec deadline;
+    while (!has_work(lane) && !is_urgent(lane)) {
+        (void)pthread_cond_wait(&lane->wake, &lane->lock);
+    }
+    deadline_in(TP_AUDIT_LANE_MS, &deadline);
+    while (!is_urgent(lane) && pthread_cond_timedwait(&lane->wake, &lane->lock, &deadline) == 0) {
+    }
+}
+
+static void *run_lane(void *user)
+{
+    struct audit_lane *lane = user;
+    (void)pthread_mutex_lock(&lane->lock);
+    while (!lane->is_ending || has_work(lane)) {
+        wait_for_work(lane);
+        const bool is_last_try = lane->is_ending;
+        try_once(lane);
+        if (is_last_try && lane->is_failing) {
+            break; // the process ends, and what is left with it
+        }
+    }
+    (void)pthread_mutex_unlock(&lane->lock);
+    return NULL;
+}
+
+// -- life ----------------------------------------------------------------------------------------
+static void free_lane(tp_audit *audit, struct audit_lane *lane)
+{
+    tp_buffer_deinit(&lane->events);
+    tp_buffer_deinit(&lane->writing);
+    tp_free_array(tp_audit_allocator(audit), lane->items, TP_MAX_AUDIT_BATCH_ENTRIES,
+                  sizeof(*lane->items));
+    (void)pthread_cond_destroy(&lane->moved);
+    (void)pthread_cond_destroy(&lane->wake);
+    (void)pthread_mutex_destroy(&lane->lock);
+    tp_free(tp_audit_allocator(audit), lane, sizeof(*lane));
+}
+
+tapeout_status tp_audit_lane_start(tp_audit *audit, tapeout_error *err)
+{
+    const tapeout_allocator *alloc = tp_audit_allocator(audit);
+    struct audit_lane *lane = tp_alloc_zero(alloc, sizeof(*lane));
+    if (lane == NULL) {
+        return tp_fail_nomem(err);
+    }
+    lane->audit = audit;
+    tp_buffer_init(&lane->events, alloc, TP_MAX_AUDIT_LANE_BYTES);
+    tp_buffer_init(&lane->writing, alloc, TP_MAX_AUDIT_LANE_BYTES);
+    lane->items = tp_alloc_array(alloc, TP_MAX_AUDIT_BATCH_ENTRIES, sizeof(*lane->items));
+    (void)pthread_mutex_init(&lane->lock, NULL); // plain ones cannot fail
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&lane->wake, &monotonic);
+    (void)pthread_cond_init(&lane->moved, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    if (lane->items == NULL) {
+        free_lane(audit, lane);
+        return tp_fail_nomem(err);
+    }
+    if (pthread_create(&lane->thread, NULL, run_lane, lane) != 0) {
+        free_lane(audit, lane);
+        return tp_fail(err, TAPEOUT_E_BUSY, "audit: cannot start a thread");
+    }
+    tp_audit_lane_set(audit, lane);
+    return TAPEOUT_OK;
+}
+
+void tp_audit_lane_stop(tp_audit *audit)
+{
+    struct audit_lane *lane = tp_audit_lane(audit);
+    if (lane == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&lane->lock);
+    lane->is_ending = true;
+    (void)pthread_cond_signal(&lane->wake);
+    (void)pthread_mutex_unlock(&lane->lock);
+    (void)pthread_join(lane->thread, NULL);
+    tp_audit_lane_set(audit, NULL);
+    free_lane(audit, lane);
+}
+
+void tp_audit_lane_count(struct audit_lane *lane, tp_audit_counts *counts)
+{
+    (void)pthread_mutex_lock(&lane->lock);
+    counts->lost += lane->lost;
+    counts->waiting += lane->events.size;
+    counts->is_failing = lane->is_failing;
+    (void)pthread_mutex_unlock(&lane->lock);
+}
