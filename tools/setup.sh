@@ -35,8 +35,8 @@ libc6-dev        file:/usr/include/stdio.h
 libuv1-dev       pc:libuv
 libyaml-dev      pc:yaml-0.1
 libsqlite3-dev   pc:sqlite3
-libssl-dev       pc:libcrypto
 libsodium-dev    pc:libsodium
+libssl-dev       pc:libssl
 libutf8proc-dev  pc:libutf8proc
 zlib1g-dev       pc:zlib
 libedit-dev      pc:libedit

@@ -40,6 +40,11 @@ typedef struct tapeout_serve_options {
     bool no_auth;        // must be true as long as there are no identities
     bool handle_signals; // TERM and INT drain, HUP reloads
     bool quiet_requests; // no line for each request
+    // TLS; without either of them HTTP is plain. Files are PEM and read again when they change.
+    const char *tls_cert;      // the certificate and those between it and the root
+    const char *tls_key;       // its key, without a passphrase
+    const char *tls_client_ca; // who may vouch for clients, which then need a certificate; or NULL
+    bool tls_self;             // a certificate of the server's own making instead, for trying
     // Of language models; 0: what the file says, or a default (docs/serve.md).
     uint64_t llm_kv_bytes;     // of each one's key/value cache
     uint32_t llm_context;      // tokens, prompt and answer
@@ -52,8 +57,8 @@ typedef struct tapeout_serve_options {
 TAPEOUT_API void tapeout_serve_options_init(tapeout_serve_options *options);
 
 // Serves until drained. Errors: E_INVALID (options, configuration), E_DENIED (an address beyond
-// loopback, or no_auth not set), E_NOT_FOUND and whatever opening a bundle fails with, E_EXISTS or
-// E_IO when the address can't be bound.
+// loopback without TLS and authentication, or no_auth not set), E_NOT_FOUND and whatever opening a
+// bundle fails with, E_EXISTS or E_IO when the address can't be bound.
 TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_serve_run(tapeout_context *context,
                                                                const tapeout_serve_options *options,
                                                                tapeout_error *err);

@@ -29,6 +29,16 @@ void tp_buffer_clear(tp_buffer *buffer)
     buffer->status = TAPEOUT_OK;
 }
 
+void tp_buffer_shrink(tp_buffer *buffer, size_t kept_bytes)
+{
+    if (buffer->size == 0 && buffer->capacity > kept_bytes) {
+        const tapeout_allocator *alloc = buffer->alloc;
+        const size_t max_size = buffer->max_size;
+        tp_buffer_deinit(buffer);
+        tp_buffer_init(buffer, alloc, max_size);
+    }
+}
+
 // Room for `size` bytes that count against the ceiling and for `spare` bytes (0 or 1) that do not.
 static bool make_room(tp_buffer *buffer, size_t size, size_t spare)
 {

@@ -268,8 +268,15 @@
 #define TP_MAX_HTTP_PENDING_BYTES (128u << 10) // read ahead while a request is being handled
 #define TP_MAX_HTTP_OUT_BYTES (256u << 10)     // unsent replies before pipelined requests wait
 #define TP_MAX_HTTP_REPLY_BYTES (1u << 30)
-#define TP_MAX_HTTP_INFLATE_RATIO 200u // beyond the first MiB
-#define TP_MAX_HTTP_IDLE_BYTES 8192u   // of buffers that an idle connection keeps
+#define TP_MAX_HTTP_INFLATE_RATIO 200u     // beyond the first MiB
+#define TP_MAX_HTTP_IDLE_BYTES 8192u       // of buffers that an idle connection keeps
+#define TP_MAX_TLS_FILE_BYTES (1u << 20)   // certificates, a key
+#define TP_MAX_TLS_CLIENT_CAS 1000u        // that vouch for clients
+#define TP_MAX_TLS_CHAIN 8                 // certificates between a client's and a root
+#define TP_MAX_TLS_CHAIN_BYTES 65536       // of those that a client sends
+#define TP_MAX_TLS_PEER_BYTES 512u         // of a client's name
+#define TP_MAX_TLS_WIRE_BYTES (512u << 10) // encrypted and not yet handed to the socket
+#define TP_MAX_TLS_STEP_BYTES (64u << 10)  // of a reply that are encrypted at once
 #define TP_MAX_SERVE_CONFIG_BYTES (1u << 20)
 #define TP_MAX_SERVE_LOG_BYTES (1u << 20) // of one turn of a loop; more is dropped and counted
 #define TP_MAX_SERVED_MODELS 256u

@@ -21,6 +21,8 @@ typedef struct tp_buffer {
 void tp_buffer_init(tp_buffer *buffer, const tapeout_allocator *alloc, size_t max_size);
 void tp_buffer_deinit(tp_buffer *buffer);
 void tp_buffer_clear(tp_buffer *buffer); // size and status back to zero, memory kept
+// Gives the memory of an empty buffer back if it is more than `kept_bytes`.
+void tp_buffer_shrink(tp_buffer *buffer, size_t kept_bytes);
 
 // Makes room for `size` more bytes and returns where they go, or NULL; the caller then adds what it
 // wrote to `size` itself.

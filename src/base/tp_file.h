@@ -36,6 +36,9 @@ typedef struct tp_writer tp_writer;
 
 tapeout_status tp_writer_open(const tapeout_allocator *alloc, const char *path,
                               tp_writer **ret_writer, tapeout_error *err);
+// The same for a secret: the file is its owner's alone, even where it replaces one that was not.
+tapeout_status tp_writer_open_private(const tapeout_allocator *alloc, const char *path,
+                                      tp_writer **ret_writer, tapeout_error *err);
 tapeout_status tp_writer_write(tp_writer *writer, const void *data, size_t size,
                                tapeout_error *err);
 // Writes over bytes already written, for a header whose content is known last.

@@ -114,8 +114,8 @@ static tapeout_status open_temporary(tp_writer *writer, mode_t mode, tapeout_err
     return tp_fail(err, TAPEOUT_E_BUSY, "%s: other processes keep writing this file", writer->path);
 }
 
-tapeout_status tp_writer_open(const tapeout_allocator *alloc, const char *path,
-                              tp_writer **ret_writer, tapeout_error *err)
+static tapeout_status open_writer(const tapeout_allocator *alloc, const char *path, bool is_private,
+                                  tp_writer **ret_writer, tapeout_error *err)
 {
     struct stat old;
     const bool replaces = stat(path, &old) == 0;
@@ -133,9 +133,10 @@ tapeout_status tp_writer_open(const tapeout_allocator *alloc, const char *path,
     writer->temporary = temporary_name(alloc, path);
     tapeout_status status = writer->path == NULL || writer->temporary == NULL
                                 ? tp_fail_nomem(err)
-                                : open_temporary(writer, 0666, err);
+                                : open_temporary(writer, is_private ? 0600 : 0666, err);
     // A file that is replaced hands its permissions on.
-    if (status == TAPEOUT_OK && replaces && fchmod(writer->fd, old.st_mode & 0777) != 0) {
+    if (status == TAPEOUT_OK && replaces && !is_private &&
+        fchmod(writer->fd, old.st_mode & 0777) != 0) {
         status = tp_fail_errno(err, errno, "%s: cannot set permissions", writer->temporary);
         (void)unlink(writer->temporary);
     }
@@ -145,6 +146,18 @@ tapeout_status tp_writer_open(const tapeout_allocator *alloc, const char *path,
     }
     *ret_writer = writer;
     return TAPEOUT_OK;
+}
+
+tapeout_status tp_writer_open(const tapeout_allocator *alloc, const char *path,
+                              tp_writer **ret_writer, tapeout_error *err)
+{
+    return open_writer(alloc, path, false, ret_writer, err);
+}
+
+tapeout_status tp_writer_open_private(const tapeout_allocator *alloc, const char *path,
+                                      tp_writer **ret_writer, tapeout_error *err)
+{
+    return open_writer(alloc, path, true, ret_writer, err);
 }
 
 // Writes all of it at `offset`.

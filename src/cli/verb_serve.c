@@ -10,6 +10,10 @@ static const cli_flag flags[] = {
     {"listen", "HOST:PORT", "where to listen; default 127.0.0.1:8080; port 0: any that is free",
      false},
     {"config", "FILE", "models and limits from a YAML file", false},
+    {"tls", "self", "TLS with a certificate of its own making, in the home directory", false},
+    {"tls-cert", "FILE", "TLS: the certificate in PEM, and those up to the root", false},
+    {"tls-key", "FILE", "its key in PEM", false},
+    {"tls-client-ca", "FILE", "clients need a certificate that one of these vouches for", false},
     {"no-auth", NULL, "answer anybody on this machine: needed as long as there are no identities",
      false},
     {"quiet-requests", NULL, "no log line for each request", false},
@@ -40,6 +44,21 @@ static bool read_llm_flags(cli *self, tapeout_serve_options *options)
     return true;
 }
 
+static bool read_tls_flags(cli *self, tapeout_serve_options *options)
+{
+    const char *kind = cli_value(self, "tls");
+    options->tls_self = kind != NULL;
+    options->tls_cert = cli_value(self, "tls-cert");
+    options->tls_key = cli_value(self, "tls-key");
+    options->tls_client_ca = cli_value(self, "tls-client-ca");
+    if (kind != NULL && strcmp(kind, "self") != 0) {
+        (void)cli_usage(self, "--tls knows self alone; a certificate in files goes by --tls-cert "
+                              "and --tls-key");
+        return false;
+    }
+    return true;
+}
+
 static int run(cli *self)
 {
     static tapeout_serve_model models[CLI_MAX_ARGUMENTS];
@@ -56,7 +75,7 @@ static int run(cli *self)
     if (listen != NULL && strrchr(listen, ':') == NULL) {
         return cli_usage(self, "--listen wants HOST:PORT, not \"%s\"", listen);
     }
-    if (!read_llm_flags(self, &options)) {
+    if (!read_llm_flags(self, &options) || !read_tls_flags(self, &options)) {
         return CLI_EXIT_USAGE;
     }
     options.models = models;

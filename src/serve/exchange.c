@@ -26,12 +26,7 @@ void tp_serve_exchange_init(serve_exchange *exchange, serve_state *state)
 static void buffer_settle(tp_buffer *buffer)
 {
     tp_buffer_clear(buffer);
-    if (buffer->capacity > KEEP_BYTES) {
-        const tapeout_allocator *alloc = buffer->alloc;
-        const size_t max_size = buffer->max_size;
-        tp_buffer_deinit(buffer);
-        tp_buffer_init(buffer, alloc, max_size);
-    }
+    tp_buffer_shrink(buffer, KEEP_BYTES);
 }
 
 void tp_serve_exchange_clear(serve_exchange *exchange)

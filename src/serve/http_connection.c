@@ -388,16 +388,6 @@ void tp_http_connection_deinit(tp_http_connection *connection)
     (void)budget_update(connection); // gives back
 }
 
-static void shrink(tp_buffer *buffer)
-{
-    if (buffer->size == 0 && buffer->capacity > TP_MAX_HTTP_IDLE_BYTES) {
-        const tapeout_allocator *alloc = buffer->alloc;
-        const size_t max_size = buffer->max_size;
-        tp_buffer_deinit(buffer);
-        tp_buffer_init(buffer, alloc, max_size);
-    }
-}
-
 void tp_http_connection_refuse(tp_http_connection *connection, int status, const char *why)
 {
     if (connection->state == TP_HTTP_CLOSING) {
@@ -423,8 +413,8 @@ void tp_http_connection_refuse(tp_http_connection *connection, int status, const
     // The end may be a second away; what was received is not needed for it.
     tp_buffer_clear(&connection->pending);
     tp_buffer_clear(&connection->request.body);
-    shrink(&connection->pending);
-    shrink(&connection->request.body);
+    tp_buffer_shrink(&connection->pending, TP_MAX_HTTP_IDLE_BYTES);
+    tp_buffer_shrink(&connection->request.body, TP_MAX_HTTP_IDLE_BYTES);
     (void)budget_update(connection); // gives back
     if (connection->shared->refused != NULL) {
         connection->shared->refused(connection->shared->user, connection, status, why);
@@ -600,10 +590,10 @@ bool tp_http_connection_wants_bytes(const tp_http_connection *connection)
 
 void tp_http_connection_shrink(tp_http_connection *connection)
 {
-    shrink(&connection->request.head);
-    shrink(&connection->request.decoded_path);
-    shrink(&connection->request.body);
-    shrink(&connection->out);
-    shrink(&connection->pending);
+    tp_buffer_shrink(&connection->request.head, TP_MAX_HTTP_IDLE_BYTES);
+    tp_buffer_shrink(&connection->request.decoded_path, TP_MAX_HTTP_IDLE_BYTES);
+    tp_buffer_shrink(&connection->request.body, TP_MAX_HTTP_IDLE_BYTES);
+    tp_buffer_shrink(&connection->out, TP_MAX_HTTP_IDLE_BYTES);
+    tp_buffer_shrink(&connection->pending, TP_MAX_HTTP_IDLE_BYTES);
     (void)budget_update(connection); // gives back
 }

@@ -107,6 +107,11 @@ static void append_status_and_headers(tp_buffer *out, const tp_http_shared *shar
         tp_buffer_append_text(out, shared->date);
         tp_buffer_append_str(out, TP_STR("\r\n"));
     }
+    if (shared->hsts_s > 0) {
+        tp_buffer_append_str(out, TP_STR("strict-transport-security: max-age="));
+        append_number(out, shared->hsts_s);
+        tp_buffer_append_str(out, TP_STR("\r\n"));
+    }
     if (reply->content_type != NULL) {
         tp_buffer_append_str(out, TP_STR("content-type: "));
         tp_buffer_append_text(out, reply->content_type);

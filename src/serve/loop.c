@@ -45,6 +45,8 @@ static void client_free(tp_client *client)
     atomic_store_explicit(&loop->open, loop->client_count, memory_order_relaxed);
     tp_http_connection_deinit(&client->http);
     tp_buffer_deinit(&client->sending);
+    tp_buffer_deinit(&client->plain);
+    tp_tls_session_free(client->tls);
     tp_free(loop->options.alloc, client, sizeof(*client));
 }
 
@@ -82,6 +84,13 @@ static void client_end_gently(tp_client *client)
     }
     client->is_shut = true;
     client->shutdown.data = client;
+    if (client->tls != NULL) {
+        tp_tls_session_end(client->tls);
+        (void)tp_loop_client_send(client, tp_tls_session_wire(client->tls)); // closes on failure
+        if (client->is_closing) {
+            return;
+        }
+    }
     if (client->http.has_ended ||
         uv_shutdown(&client->shutdown, (uv_stream_t *)&client->tcp, on_client_shut) != 0) {
         tp_loop_client_close(client);
@@ -99,6 +108,12 @@ static uint64_t request_age_ms(const tp_client *client)
     return (tp_clock_monotonic_ns() - client->http.request.begin_ns) / 1000000;
 }
 
+uint64_t tp_loop_write_deadline(const tp_client *client, size_t size_bytes)
+{
+    return uv_now(&client->loop->uv) + client->loop->options.timeouts.write_ms +
+           earned_ms(size_bytes);
+}
+
 static void client_set_deadline(tp_client *client)
 {
     const tp_loop_timeouts *timeouts = &client->loop->options.timeouts;
@@ -109,6 +124,10 @@ static void client_set_deadline(tp_client *client)
     }
     if (client->is_writing) {
         return; // set when the write began
+    }
+    if (client->tls != NULL && !tp_tls_session_is_ready(client->tls)) {
+        client->deadline_ms = client->accepted_ms + timeouts->head_ms;
+        return;
     }
     switch (client->http.state) {
     case TP_HTTP_IDLE:
@@ -258,12 +277,10 @@ static void on_written(uv_write_t *request, int status)
     }
 }
 
-// Sends what the connection has to say. True when all of it went to the socket at once.
-static bool transport_send(tp_client *client)
+bool tp_loop_client_send(tp_client *client, tp_buffer *out)
 {
-    tp_buffer *out = &client->http.out;
     uv_buf_t view = uv_buf_init(out->data, (unsigned)out->size);
-    const int written = uv_try_write((uv_stream_t *)&client->tcp, &view, 1);
+    const int written = out->size == 0 ? 0 : uv_try_write((uv_stream_t *)&client->tcp, &view, 1);
     if (written < 0 && written != UV_EAGAIN) {
         tp_loop_client_close(client);
         return false;
@@ -282,8 +299,7 @@ static bool transport_send(tp_client *client)
     view = uv_buf_init(client->sending.data + done, (unsigned)left);
     client->write.data = client;
     client->is_writing = true;
-    client->deadline_ms =
-        uv_now(&client->loop->uv) + client->loop->options.timeouts.write_ms + earned_ms(left);
+    client->deadline_ms = tp_loop_write_deadline(client, left);
     if (uv_write(&client->write, (uv_stream_t *)&client->tcp, &view, 1, on_written) != 0) {
         client->is_writing = false;
         tp_loop_client_close(client);
@@ -291,9 +307,21 @@ static bool transport_send(tp_client *client)
     return false;
 }
 
+// Sends what the connection has to say, or a step of it. True when the socket took it at once.
+static bool transport_send(tp_client *client)
+{
+    return client->tls == NULL ? tp_loop_client_send(client, &client->http.out)
+                               : tp_loop_tls_send(client);
+}
+
+static bool has_output(tp_client *client)
+{
+    return client->http.out.size > 0 || (client->tls != NULL && tp_loop_tls_has_output(client));
+}
+
 void tp_loop_client_flush(tp_client *client)
 {
-    while (!client->is_closing && !client->is_writing && client->http.out.size > 0) {
+    while (!client->is_closing && !client->is_writing && has_output(client)) {
         if (client->http.out.status != TAPEOUT_OK) {
             tp_loop_client_close(client);
             return;
@@ -310,10 +338,9 @@ void tp_loop_client_flush(tp_client *client)
     }
     if (!client->is_writing && client->http.state == TP_HTTP_IDLE) {
         tp_http_connection_shrink(&client->http);
-        if (client->sending.capacity > TP_MAX_HTTP_IDLE_BYTES) {
-            const size_t max_size = client->sending.max_size;
-            tp_buffer_deinit(&client->sending);
-            tp_buffer_init(&client->sending, client->loop->options.alloc, max_size);
+        tp_buffer_shrink(&client->sending, TP_MAX_HTTP_IDLE_BYTES);
+        if (client->tls != NULL) {
+            tp_loop_tls_shrink(client);
         }
     }
     client_set_deadline(client);
@@ -323,10 +350,28 @@ void tp_loop_client_flush(tp_client *client)
 static void transport_receive(tp_client *client, const char *data, size_t size)
 {
     count(&client->loop->received, size);
-    if (!client->is_shut) {
-        tp_http_connection_feed(&client->http, data, size);
-        tp_loop_client_flush(client);
+    if (client->is_shut) {
+        return;
     }
+    if (client->tls != NULL) {
+        tp_loop_tls_receive(client, data, size);
+        return;
+    }
+    tp_http_connection_feed(&client->http, data, size);
+    tp_loop_client_flush(client);
+}
+
+void tp_loop_client_ended(tp_client *client)
+{
+    // Who waits for a reply in pieces and says goodbye does not wait any more.
+    if (client->is_shut || client->stream != NULL ||
+        (client->tls != NULL && !tp_tls_session_is_ready(client->tls))) {
+        tp_loop_client_close(client);
+        return;
+    }
+    client_read(client, false);
+    tp_http_connection_end(&client->http);
+    tp_loop_client_flush(client);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
@@ -336,17 +381,11 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
         transport_receive(client, buffer->base, (size_t)size);
         return;
     }
-    if (size == 0) {
-        return;
-    }
-    // Who waits for a reply in pieces and says goodbye does not wait any more.
-    if (size != UV_EOF || client->is_shut || client->stream != NULL) {
+    if (size == UV_EOF) {
+        tp_loop_client_ended(client);
+    } else if (size < 0) {
         tp_loop_client_close(client);
-        return;
     }
-    client_read(client, false);
-    tp_http_connection_end(&client->http);
-    tp_loop_client_flush(client);
 }
 
 // -- jobs ----------------------------------------------------------------------------------------
@@ -408,7 +447,10 @@ static void client_refuse_full(tp_client *client)
     static const char reply[] = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n"
                                 "retry-after: 1\r\nconnection: close\r\n\r\n";
     uv_buf_t view = uv_buf_init((char *)(uintptr_t)reply, sizeof(reply) - 1);
-    (void)uv_try_write((uv_stream_t *)&client->tcp, &view, 1); // best effort: it is closed anyway
+    if (client->loop->options.tls == NULL) {
+        // Best effort: it is closed anyway.
+        (void)uv_try_write((uv_stream_t *)&client->tcp, &view, 1);
+    }
     count(&client->loop->refused, 1);
     tp_loop_client_close(client);
 }
@@ -444,7 +486,10 @@ static void on_connection(uv_stream_t *listener, int status)
     }
     client->loop = loop;
     tp_http_connection_init(&client->http, &loop->shared);
-    tp_buffer_init(&client->sending, loop->options.alloc, client->http.out.max_size);
+    tp_buffer_init(&client->sending, loop->options.alloc,
+                   loop->options.tls == NULL ? client->http.out.max_size : TP_MAX_TLS_WIRE_BYTES);
+    tp_buffer_init(&client->plain, loop->options.alloc, client->http.out.max_size);
+    client->accepted_ms = uv_now(&loop->uv);
     (void)uv_tcp_init(&loop->uv, &client->tcp); // makes no socket yet, cannot fail
     client->tcp.data = client;
     client->next = loop->clients;
@@ -455,7 +500,9 @@ static void on_connection(uv_stream_t *listener, int status)
     loop->client_count++;
     atomic_store_explicit(&loop->open, loop->client_count, memory_order_relaxed);
     count(&loop->accepted, 1);
-    if (uv_accept(listener, (uv_stream_t *)&client->tcp) != 0) {
+    if (uv_accept(listener, (uv_stream_t *)&client->tcp) != 0 ||
+        (loop->options.tls != NULL && tp_tls_session_new(loop->options.tls, loop->options.alloc,
+                                                         &client->tls, NULL) != TAPEOUT_OK)) {
         tp_loop_client_close(client);
         return;
     }
@@ -517,6 +564,7 @@ tapeout_status tp_loop_new(const tp_loop_options *options, tp_loop **ret_loop, t
                                     .max_body_bytes = options->max_body_bytes,
                                     .budget = options->budget,
                                     .id_seed = options->id_seed,
+                                    .hsts_s = options->tls == NULL ? 0 : options->hsts_s,
                                     .handle = on_handle,
                                     .refused = on_refused,
                                     .user = loop};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A loop inside: its clients (loop.c) and the replies that come in pieces (loop_stream.c).
+// A loop inside: its clients (loop.c), TLS between them and their sockets (loop_tls.c), and the
+// replies that come in pieces (loop_stream.c).
 #ifndef LOOP_PRIV_H
 #define LOOP_PRIV_H
 
@@ -38,6 +39,19 @@ struct tp_loop {
 // Sends what the client's connection has to say, and sets its deadline.
 void tp_loop_client_flush(tp_client *client);
 void tp_loop_client_close(tp_client *client);
+// The peer sends nothing more.
+void tp_loop_client_ended(tp_client *client);
+// Sends `out` as it is. True when the socket took all of it at once; what it did not take is on its
+// way, and `out` is empty. Only while no other write is.
+bool tp_loop_client_send(tp_client *client, tp_buffer *out);
+// When so many bytes must have been taken, if they are sent from now on.
+uint64_t tp_loop_write_deadline(const tp_client *client, size_t size_bytes);
+
+// -- loop_tls.c, of a client with TLS ------------------------------------------------------------
+void tp_loop_tls_receive(tp_client *client, const char *data, size_t size);
+bool tp_loop_tls_has_output(tp_client *client); // besides what stands in http.out
+bool tp_loop_tls_send(tp_client *client);       // a step; as tp_loop_client_send
+void tp_loop_tls_shrink(tp_client *client);     // gives back what an idle client does not need
 
 // Hands on what streams have for their clients.
 void tp_loop_streams_deliver(tp_loop *loop);

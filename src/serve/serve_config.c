@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Settings from a file, bound by one table, and from the options of the call, which win. Addresses
-// are checked here too: as long as nobody can be told apart, the server talks to its own machine
-// only.
+// Settings from a file, bound by one table, and from the options of the call, which win. Paths in
+// the file are relative to it. Whether an address may be listened on is decided where all is known
+// (server_open.c).
 #include "serve/tp_serve_config.h"
 
 #include "base/limits.h"
@@ -40,6 +40,13 @@ typedef struct config_file {
     uint32_t llm_deadline_s;
     uint64_t llm_memory_bytes;
     bool llm_unload_idle;
+    tp_str tls_cert;
+    tp_str tls_key;
+    tp_str tls_client_ca;
+    tp_str tls_client_cert;
+    tp_str tls_min_version;
+    bool tls_self;
+    uint32_t hsts_s;
 } config_file;
 
 typedef struct config_model {
@@ -88,6 +95,17 @@ static const tp_yaml_key llm_keys[] = {
 };
 static const tp_yaml_table llm_table = {llm_keys, sizeof(llm_keys) / sizeof(llm_keys[0])};
 
+static const tp_yaml_key tls_keys[] = {
+    {"cert", TP_YAML_STR, PLACE(tls_cert), 0, 0, NULL},
+    {"key", TP_YAML_STR, PLACE(tls_key), 0, 0, NULL},
+    {"self", TP_YAML_BOOL, PLACE(tls_self), 0, 0, NULL},
+    {"client_ca", TP_YAML_STR, PLACE(tls_client_ca), 0, 0, NULL},
+    {"client_cert", TP_YAML_STR, PLACE(tls_client_cert), 0, 0, NULL},
+    {"min_version", TP_YAML_STR, PLACE(tls_min_version), 0, 0, NULL},
+    {"hsts", TP_YAML_U32, PLACE(hsts_s), 0, UINT32_MAX, NULL},
+};
+static const tp_yaml_table tls_table = {tls_keys, sizeof(tls_keys) / sizeof(tls_keys[0])};
+
 static const tp_yaml_key file_keys[] = {
     {"listen", TP_YAML_STR, PLACE(listen), 0, 0, NULL},
     {"threads", TP_YAML_U32, PLACE(threads), 1, TP_MAX_THREADS, NULL},
@@ -97,6 +115,7 @@ static const tp_yaml_key file_keys[] = {
     {"log", TP_YAML_MAP, 0, 0, 0, &log_table},
     {"metrics", TP_YAML_STR_LIST, PLACE(metrics), 0, 0, NULL},
     {"llm", TP_YAML_MAP, 0, 0, 0, &llm_table},
+    {"tls", TP_YAML_MAP, 0, 0, 0, &tls_table},
 };
 static const tp_yaml_table file_table = {file_keys, sizeof(file_keys) / sizeof(file_keys[0])};
 
@@ -120,6 +139,7 @@ void tp_serve_config_init(tp_serve_config *config, const tapeout_allocator *allo
     config->max_connections = 16384;
     config->timeouts =
         (tp_loop_timeouts){.idle_ms = 75000, .head_ms = 10000, .body_ms = 30000, .write_ms = 30000};
+    config->hsts_s = 31536000;
     config->drain_ms = 25000; // platforms kill 30 s after they asked
 }
 
@@ -145,20 +165,20 @@ static tapeout_status add_model(tp_serve_config *config, tp_str model, tp_str na
     return TAPEOUT_OK;
 }
 
-// A path in the file is relative to the file, as in every spec of the project.
-static tapeout_status add_file_model(tp_serve_config *config, const config_model *model,
-                                     const char *file, tapeout_error *err)
+// A path in the file is relative to the file, as in every spec of the project. NULL for an empty
+// one.
+static tapeout_status path_beside(tp_serve_config *config, const char *file, tp_str written,
+                                  const char **ret_path, tapeout_error *err)
 {
-    if (model->ref.size > 0) {
-        return add_model(config, model->ref, model->name, model->version, err);
-    }
     const tapeout_allocator *alloc = config->arena.alloc;
-    char *path = tp_strndup(alloc, model->path.data, model->path.size);
+    if (written.size == 0) {
+        return TAPEOUT_OK;
+    }
+    char *path = tp_strndup(alloc, written.data, written.size);
     char *directory = tp_path_directory(alloc, file);
     char *joined = path == NULL || directory == NULL ? NULL : tp_path_join(alloc, directory, path);
-    const tapeout_status status =
-        joined == NULL ? tp_fail_nomem(err)
-                       : add_model(config, tp_str_from(joined), model->name, model->version, err);
+    const char *kept =
+        joined == NULL ? NULL : tp_arena_str(&config->arena, tp_str_from(joined)).data;
     if (joined != NULL) {
         tp_free(alloc, joined, strlen(joined) + 1);
     }
@@ -166,9 +186,24 @@ static tapeout_status add_file_model(tp_serve_config *config, const config_model
         tp_free(alloc, directory, strlen(directory) + 1);
     }
     if (path != NULL) {
-        tp_free(alloc, path, model->path.size + 1);
+        tp_free(alloc, path, written.size + 1);
     }
-    return status;
+    if (kept == NULL) {
+        return tp_fail_nomem(err);
+    }
+    *ret_path = kept;
+    return TAPEOUT_OK;
+}
+
+static tapeout_status add_file_model(tp_serve_config *config, const config_model *model,
+                                     const char *file, tapeout_error *err)
+{
+    if (model->ref.size > 0) {
+        return add_model(config, model->ref, model->name, model->version, err);
+    }
+    const char *path = NULL;
+    TP_TRY(path_beside(config, file, model->path, &path, err));
+    return add_model(config, tp_str_from(path), model->name, model->version, err);
 }
 
 static tapeout_status bind_models(tp_serve_config *config, tp_yaml *yaml, tp_yaml_node list,
@@ -216,6 +251,36 @@ static tapeout_status bind_llm(tp_serve_config *config, const config_file *file,
     return TAPEOUT_OK;
 }
 
+// One of two words. False where it is neither; an absent one is the first.
+static bool choose(tp_str word, tp_str first, tp_str second, bool *ret_is_second)
+{
+    *ret_is_second = tp_str_equal(word, second);
+    return word.size == 0 || *ret_is_second || tp_str_equal(word, first);
+}
+
+static tapeout_status bind_tls(tp_serve_config *config, const config_file *file, const char *name,
+                               tapeout_error *err)
+{
+    bool is_1_3 = false;
+    TP_TRY(path_beside(config, name, file->tls_cert, &config->tls.cert, err));
+    TP_TRY(path_beside(config, name, file->tls_key, &config->tls.key, err));
+    TP_TRY(path_beside(config, name, file->tls_client_ca, &config->tls.client_ca, err));
+    if (!choose(file->tls_client_cert, TP_STR("required"), TP_STR("optional"),
+                &config->tls.client_optional)) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "%s: tls: client_cert is required or optional, not \"%.*s\"", name,
+                       TP_STR_ARGS(file->tls_client_cert));
+    }
+    if (!choose(file->tls_min_version, TP_STR("1.2"), TP_STR("1.3"), &is_1_3)) {
+        return tp_fail(err, TAPEOUT_E_INVALID, "%s: tls: min_version is 1.2 or 1.3, not \"%.*s\"",
+                       name, TP_STR_ARGS(file->tls_min_version));
+    }
+    config->tls.min_version = is_1_3 ? TP_TLS_1_3 : TP_TLS_1_2;
+    config->tls_self = file->tls_self;
+    config->hsts_s = file->hsts_s;
+    return TAPEOUT_OK;
+}
+
 static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const char *name,
                                 tapeout_error *err)
 {
@@ -230,6 +295,7 @@ static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const ch
         .body_s = config->timeouts.body_ms / 1000,
         .write_s = config->timeouts.write_ms / 1000,
         .drain_s = config->drain_ms / 1000,
+        .hsts_s = config->hsts_s,
     };
     const tp_yaml_node root = tp_yaml_root(yaml);
     if (root == 0) {
@@ -237,6 +303,7 @@ static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const ch
     }
     TP_TRY(tp_yaml_bind(yaml, root, &file_table, &file, err));
     TP_TRY(bind_llm(config, &file, name, err));
+    TP_TRY(bind_tls(config, &file, name, err));
     config->thread_count = file.threads;
     config->logs_requests = file.log_requests;
     config->max_body_bytes = file.body_bytes;
@@ -304,12 +371,45 @@ static tp_str text_of(const char *text)
     return text == NULL ? (tp_str){NULL, 0} : tp_str_from(text);
 }
 
+// A certificate of the call's replaces whatever the file says of one.
+static tapeout_status settle_tls(tp_serve_config *config, const tapeout_serve_options *options,
+                                 tapeout_error *err)
+{
+    tp_tls_options *tls = &config->tls;
+    if (options->tls_self || options->tls_cert != NULL || options->tls_key != NULL) {
+        config->tls_self = options->tls_self;
+        tls->cert = options->tls_cert;
+        tls->key = options->tls_key;
+    }
+    if (options->tls_client_ca != NULL) {
+        tls->client_ca = options->tls_client_ca;
+    }
+    config->has_tls = config->tls_self || tls->cert != NULL;
+    if (config->tls_self && (tls->cert != NULL || tls->key != NULL)) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "tls: either a certificate of the server's own making or one in files, not "
+                       "both");
+    }
+    if (!config->tls_self && (tls->cert == NULL) != (tls->key == NULL)) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "tls: a certificate needs its key and a key its "
+                       "certificate; %s is missing",
+                       tls->cert == NULL ? "the certificate" : "the key");
+    }
+    if (tls->client_ca != NULL && !config->has_tls) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "tls: client_ca needs a certificate and a key of the server's");
+    }
+    return TAPEOUT_OK;
+}
+
 tapeout_status tp_serve_config_load(tp_serve_config *config, const tapeout_serve_options *options,
                                     tapeout_error *err)
 {
     if (options->config != NULL) {
         TP_TRY(read_file(config, options->config, err));
     }
+    TP_TRY(settle_tls(config, options, err));
     if (options->model_count > 0) {
         config->model_count = 0;
     }
@@ -340,7 +440,7 @@ tapeout_status tp_serve_config_load(tp_serve_config *config, const tapeout_serve
     return config->model_count == 0 ? add_mounted_model(config, err) : TAPEOUT_OK;
 }
 
-static bool is_loopback(const struct sockaddr_storage *address)
+bool tp_serve_address_is_loopback(const struct sockaddr_storage *address)
 {
     if (address->ss_family == AF_INET) {
         const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
@@ -380,12 +480,6 @@ tapeout_status tp_serve_address_parse(const char *listen, struct sockaddr_storag
                        "listen address \"%.*s\" is no IP address; give 127.0.0.1, [::1] or "
                        "localhost",
                        (int)(size < 100 ? size : 100), listen);
-    }
-    if (!is_loopback(ret_address)) {
-        return tp_fail(err, TAPEOUT_E_DENIED,
-                       "%s: beyond loopback the server would talk to anybody, and it cannot yet "
-                       "tell who asks; listen on 127.0.0.1 and put a gateway in front",
-                       host);
     }
     return TAPEOUT_OK;
 }

@@ -204,6 +204,7 @@ tapeout_status tapeout_server_run(tapeout_server *server, tapeout_error *err)
     raise_descriptor_limit();
     tapeout_status status = start_threads(server, err);
     if (status == TAPEOUT_OK) {
+        tp_server_tls_start(server);
         tp_server_load_start(server);
         (void)uv_timer_start(&server->timer, on_announce_timer, ANNOUNCE_MS, 0);
     } else {

@@ -74,6 +74,18 @@ const tp_metric_family tp_server_families[METRIC_COUNT] = {
      false,
      1,
      {NULL}},
+    {"tapeout_tls_failed_total",
+     "Connections whose TLS handshake failed.",
+     TP_METRIC_COUNTER,
+     false,
+     1,
+     {NULL}},
+    {"tapeout_tls_certificate_expires_timestamp_seconds",
+     "When the certificate in use ends; 0 without TLS.",
+     TP_METRIC_GAUGE,
+     false,
+     1,
+     {NULL}},
     {"tapeout_llm_requests_total",
      "Answers of language models by how they ended.",
      TP_METRIC_COUNTER,
@@ -407,6 +419,10 @@ void tp_server_refresh_metrics(void *user)
     tp_monitor_set(monitor, METRIC_CONNECTIONS_REFUSED, sum.connections_refused);
     tp_monitor_set(monitor, METRIC_RECEIVED, sum.received_bytes);
     tp_monitor_set(monitor, METRIC_SENT, sum.sent_bytes);
+    if (server->tls != NULL) {
+        const int64_t expires_s = tp_tls_facts_read(server->tls).expires_unix_s;
+        tp_monitor_set(monitor, METRIC_TLS_EXPIRES, expires_s > 0 ? (uint64_t)expires_s : 0);
+    }
     tp_monitor_set(monitor, METRIC_READY,
                    atomic_load_explicit(&server->state.is_ready, memory_order_relaxed));
     refresh_llms(server);

@@ -27,10 +27,31 @@ void tapeout_serve_options_init(tapeout_serve_options *options)
     options->struct_size = sizeof(*options);
 }
 
+// Beyond loopback it must be known who asks, and nobody on the way may read or change what is said.
+static tapeout_status check_exposure(const struct tapeout_server *server,
+                                     const struct sockaddr_storage *address, tapeout_error *err)
+{
+    const bool has_tls = server->config->has_tls;
+    const bool has_auth = !server->options.no_auth;
+    if (tp_serve_address_is_loopback(address) || (has_tls && has_auth)) {
+        return TAPEOUT_OK;
+    }
+    return tp_fail(err, TAPEOUT_E_DENIED,
+                   "%s: beyond loopback the server needs TLS and authentication, and has no %s; "
+                   "give %s, or listen on 127.0.0.1",
+                   server->config->listen,
+                   has_tls    ? "authentication"
+                   : has_auth ? "TLS"
+                              : "TLS and no authentication",
+                   has_tls ? "up --no-auth" : "--tls-cert and --tls-key (or --tls self to try)");
+}
+
 static tapeout_status bind_address(struct tapeout_server *server, tapeout_error *err)
 {
     struct sockaddr_storage address;
     TP_TRY(tp_serve_address_parse(server->config->listen, &address, err));
+    TP_TRY(check_exposure(server, &address, err));
+    TP_TRY(tp_server_tls_open(server, &address, err));
     const int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return tp_fail_errno(err, errno, "cannot make a socket");
@@ -58,8 +79,8 @@ static tapeout_status bind_address(struct tapeout_server *server, tapeout_error 
     server->port = ntohs(is_v4 ? v4->sin_port : v6->sin6_port);
     (void)inet_ntop(address.ss_family, is_v4 ? (const void *)&v4->sin_addr : &v6->sin6_addr, host,
                     sizeof(host)); // large enough for either
-    (void)snprintf(server->url, sizeof(server->url), is_v4 ? "http://%s:%u" : "http://[%s]:%u",
-                   host, server->port);
+    (void)snprintf(server->url, sizeof(server->url), is_v4 ? "%s://%s:%u" : "%s://[%s]:%u",
+                   server->tls == NULL ? "http" : "https", host, server->port);
     return TAPEOUT_OK;
 }
 
@@ -82,8 +103,11 @@ static tapeout_status open_shard(struct tapeout_server *server, uint32_t index, 
         .budget = &server->bodies,
         .id_seed = seed,
         .timeouts = config->timeouts,
+        .tls = server->tls,
+        .hsts_s = config->hsts_s,
         .handle = tp_server_handle,
         .refused = tp_server_refused,
+        .tls_failed = tp_server_tls_failed,
         .turned = tp_server_turned,
         .user = shard,
     };
@@ -227,6 +251,7 @@ void tapeout_server_close(tapeout_server **server_place)
     tp_engine_free(server->state.engine);
     tp_principal_unref(server->state.anonymous);
     tp_monitor_free(server->state.monitor);
+    tp_tls_free(server->tls);
     if (server->config != NULL) {
         tp_serve_config_deinit(server->config);
         tp_free(alloc, server->config, sizeof(*server->config));

@@ -29,6 +29,8 @@ typedef enum server_metric {
     METRIC_READY,
     METRIC_BUILD,
     METRIC_LOG_DROPPED,
+    METRIC_TLS_FAILED,
+    METRIC_TLS_EXPIRES,
     METRIC_LLM_REQUESTS,
     METRIC_LLM_PROMPT_TOKENS,
     METRIC_LLM_CACHED_TOKENS,
@@ -85,7 +87,10 @@ struct tapeout_server {
     serve_state state;
     server_shard *shards; // [shard_count]
     uint32_t shard_count;
-    tp_http_budget bodies; // that the loops share
+    tp_http_budget bodies;             // that the loops share
+    tp_tls *tls;                       // NULL: plain HTTP
+    char self_cert[TP_MAX_PATH_BYTES]; // where the certificate of our own making lies
+    char self_key[TP_MAX_PATH_BYTES];
     int listen_fd;
     uint16_t port;
     char url[96];
@@ -98,6 +103,7 @@ struct tapeout_server {
     uv_async_t wake;
     uv_signal_t signals[3];
     uv_timer_t timer;
+    uv_timer_t tls_timer;
     uv_work_t load;
     bool is_loading;
     bool is_announced;
@@ -130,8 +136,18 @@ tapeout_status tp_server_load_models(struct tapeout_server *server, bool install
                                      tapeout_error *err);
 void tp_server_load_start(struct tapeout_server *server); // on loop 0: load, or load again
 
+// -- server_tls.c --------------------------------------------------------------------------------
+// Opens what the configuration says of TLS, before anything is bound.
+tapeout_status tp_server_tls_open(struct tapeout_server *server,
+                                  const struct sockaddr_storage *address, tapeout_error *err);
+// Says what is in use, and from now on watches the files; on loop 0.
+void tp_server_tls_start(struct tapeout_server *server);
+void tp_server_tls_failed(void *user, tp_client *client, const char *why);
+
 // -- server_request.c ----------------------------------------------------------------------------
 void tp_server_handle(void *user, tp_client *client);
+// Ends a line of the shard's log; `size_before` is where it began.
+void tp_server_log_settle(server_shard *shard, size_t size_before);
 // Counts and logs a request that has been answered; on the loop's thread.
 void tp_server_account(server_shard *shard, const serve_exchange *exchange);
 void tp_server_refused(void *user, tp_client *client, int status, const char *why);

@@ -145,7 +145,7 @@ static void log_request(server_shard *shard, const serve_exchange *exchange, uin
 }
 
 // A turn with more lines than the buffer holds loses the rest, and says how many.
-static void settle_log(server_shard *shard, size_t size_before)
+void tp_server_log_settle(server_shard *shard, size_t size_before)
 {
     if (shard->log.status != TAPEOUT_OK) {
         shard->log.size = size_before;
@@ -170,7 +170,7 @@ void tp_server_account(server_shard *shard, const serve_exchange *exchange)
     if (server->config->logs_requests) {
         const size_t size_before = shard->log.size;
         log_request(shard, exchange, took_ns);
-        settle_log(shard, size_before);
+        tp_server_log_settle(shard, size_before);
     }
 }
 
@@ -212,7 +212,7 @@ void tp_server_refused(void *user, tp_client *client, int status, const char *wh
         tp_serve_log_u64(&shard->log, "status", (uint64_t)status);
         tp_serve_log_str(&shard->log, "error", tp_str_from(why));
         tp_serve_log_end(&shard->log);
-        settle_log(shard, size_before);
+        tp_server_log_settle(shard, size_before);
     }
 }
 

@@ -69,6 +69,8 @@ typedef struct tp_http_request {
     uint64_t begin_ns; // monotonic, when its first byte came
     char id[TP_HTTP_ID_SIZE + 1];
     char trace_id[TP_HTTP_TRACE_SIZE + 1]; // of a valid traceparent, else empty
+    const char *peer_name; // by the client's certificate (tp_tls.h), as long as the connection; or
+                           // NULL
 } tp_http_request;
 
 // The header of that lower-case name, or {NULL, 0}. The first where there are several.
@@ -111,6 +113,7 @@ typedef struct tp_http_shared {
     size_t max_body_bytes;
     tp_http_budget *budget; // NULL: none
     bool draining;          // replies announce the end of the connection
+    uint32_t hsts_s;        // of Strict-Transport-Security; 0: no such header
     char date[32];          // for the Date header; kept up to date by the loop; may be empty
     uint64_t id_seed;
     uint64_t id_next;

@@ -4,8 +4,9 @@
 // tp_http_connection, and sees to it that nobody is waited for too long. Several loops listen on
 // one socket, each in its own thread; they share nothing else, so a request costs no lock here.
 //
-// A client's bytes pass through two functions, transport_receive and transport_send in loop.c. TLS
-// will stand between those and the connection; nothing else touches a socket.
+// A client's bytes pass through two functions, transport_receive and transport_send in loop.c.
+// Where the options name TLS it stands between those and the connection; nothing else touches a
+// socket.
 //
 // @thread A loop and its clients are `confined` to the thread that runs it, but for
 // tp_loop_phase_set and tp_loop_stats.
@@ -13,6 +14,7 @@
 #define TP_LOOP_H
 
 #include "serve/tp_http.h"
+#include "serve/tp_tls.h"
 
 #include <stdatomic.h>
 #include <uv.h>
@@ -35,9 +37,13 @@ typedef struct tp_loop_options {
     tp_http_budget *budget; // of all loops; NULL: none
     uint64_t id_seed;
     tp_loop_timeouts timeouts;
+    tp_tls *tls;     // NULL: plain HTTP
+    uint32_t hsts_s; // with TLS: how long clients are told to insist on it; 0: they are not
     void (*handle)(void *user, tp_client *client); // a whole request is there; see tp_client_answer
     void (*refused)(void *user, tp_client *client, int status, const char *why);
-    void (*turned)(void *user); // once a turn of the loop, after its events
+    void (*tls_failed)(void *user, tp_client *client,
+                       const char *why); // of a handshake; may be NULL
+    void (*turned)(void *user);          // once a turn of the loop, after its events
     void *user;
 } tp_loop_options;
 
@@ -94,11 +100,16 @@ struct tp_client {
     uv_tcp_t tcp;
     uv_write_t write;
     uv_shutdown_t shutdown;
-    tp_buffer sending;    // what the write under way points into
-    uint64_t deadline_ms; // of the loop's clock; 0: none
-    tp_loop_job *job;     // under way in another thread
-    tp_stream *stream;    // of a reply that comes later
-    uint8_t peer[16];     // its address, an IPv4 one mapped, of IPv6 the network (/64)
+    tp_buffer sending;          // what the write under way points into
+    tp_tls_session *tls;        // NULL: plain
+    tp_buffer plain;            // with TLS: replies that are being encrypted,
+    size_t plain_done;          // how far,
+    uint64_t plain_deadline_ms; // and until when
+    uint64_t accepted_ms;       // of the loop's clock, as the next
+    uint64_t deadline_ms;       // 0: none
+    tp_loop_job *job;           // under way in another thread
+    tp_stream *stream;          // of a reply that comes later
+    uint8_t peer[16];           // its address, an IPv4 one mapped, of IPv6 the network (/64)
     bool is_writing;
     bool is_reading;
     bool is_shut; // our side has said its last

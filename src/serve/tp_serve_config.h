@@ -21,6 +21,10 @@ typedef struct tp_serve_config {
     uint64_t max_rows;
     uint32_t max_connections;
     tp_loop_timeouts timeouts;
+    bool has_tls;
+    bool tls_self;      // with a certificate that the server makes for itself
+    tp_tls_options tls; // cert and key are NULL with tls_self
+    uint32_t hsts_s;
     bool metrics_vllm; // further names in /metrics
     bool metrics_llamacpp;
     uint32_t llm_deadline_ms;                   // of an answer; 0: none
@@ -42,9 +46,10 @@ tapeout_status tp_serve_config_parse(tp_serve_config *config, tp_str text, const
 tapeout_status tp_serve_config_load(tp_serve_config *config, const tapeout_serve_options *options,
                                     tapeout_error *err);
 
-// "127.0.0.1:8080", "[::1]:0" or "localhost:80": a loopback address, else E_DENIED.
+// "127.0.0.1:8080", "[::1]:0" or "localhost:80"; E_INVALID for what is no address.
 tapeout_status tp_serve_address_parse(const char *listen, struct sockaddr_storage *ret_address,
                                       tapeout_error *err);
+bool tp_serve_address_is_loopback(const struct sockaddr_storage *address);
 
 // Searches `directories` [count], each with what is below it, for the one bundle in the first that
 // has any; appends its path to `ret_path`. E_NOT_FOUND where there is none, E_INVALID where there
