@@ -85,7 +85,11 @@ static tapeout_status write_arguments(yyjson_val *arguments, size_t index, tp_bu
     }
     yyjson_doc *doc = NULL;
     const tp_str text = tp_json_str(arguments);
-    if (tp_json_parse(out->alloc, text, "arguments", &doc, NULL) != TAPEOUT_OK) {
+    const tapeout_status status = tp_json_parse(out->alloc, text, "arguments", &doc, NULL);
+    if (status == TAPEOUT_E_NOMEM) {
+        return tp_fail_nomem(err);
+    }
+    if (status != TAPEOUT_OK) {
         return tp_fail(err, TAPEOUT_E_INVALID,
                        "messages[%zu].tool_calls: the arguments \"%.*s\" are no JSON", index,
                        TP_STR_ARGS(text));

@@ -206,6 +206,7 @@ def assert_idle(server, within_s=20):
 
 
 def leave(server, seed):
+    """Asks for a stream and goes: at once, after some of it, with an end or with a reset."""
     pick = random.Random(seed)
     sock = open_stream(server)
     when = pick.random()
@@ -218,22 +219,42 @@ def leave(server, seed):
     sock.close()
 
 
-def test_clients_that_leave_in_mid_stream(chat_server):
-    before = metric(chat_server, "tapeout_llm_generated_tokens_total", model=chat_server.model)
-    leave(chat_server, 0)
-    assert_idle(chat_server)
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda seed: leave(chat_server, seed), range(1, DISCONNECTS // 4)))
-        assert_idle(chat_server)
-        early = resident_bytes(chat_server)
-        list(pool.map(lambda seed: leave(chat_server, seed),
-                      range(DISCONNECTS // 4, DISCONNECTS)))
-    assert_idle(chat_server)
-    assert resident_bytes(chat_server) - early < (8 << 20), "memory grows with those that left"
-    generated = metric(chat_server, "tapeout_llm_generated_tokens_total",
-                       model=chat_server.model) - before
-    assert generated < DISCONNECTS * 100, "it went on generating for nobody"
-    assert ask(chat_server)[0] == 200
+def held(server):
+    """What a server keeps for its clients: memory, open files, sequences, pages."""
+    return {"resident_bytes": resident_bytes(server),
+            "files": len(list(pathlib.Path(f"/proc/{server.process.pid}/fd").iterdir())),
+            "running": metric(server, "tapeout_llm_requests_running", model=server.model),
+            "waiting": metric(server, "tapeout_llm_requests_waiting", model=server.model),
+            "pages": metric(server, "tapeout_llm_kv_pages_used", model=server.model)}
+
+
+def test_clients_that_leave_in_mid_stream(serve, smollm, tmp_path, record_property):
+    """Many at a time, so that all of them are a matter of minutes. What the first quarter needed,
+    all others have to manage with."""
+    config = tmp_path / "serve.yaml"
+    config.write_text("llm: {context: 512, running: 32, queue: 256}\nlog: {requests: false}\n")
+    with serve(smollm, "--config", config) as server:
+        server.model = "SmolLM2-135M-Instruct.Q4_1"
+        server.wait_until_ready()
+        quarter = DISCONNECTS // 4
+        with concurrent.futures.ThreadPoolExecutor(48) as pool:
+            list(pool.map(lambda seed: leave(server, seed), range(quarter)))
+            assert_idle(server, 60)
+            early = held(server)
+            list(pool.map(lambda seed: leave(server, seed), range(quarter, DISCONNECTS)))
+        assert_idle(server, 60)
+        late = held(server)
+        generated = metric(server, "tapeout_llm_generated_tokens_total", model=server.model)
+        for name in early:
+            record_property(name, f"{early[name]:.0f} after {quarter}, {late[name]:.0f} after "
+                                  f"{DISCONNECTS}")
+        record_property("generated_tokens", generated)
+        print(early, late, generated)
+        assert late["running"] == late["waiting"] == late["pages"] == 0
+        assert late["files"] <= early["files"] + 2  # the one that asks
+        assert late["resident_bytes"] - early["resident_bytes"] < (4 << 20), "memory grows"
+        assert generated < DISCONNECTS * 100, "it went on generating for nobody"
+        assert ask(server)[0] == 200
 
 
 def test_a_client_that_never_reads(chat_server):

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seeds of the corpora that are made of parts: gguf_split, hf_bert and tool_calls.
+"""Writes the seeds of the corpora that are made of parts: gguf_split, hf_bert, tool_calls,
+responses, ollama and openai.
 
     tests/fuzz/make_seeds.py      writes tests/fuzz/corpus/<target>/; the rest of a corpus stays
 
@@ -258,6 +259,127 @@ def make_tool_calls():
     tool_seed("force_first_is_bare", FORCES | ONE, '[{"name": "g"}]')
 
 
+# -- requests to language models -----------------------------------------------------------------
+
+USER = {"role": "user", "content": "hi"}
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"],
+          "additionalProperties": False}
+TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": SCHEMA,
+                                         "strict": True}}
+FLAT = {"type": "function", "name": "f", "parameters": SCHEMA, "strict": True}
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+SAMPLING = {"temperature": 0.5, "top_p": 0, "top_k": 3, "min_p": 0.1, "typical_p": 0.9,
+            "repeat_penalty": 1.1, "presence_penalty": 1, "frequency_penalty": -1, "seed": 7,
+            "stop": ["a", "b"], "logit_bias": {"5": -100}, "max_tokens": 9, "stream": True,
+            "stream_options": {"include_usage": True}}
+
+
+def request_seeds(target, first, seeds):
+    for name, body in seeds.items():
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        write(target, name, (b"" if first is None else bytes([first])) + data)
+
+
+def make_responses():
+    def items(*values):
+        return {"input": list(values)}
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": "42"}
+    request_seeds("responses", None, {
+        "text": {"input": "hi", "instructions": "be brief", **SAMPLING},
+        "items": items(USER, call, call, output, {"type": "reasoning", "summary": []},
+                       {"type": "message", "role": "assistant", "content": [
+                           {"type": "output_text", "text": "so"}]}),
+        "tools": {"input": "hi", "tools": [FLAT], "tool_choice": "required",
+                  "parallel_tool_calls": False},
+        "tool_named": {"input": "hi", "tools": [FLAT], "tool_choice": {"type": "function",
+                                                                       "name": "f"}},
+        "tool_other": {"input": "hi", "tools": [{"type": "web_search"}]},
+        "tools_null": {"input": "hi", "tools": None, "instructions": None},
+        "tools_no_list": {"input": "hi", "tools": 1},
+        "format": {"input": "hi", "max_output_tokens": 3, "metadata": {"a": "b"},
+                   "text": {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}}},
+        "format_object": {"input": "hi", "text": {"format": {"type": "json_object"}}},
+        "format_unknown": {"input": "hi", "text": {"format": {"type": "xml"}}},
+        "stored": {"input": "hi", "previous_response_id": "r"},
+        "background": {"input": "hi", "background": True},
+        "call_no_text": items({**call, "arguments": {}}), "call_no_json": items(
+            {**call, "arguments": "{"}),
+        "output_no_id": items({**output, "call_id": None}),
+        "item_unknown": items({"type": "image_generation_call"}), "item_no_content": items({}),
+        "role_unknown": items({"role": "chief", "content": "x"}), "empty": items(),
+        "no_input": {}, "input_number": {"input": 5}, "no_object": b"[1]", "no_json": b"{",
+        "limits": {"input": "hi", "max_output_tokens": 0}})
+
+
+def make_ollama():
+    options = {**{k: v for k, v in SAMPLING.items() if k != "max_tokens"}, "num_predict": 5,
+               "num_ctx": 128}
+    chat = {"model": "chat", "messages": [USER]}
+    request_seeds("ollama", 0, {
+        "chat": {**chat, "options": options, "stream": False, "keep_alive": "5m"},
+        "chat_tools": {**chat, "tools": [TOOL], "think": True, "messages": [
+            USER, {"role": "assistant", "content": "", "tool_calls": [
+                {"function": {"name": "f", "arguments": {"a": 1}}}]},
+            {"role": "tool", "content": "1", "tool_name": "f"}]},
+        "chat_json": {**chat, "format": "json", "logprobs": True, "top_logprobs": 2},
+        "chat_schema": {**chat, "format": SCHEMA}, "chat_format": {**chat, "format": 5},
+        "chat_images": {**chat, "messages": [{**USER, "images": ["x"]}]},
+        "chat_load": {"model": "chat:latest"}, "chat_options": {**chat, "options": 5},
+        "chat_predict": {**chat, "options": {"num_predict": 0}},
+        "chat_ctx": {**chat, "options": {"num_ctx": 1 << 20}},
+        "chat_forever": {**chat, "keep_alive": -1}, "chat_keep_bad": {**chat, "keep_alive": "x"},
+        "chat_other_model": {"model": "nobody", "messages": [USER]}})
+    prompt = {"model": "chat", "prompt": "hi"}
+    request_seeds("ollama", 1, {
+        "generate": {**prompt, "system": "be brief", "options": options},
+        "generate_raw": {**prompt, "raw": True}, "generate_nul": {**prompt, "prompt": "a\0b"},
+        "generate_suffix": {**prompt, "suffix": "x"}, "generate_context": {**prompt,
+                                                                           "context": [1]},
+        "generate_number": {**prompt, "prompt": 5}, "generate_load": {"model": "chat"},
+        "generate_unload": {"model": "chat", "keep_alive": "0s"}})
+    request_seeds("ollama", 2, {
+        "embed": {"model": "chat", "input": ["a", "b"], "truncate": False},
+        "embed_one": {"model": "chat", "input": "a"}, "embed_bad": {"model": "chat", "input": {}}})
+    request_seeds("ollama", 3, {"show": {"model": "chat"}})
+
+
+def make_openai():
+    chat = {"messages": [USER]}
+    request_seeds("openai", 0, {
+        "chat": {**chat, **SAMPLING, "n": 2, "logprobs": True, "top_logprobs": 3},
+        "chat_tools": {"messages": [{"role": "developer", "content": [
+            {"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, USER,
+            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "c", "content": "1"}], "tools": [TOOL],
+            "tool_choice": "auto", "parallel_tool_calls": False},
+        "chat_forced": {**chat, "tools": [TOOL], "tool_choice": {
+            "type": "function", "function": {"name": "f"}}},
+        "chat_none": {**chat, "tools": [TOOL], "tool_choice": "none"},
+        "chat_schema": {**chat, "response_format": {"type": "json_schema", "json_schema": {
+            "name": "n", "schema": SCHEMA, "strict": True}}},
+        "chat_both": {**chat, "tools": [TOOL], "tool_choice": "required",
+                      "response_format": {"type": "json_object"}},
+        "chat_image": {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+        "chat_kwargs": {**chat, "chat_template_kwargs": {"enable_thinking": True}}})
+    request_seeds("openai", 1, {
+        "completion": {"prompt": "hi", "echo": True, "logprobs": 2, "max_tokens": 3},
+        "completion_ids": {"prompt": [1, 2, 3]}, "completion_id_beyond": {"prompt": [999]},
+        "completion_texts": {"prompt": ["a", "b"], "n": 2},
+        "completion_lists": {"prompt": [[1, 2], [3]]}, "completion_mixed": {"prompt": ["a", 1]},
+        "completion_empty": {"prompt": []}, "completion_none": {}})
+    request_seeds("openai", 2, {
+        "embedding": {"input": ["a", "b"], "encoding_format": "base64", "dimensions": 4},
+        "embedding_ids": {"input": [[1, 2], [3]]}, "embedding_format": {
+            "input": "a", "encoding_format": "x"}})
+    request_seeds("openai", 3, {
+        "tokenize": {"content": "<|im_start|>", "parse_special": True, "with_pieces": True},
+        "tokenize_bad": {"content": 1}})
+
+
 make_gguf_split()
 make_hf_bert()
 make_tool_calls()
+make_responses()
+make_ollama()
+make_openai()
