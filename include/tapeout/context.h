@@ -42,6 +42,7 @@ typedef struct tapeout_context_options {
     const char *duckdb_library;         // NULL: TAPEOUT_DUCKDB, else the usual places
     tapeout_progress_fn progress;       // may be NULL
     void *progress_user;
+    bool allow_unsigned; // registered models without a trusted signature may be used
 } tapeout_context_options;
 
 TAPEOUT_API void tapeout_context_options_init(tapeout_context_options *options);

@@ -19,6 +19,7 @@ struct tapeout_context {
     atomic_bool cancelled;
     char *home;   // [strlen + 1]
     char *duckdb; // [strlen + 1], or NULL
+    bool allows_unsigned;
 };
 
 void tapeout_context_options_init(tapeout_context_options *options)
@@ -77,6 +78,7 @@ static tapeout_status fill(tapeout_context *context, const tapeout_context_optio
                            tapeout_error *err)
 {
     const tapeout_allocator *alloc = &context->alloc;
+    context->allows_unsigned = options->allow_unsigned;
     context->home = find_home(alloc, options->home);
     if (context->home == NULL) {
         return tp_fail_nomem(err);
@@ -158,6 +160,11 @@ const tp_env *tp_context_env(const tapeout_context *context)
 const char *tp_context_home(const tapeout_context *context)
 {
     return context->home;
+}
+
+bool tp_context_allows_unsigned(const tapeout_context *context)
+{
+    return context->allows_unsigned;
 }
 
 const char *tp_context_duckdb(const tapeout_context *context)

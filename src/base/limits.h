@@ -190,6 +190,18 @@
 #define TP_MAX_HF_LAYERS 1024u
 #define TP_MAX_HF_WIDENED_BYTES ((size_t)1 << 30) // vectors and small tables as float32
 
+// -- trust: keys and signatures ------------------------------------------------------------------
+#define TP_MAX_KEY_FILE_BYTES 16384u
+#define TP_MAX_PASSPHRASE_BYTES 1024u
+#define TP_MAX_KEY_MEMORY_BYTES (1u << 30) // that opening a key file may ask for
+#define TP_MAX_KEY_PASSES 16u              // over that memory
+#define TP_MAX_KEYS 4096u                  // of a home, and of a trust list
+#define TP_MAX_TRUST_LIST_BYTES (8u << 20)
+#define TP_MAX_ENVELOPE_BYTES (1u << 20) // of one signature with what it says
+#define TP_MAX_SIGNATURES 64u            // of one bundle
+#define TP_MAX_SIGNATURE_FILE_BYTES (16u << 20)
+#define TP_MAX_STATEMENT_SPEC_BYTES (64u << 10) // a longer spec is named by its hash alone
+
 // -- trust: identities ---------------------------------------------------------------------------
 #define TP_MAX_IDENTITIES 100000u        // keys and users of one home
 #define TP_MAX_IDENTITY_NAME_BYTES 128u  // of a key, a user, a tenant

@@ -19,6 +19,9 @@ const char *tp_context_home(const tapeout_context *context);
 // places.
 const char *tp_context_duckdb(const tapeout_context *context);
 
+// Whether the operator lets registered models be used without a trusted signature.
+bool tp_context_allows_unsigned(const tapeout_context *context);
+
 // Moves a buffer's bytes out as a text for tapeout_text_free, or reports the buffer's first failure
 // with `what` in the message. The buffer is empty afterwards either way.
 tapeout_status tp_text_from_buffer(tp_buffer *buffer, const char *what, char **ret_text,

@@ -35,21 +35,37 @@ static tapeout_status make_model(const tp_env *env, tp_bundle *bundle, bool is_o
                       : tp_llm_from_parts(env, gguf, weights, ret_llm, err);
 }
 
+static tapeout_status take_bundle(const tp_env *env, tp_bundle **bundle, bool is_outline,
+                                  tp_llm **ret_llm, tapeout_error *err)
+{
+    tp_llm *llm = NULL;
+    const tapeout_status status = make_model(env, *bundle, is_outline, &llm, err);
+    if (status != TAPEOUT_OK) {
+        tp_bundle_close(bundle);
+        return status;
+    }
+    tp_llm_on_free(llm, close_bundle, *bundle);
+    *bundle = NULL;
+    *ret_llm = llm;
+    return TAPEOUT_OK;
+}
+
 static tapeout_status open_as(const tp_env *env, const char *path, bool is_outline,
                               tp_llm **ret_llm, tapeout_error *err)
 {
     tp_bundle *bundle = NULL;
-    tp_llm *llm = NULL;
     TP_TRY(tp_bundle_open(env, path, &bundle, err));
-    const tapeout_status status = make_model(env, bundle, is_outline, &llm, err);
+    const tapeout_status status = take_bundle(env, &bundle, is_outline, ret_llm, err);
     if (status != TAPEOUT_OK) {
-        tp_bundle_close(&bundle);
         tp_error_prefix(err, "%s", path);
-        return status;
     }
-    tp_llm_on_free(llm, close_bundle, bundle);
-    *ret_llm = llm;
-    return TAPEOUT_OK;
+    return status;
+}
+
+tapeout_status tp_llm_from_bundle(const tp_env *env, tp_bundle **bundle, tp_llm **ret_llm,
+                                  tapeout_error *err)
+{
+    return take_bundle(env, bundle, false, ret_llm, err);
 }
 
 tapeout_status tp_llm_bundle_open(const tp_env *env, const char *path, tp_llm **ret_llm,

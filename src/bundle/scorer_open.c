@@ -154,14 +154,11 @@ static tapeout_status read_model(const tp_env *env, tp_scorer *scorer, tapeout_e
     return TAPEOUT_OK;
 }
 
-static tapeout_status open_parts(const tp_env *env, const char *path, tp_scorer *scorer,
-                                 tapeout_error *err)
+static tapeout_status open_parts(const tp_env *env, tp_scorer *scorer, tapeout_error *err)
 {
-    TP_TRY(tp_bundle_open(env, path, &scorer->bundle, err));
     const tp_str kind = tp_bundle_kind(scorer->bundle);
     if (!tp_str_equal(kind, TP_STR("tabular"))) {
-        return tp_fail(err, TAPEOUT_E_UNSUPPORTED,
-                       "%s: a bundle of kind \"%.*s\", not a table's model", path,
+        return tp_fail(err, TAPEOUT_E_UNSUPPORTED, "a bundle of kind \"%.*s\", not a table's model",
                        TP_STR_ARGS(kind));
     }
     TP_TRY(read_schema(scorer, err));
@@ -171,13 +168,28 @@ static tapeout_status open_parts(const tp_env *env, const char *path, tp_scorer 
 tapeout_status tp_scorer_open(const tp_env *env, const char *path, tp_scorer **ret_scorer,
                               tapeout_error *err)
 {
+    tp_bundle *bundle = NULL;
+    TP_TRY(tp_bundle_open(env, path, &bundle, err));
+    const tapeout_status status = tp_scorer_from_bundle(env, &bundle, ret_scorer, err);
+    if (status == TAPEOUT_E_UNSUPPORTED) {
+        tp_error_prefix(err, "%s", path);
+    }
+    return status;
+}
+
+tapeout_status tp_scorer_from_bundle(const tp_env *env, tp_bundle **bundle, tp_scorer **ret_scorer,
+                                     tapeout_error *err)
+{
     tp_scorer *scorer = tp_alloc_zero(env->alloc, sizeof(*scorer));
     if (scorer == NULL) {
+        tp_bundle_close(bundle);
         return tp_fail_nomem(err);
     }
     scorer->alloc = env->alloc;
+    scorer->bundle = *bundle;
+    *bundle = NULL;
     tp_arena_init(&scorer->arena, env->alloc, TP_MAX_BUNDLE_SCHEMA_BYTES);
-    const tapeout_status status = open_parts(env, path, scorer, err);
+    const tapeout_status status = open_parts(env, scorer, err);
     if (status != TAPEOUT_OK) {
         tp_scorer_close(&scorer);
         return status;

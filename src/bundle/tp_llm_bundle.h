@@ -28,6 +28,10 @@ tapeout_status tp_llm_bundle_write(const tp_env *env, const char *path,
 // for a bundle of another kind.
 tapeout_status tp_llm_bundle_open(const tp_env *env, const char *path, tp_llm **ret_llm,
                                   tapeout_error *err);
+// The same over a bundle that is open and checked, which becomes the model's on success and on
+// failure alike; `*bundle` is nulled.
+tapeout_status tp_llm_from_bundle(const tp_env *env, tp_bundle **bundle, tp_llm **ret_llm,
+                                  tapeout_error *err);
 // The same checks, and an outline of the model (tp_llm_outline).
 tapeout_status tp_llm_bundle_outline(const tp_env *env, const char *path, tp_llm **ret_llm,
                                      tapeout_error *err);

@@ -44,6 +44,10 @@ typedef struct tp_scorer tp_scorer; // @thread immutable
 // Opens, checks and validates everything in the bundle.
 tapeout_status tp_scorer_open(const tp_env *env, const char *path, tp_scorer **ret_scorer,
                               tapeout_error *err);
+// The same of a bundle that is open and checked, which becomes the scorer's on success and on
+// failure alike; `*bundle` is nulled.
+tapeout_status tp_scorer_from_bundle(const tp_env *env, tp_bundle **bundle, tp_scorer **ret_scorer,
+                                     tapeout_error *err);
 void tp_scorer_close(tp_scorer **scorer); // nulls it
 
 const tp_bundle *tp_scorer_bundle(const tp_scorer *scorer);

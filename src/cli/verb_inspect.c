@@ -29,7 +29,7 @@ static void print_model(const char *json)
     yyjson_val *learner = yyjson_obj_get(root, "learner");
     (void)printf("name     %s\nkind     %s\nsha256   %s\n", cli_text(root, "name"),
                  cli_text(root, "kind"), cli_text(root, "sha256"));
-    (void)printf("signed   %s\n", "no (unsigned)");
+    (void)printf("signed   %s\n", cli_text(root, "signed"));
     (void)printf("learner  %s, %s", cli_text(learner, "kind"), cli_text(learner, "objective"));
     if (yyjson_obj_get(learner, "trees") != NULL) {
         (void)printf(", %llu trees, %llu leaves",
@@ -58,7 +58,8 @@ static void print_llm(const char *json)
     const char *remark = cli_text(root, "remark");
     (void)printf("name         %s\nkind         %s\nsha256       %s\n", cli_text(root, "name"),
                  cli_text(root, "kind"), cli_text(root, "sha256"));
-    (void)printf("signed       no (unsigned)\narchitecture %s%s%s\n",
+    const char *signer = cli_text(root, "signed");
+    (void)printf("signed       %s\narchitecture %s%s%s\n", signer[0] == 0 ? "unsigned" : signer,
                  cli_text(root, "architecture"), remark[0] == 0 ? "" : ", ", remark);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         (void)printf("%-12s %llu\n", numbers[i].label,

@@ -16,6 +16,7 @@ extern const cli_verb cli_verb_evaluate;
 extern const cli_verb cli_verb_generate;
 extern const cli_verb cli_verb_import;
 extern const cli_verb cli_verb_inspect;
+extern const cli_verb cli_verb_keys;
 extern const cli_verb cli_verb_list;
 extern const cli_verb cli_verb_man;
 extern const cli_verb cli_verb_predict;
@@ -24,8 +25,11 @@ extern const cli_verb cli_verb_quantize;
 extern const cli_verb cli_verb_rm;
 extern const cli_verb cli_verb_score;
 extern const cli_verb cli_verb_serve;
+extern const cli_verb cli_verb_sign;
 extern const cli_verb cli_verb_tokenize;
 extern const cli_verb cli_verb_train;
+extern const cli_verb cli_verb_trust;
+extern const cli_verb cli_verb_verify;
 extern const cli_verb cli_verb_version;
 
 #endif

@@ -25,6 +25,7 @@ tapeout_status tapeout_llm_open(tapeout_context *context, const char *model,
 {
     const tp_env *env = tp_context_env(context);
     tapeout_model_ref ref;
+    tp_admitted admitted;
     tp_llm *llm = NULL;
     const tp_scheduler_options scheduler_options = {.thread_count =
                                                         (uint32_t)tp_pool_worker_count(env->pool),
@@ -33,7 +34,8 @@ tapeout_status tapeout_llm_open(tapeout_context *context, const char *model,
                                                     .context_length = options->context_length,
                                                     .running_max = 16};
     TP_TRY(tapeout_registry_resolve(context, model, &ref, err));
-    TP_TRY(tp_llm_open_path(env, ref.path, &llm, err));
+    const tp_admission asked = tp_admission_of(context, &ref);
+    TP_TRY(tp_llm_open_path(env, &asked, &llm, &admitted, err));
     tapeout_llm *made = tp_alloc_zero(env->alloc, sizeof(*made));
     if (made == NULL) {
         tp_llm_free(llm);

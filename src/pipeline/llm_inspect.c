@@ -8,6 +8,7 @@
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "bundle/tp_llm_bundle.h"
+#include "pipeline/tp_llm_open.h"
 #include "table/tp_json.h"
 
 #include <string.h>
@@ -110,23 +111,27 @@ static void append_section(tp_buffer *json, const tp_bundle *bundle, const char 
     }
 }
 
-static tapeout_status append_bundle(tp_buffer *json, const tp_env *env, const char *path,
-                                    tapeout_error *err)
+// What stands in the bundle beside the model, whose bundle becomes the model's.
+static tapeout_status append_bundle(tp_buffer *json, const tp_env *env, const tp_admission *asked,
+                                    tp_llm **ret_llm, tapeout_error *err)
 {
     tp_bundle *bundle = NULL;
-    TP_TRY(tp_bundle_open(env, path, &bundle, err));
+    tp_admitted admitted;
+    TP_TRY(tp_trust_open(env, asked, &bundle, &admitted, err));
     tp_json_append_key(json, "name");
     tp_json_append_str(json, tp_bundle_name(bundle));
-    tp_json_append_key(json, "signatures");
-    tp_buffer_append_text(json, "[]");
     append_section(json, bundle, "licence_text", "licence.txt", true);
     append_section(json, bundle, "lineage", "lineage.json", false);
-    tp_bundle_close(&bundle);
-    return TAPEOUT_OK;
+    const tapeout_status status = tp_trust_append(env->alloc, bundle, asked, json, err);
+    if (status != TAPEOUT_OK) {
+        tp_bundle_close(&bundle);
+        return status;
+    }
+    return tp_llm_from_bundle(env, &bundle, ret_llm, err);
 }
 
 static tapeout_status append_all(tp_buffer *json, const tp_env *env, const tapeout_model_ref *ref,
-                                 tapeout_error *err)
+                                 const tp_admission *asked, tapeout_error *err)
 {
     const bool is_gguf = is_gguf_file(ref->path);
     tp_llm *llm = NULL;
@@ -149,8 +154,7 @@ static tapeout_status append_all(tp_buffer *json, const tp_env *env, const tapeo
         TP_TRY(tp_gguf_open(env, ref->path, &gguf, err));
         TP_TRY(tp_llm_from_gguf(env, gguf, &llm, err));
     } else {
-        TP_TRY(append_bundle(json, env, ref->path, err));
-        TP_TRY(tp_llm_bundle_open(env, ref->path, &llm, err));
+        TP_TRY(append_bundle(json, env, asked, &llm, err));
     }
     append_facts(json, llm);
     tp_llm_free(llm);
@@ -166,7 +170,8 @@ tapeout_status tapeout_llm_inspect(tapeout_context *context, const char *model, 
     const tp_env *env = tp_context_env(context);
     tp_buffer json;
     tp_buffer_init(&json, env->alloc, TP_MAX_BUNDLE_SCHEMA_BYTES);
-    const tapeout_status status = append_all(&json, env, &ref, err);
+    const tp_admission asked = tp_admission_of(context, &ref);
+    const tapeout_status status = append_all(&json, env, &ref, &asked, err);
     if (status != TAPEOUT_OK) {
         tp_buffer_deinit(&json);
         return status;

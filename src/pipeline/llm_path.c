@@ -3,12 +3,14 @@
 // What kind of file holds a language model, and opening it.
 #include "pipeline/tp_llm_open.h"
 
+#include "base/tp_context.h"
 #include "base/tp_error.h"
 #include "bundle/tp_llm_bundle.h"
 #include "llm/gguf/tp_gguf.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <tapeout/registry.h>
 
 bool tp_llm_path_is_model(const char *path)
 {
@@ -23,13 +25,25 @@ bool tp_llm_path_is_model(const char *path)
            tp_bundle_is_kind(path, TP_STR("llm"));
 }
 
-tapeout_status tp_llm_open_path(const tp_env *env, const char *path, tp_llm **ret_llm,
-                                tapeout_error *err)
+tapeout_status tp_llm_open_path(const tp_env *env, const tp_admission *asked, tp_llm **ret_llm,
+                                tp_admitted *ret_admitted, tapeout_error *err)
 {
     tp_gguf *gguf = NULL;
-    if (tp_bundle_probe(path)) {
-        return tp_llm_bundle_open(env, path, ret_llm, err);
+    tp_bundle *bundle = NULL;
+    if (asked->sha256.size > 0 || tp_bundle_probe(asked->path)) {
+        TP_TRY(tp_trust_open(env, asked, &bundle, ret_admitted, err));
+        return tp_llm_from_bundle(env, &bundle, ret_llm, err);
     }
-    TP_TRY(tp_gguf_open(env, path, &gguf, err));
+    TP_TRY(tp_gguf_open(env, asked->path, &gguf, err));
+    *ret_admitted = (tp_admitted){.signers = "unsigned"};
     return tp_llm_from_gguf(env, gguf, ret_llm, err);
+}
+
+tp_admission tp_admission_of(const tapeout_context *context, const tapeout_model_ref *ref)
+{
+    return (tp_admission){.home = tp_context_home(context),
+                          .path = ref->path,
+                          .sha256 =
+                              ref->is_registered ? tp_str_from(ref->sha256) : (tp_str){NULL, 0},
+                          .allow_unsigned = tp_context_allows_unsigned(context)};
 }

@@ -10,6 +10,7 @@
 #include "base/tp_context.h"
 #include "base/tp_error.h"
 #include "learn/gbt/tp_gbt.h"
+#include "pipeline/tp_llm_open.h"
 #include "table/tp_csv_write.h"
 #include "table/tp_json.h"
 
@@ -23,6 +24,7 @@ struct tapeout_model {
     const char *duckdb_library;
     tp_scorer *scorer;
     tapeout_model_ref ref; // where the argument led
+    tp_admission asked;    // of its signature; borrows from `ref` and the context
 };
 
 tapeout_status tapeout_model_open(tapeout_context *context, const char *model_text,
@@ -33,11 +35,20 @@ tapeout_status tapeout_model_open(tapeout_context *context, const char *model_te
     if (model == NULL) {
         return tp_fail_nomem(err);
     }
+    tp_bundle *bundle = NULL;
+    tp_admitted admitted;
     model->env = env;
     model->duckdb_library = tp_context_duckdb(context);
     tapeout_status status = tapeout_registry_resolve(context, model_text, &model->ref, err);
     if (status == TAPEOUT_OK) {
-        status = tp_scorer_open(env, model->ref.path, &model->scorer, err);
+        model->asked = tp_admission_of(context, &model->ref);
+        status = tp_trust_open(env, &model->asked, &bundle, &admitted, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = tp_scorer_from_bundle(env, &bundle, &model->scorer, err);
+        if (status == TAPEOUT_E_UNSUPPORTED) {
+            tp_error_prefix(err, "%s", model->ref.path);
+        }
     }
     if (status != TAPEOUT_OK) {
         tapeout_model_close(model);
@@ -137,8 +148,12 @@ tapeout_status tapeout_model_inspect(tapeout_context *context, const tapeout_mod
     tp_json_append_str(&json, tp_str_from(model->ref.path));
     tp_json_append_key(&json, "sha256");
     tp_json_append_str(&json, (tp_str){hex, TP_SHA256_HEX_SIZE});
-    tp_json_append_key(&json, "signatures");
-    tp_buffer_append_text(&json, "[]");
+    const tapeout_status status =
+        tp_trust_append(model->env->alloc, bundle, &model->asked, &json, err);
+    if (status != TAPEOUT_OK) {
+        tp_buffer_deinit(&json);
+        return status;
+    }
     append_section(&json, model, "schema", "schema.json");
     tp_json_append_key(&json, "program");
     tp_json_append_str(&json, tp_feature_text(tp_scorer_program(model->scorer)));

@@ -10,6 +10,7 @@
 #include "bundle/tp_bundle.h"
 #include "llm/gguf/tp_gguf.h"
 #include "llm/tokenizer/tp_tokenizer.h"
+#include "pipeline/tp_llm_open.h"
 
 #include <string.h>
 #include <tapeout/llm.h>
@@ -20,20 +21,21 @@ void tapeout_tokenize_options_init(tapeout_tokenize_options *options)
     *options = (tapeout_tokenize_options){.struct_size = sizeof(*options)};
 }
 
-static tapeout_status read_bundle(const tp_env *env, const char *path, tp_tokenizer **ret_tokenizer,
-                                  tapeout_error *err)
+static tapeout_status read_bundle(const tp_env *env, const tp_admission *asked,
+                                  tp_tokenizer **ret_tokenizer, tapeout_error *err)
 {
     tp_bundle *bundle = NULL;
     tp_gguf *gguf = NULL;
-    TP_TRY(tp_bundle_open(env, path, &bundle, err));
+    tp_admitted admitted;
+    TP_TRY(tp_trust_open(env, asked, &bundle, &admitted, err));
     tapeout_status status = TAPEOUT_OK;
     if (tp_str_equal(tp_bundle_kind(bundle), TP_STR("llm"))) {
         const tp_str metadata = tp_bundle_section_find(bundle, TP_STR("metadata"));
         status = tp_gguf_parse_metadata(env, metadata, &gguf, err);
     } else {
         status = tp_fail(err, TAPEOUT_E_UNSUPPORTED,
-                         "%s: a bundle of kind '%.*s'; only language models have tokens", path,
-                         TP_STR_ARGS(tp_bundle_kind(bundle)));
+                         "%s: a bundle of kind '%.*s'; only language models have tokens",
+                         asked->path, TP_STR_ARGS(tp_bundle_kind(bundle)));
     }
     if (status == TAPEOUT_OK) {
         status = tp_tokenizer_new(env, gguf, ret_tokenizer, err);
@@ -43,14 +45,14 @@ static tapeout_status read_bundle(const tp_env *env, const char *path, tp_tokeni
     return status;
 }
 
-static tapeout_status read_tokenizer(const tp_env *env, const char *path,
+static tapeout_status read_tokenizer(const tp_env *env, const tp_admission *asked,
                                      tp_tokenizer **ret_tokenizer, tapeout_error *err)
 {
     tp_gguf *gguf = NULL;
-    if (tp_bundle_probe(path)) {
-        return read_bundle(env, path, ret_tokenizer, err);
+    if (asked->sha256.size > 0 || tp_bundle_probe(asked->path)) {
+        return read_bundle(env, asked, ret_tokenizer, err);
     }
-    TP_TRY(tp_gguf_open(env, path, &gguf, err));
+    TP_TRY(tp_gguf_open(env, asked->path, &gguf, err));
     const tapeout_status status = tp_tokenizer_new(env, gguf, ret_tokenizer, err);
     tp_gguf_close(&gguf);
     return status;
@@ -97,7 +99,8 @@ tapeout_status tapeout_llm_tokenize(tapeout_context *context, const char *model,
         return tp_fail(err, TAPEOUT_E_INVALID, "tokenize: either a text or a path is needed");
     }
     TP_TRY(tapeout_registry_resolve(context, model, &ref, err));
-    TP_TRY(read_tokenizer(env, ref.path, &tokenizer, err));
+    const tp_admission asked = tp_admission_of(context, &ref);
+    TP_TRY(read_tokenizer(env, &asked, &tokenizer, err));
     tapeout_status status = TAPEOUT_OK;
     if (options->path != NULL) {
         status = tp_file_read(env->alloc, options->path, TP_MAX_TOKENIZE_BYTES, &read, err);

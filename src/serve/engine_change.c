@@ -13,10 +13,22 @@
 
 static bool is_of_spec(const tp_served *model, const tp_model_spec *spec)
 {
-    return strcmp(model->path, spec->path) == 0 &&
+    return strcmp(model->path, spec->path) == 0 && tp_str_equal(model->registered, spec->sha256) &&
            tp_str_equal(model->tenant, tp_served_tenant(spec)) &&
            (spec->name.size == 0 || tp_str_equal(model->name, spec->name)) &&
            (spec->version.size == 0 || tp_str_equal(model->version, spec->version));
+}
+
+static tapeout_status keep(tp_engine *engine, tp_served *kept, tp_served **ret_model,
+                           tapeout_error *err)
+{
+    const tapeout_status status = tp_served_admit(engine, kept, err);
+    if (status != TAPEOUT_OK) {
+        tp_engine_unref(engine, kept);
+        return status;
+    }
+    *ret_model = kept;
+    return TAPEOUT_OK;
 }
 
 // The version of `spec` for the new list: the one that is served already when its file is the same.
@@ -44,8 +56,7 @@ static tapeout_status choose(tp_engine *engine, const tp_model_spec *spec, tp_se
     (void)pthread_mutex_unlock(&engine->lock);
     *ret_is_new = kept == NULL;
     if (kept != NULL) {
-        *ret_model = kept;
-        return TAPEOUT_OK;
+        return keep(engine, kept, ret_model, err);
     }
     TP_TRY(tp_engine_measure(engine, spec->path, &bytes, err));
     if (!tp_engine_memory_take(engine, bytes)) {
@@ -86,9 +97,11 @@ static idle_model *idle_new(const tp_engine *engine, const tp_model_spec *spec, 
     idle->spec.name = tp_arena_str(&idle->arena, spec->name);
     idle->spec.version = tp_arena_str(&idle->arena, spec->version);
     idle->spec.path = tp_arena_str(&idle->arena, tp_str_from(spec->path)).data;
+    idle->spec.sha256 = tp_arena_str(&idle->arena, spec->sha256);
     idle->generation = generation;
     if (idle->spec.tenant.data == NULL || idle->spec.name.data == NULL ||
-        idle->spec.version.data == NULL || idle->spec.path == NULL) {
+        idle->spec.version.data == NULL || idle->spec.path == NULL ||
+        idle->spec.sha256.data == NULL) {
         tp_engine_idle_free(engine, idle);
         return NULL;
     }
@@ -97,7 +110,8 @@ static idle_model *idle_new(const tp_engine *engine, const tp_model_spec *spec, 
 
 static idle_model *idle_of(const tp_engine *engine, const tp_served *model)
 {
-    const tp_model_spec spec = {model->name, model->version, model->path, model->tenant};
+    const tp_model_spec spec = {model->name, model->version, model->path, model->tenant,
+                                model->registered};
     return idle_new(engine, &spec, model->generation);
 }
 
@@ -108,7 +122,8 @@ static idle_model *idle_waiting(const tp_engine *engine, const tp_model_spec *sp
                                                              : tp_served_file_name(spec->path),
                                  .version = spec->version.size > 0 ? spec->version : TP_STR("1"),
                                  .path = spec->path,
-                                 .tenant = spec->tenant};
+                                 .tenant = spec->tenant,
+                                 .sha256 = spec->sha256};
     return idle_new(engine, &named, 1);
 }
 

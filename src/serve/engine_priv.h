@@ -31,6 +31,8 @@ struct tp_engine {
 tapeout_status tp_served_open(tp_engine *engine, const tp_model_spec *spec, uint32_t generation,
                               uint64_t memory_bytes, tp_served **ret_model, tapeout_error *err);
 void tp_served_free(tp_engine *engine, tp_served *model); // accepts NULL
+// Asks once more whether the model may be used: its key may have been revoked.
+tapeout_status tp_served_admit(const tp_engine *engine, const tp_served *model, tapeout_error *err);
 bool tp_served_is(const tp_served *model, tp_str tenant, tp_str name);
 tp_str tp_served_tenant(const tp_model_spec *spec); // the operator's where it says none
 // A model file is called by its own name, without folder and end.

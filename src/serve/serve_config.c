@@ -20,6 +20,7 @@ typedef struct config_file {
     tp_str listen;
     uint32_t threads;
     bool log_requests;
+    bool allow_unsigned;
     tp_yaml_node models;
     uint32_t body_bytes;
     uint32_t bodies_bytes;
@@ -109,6 +110,7 @@ static const tp_yaml_table tls_table = {tls_keys, sizeof(tls_keys) / sizeof(tls_
 static const tp_yaml_key file_keys[] = {
     {"listen", TP_YAML_STR, PLACE(listen), 0, 0, NULL},
     {"threads", TP_YAML_U32, PLACE(threads), 1, TP_MAX_THREADS, NULL},
+    {"allow_unsigned", TP_YAML_BOOL, PLACE(allow_unsigned), 0, 0, NULL},
     {"models", TP_YAML_NODE, PLACE(models), 0, 0, NULL},
     {"limits", TP_YAML_MAP, 0, 0, 0, &limit_table},
     {"timeouts", TP_YAML_MAP, 0, 0, 0, &timeout_table},
@@ -306,6 +308,7 @@ static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const ch
     TP_TRY(bind_tls(config, &file, name, err));
     config->thread_count = file.threads;
     config->logs_requests = file.log_requests;
+    config->allow_unsigned = file.allow_unsigned;
     config->max_body_bytes = file.body_bytes;
     config->max_bodies_bytes = file.bodies_bytes;
     config->max_rows = file.rows;

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
+#include "bundle/tp_llm_bundle.h"
 #include "pipeline/tp_llm_open.h"
 #include "trust/tp_identity.h"
 
@@ -97,6 +98,7 @@ static tapeout_status served_set_names(tp_served *model, const tp_model_spec *sp
     append_header_text(&header, model->version);
     tp_buffer_append_str(&header, TP_STR(";sha256="));
     tp_buffer_append_text(&header, model->sha256);
+    tp_buffer_append_text(&header, model->admitted.is_trusted ? "" : ";unsigned");
     model->header = tp_arena_str(&model->arena, tp_buffer_view(&header));
     tp_buffer_deinit(&header);
     return model->name.data == NULL || model->version.data == NULL || model->tenant.data == NULL ||
@@ -133,33 +135,77 @@ static tapeout_status served_set_outputs(tp_served *model, tapeout_error *err)
     return TAPEOUT_OK;
 }
 
-static tapeout_status served_fill_llm(tp_served *model, const tp_model_spec *spec,
-                                      const tp_scheduler_options *llm_options, tapeout_error *err)
+static tp_admission admission_of(const tp_engine *engine, const tp_served *model)
+{
+    return (tp_admission){.home = engine->options.home,
+                          .path = model->path,
+                          .sha256 = model->registered,
+                          .allow_unsigned = engine->options.allow_unsigned};
+}
+
+tapeout_status tp_served_admit(const tp_engine *engine, const tp_served *model, tapeout_error *err)
+{
+    tp_admitted admitted; // who signed is told as it was when the model was loaded
+    const tp_admission asked = admission_of(engine, model);
+    return model->registered.size == 0
+               ? TAPEOUT_OK
+               : tp_trust_admit(model->env->alloc, &model->signed_bytes, &asked, &admitted, err);
+}
+
+// Opens the bundle, and remembers what its signature is asked to name.
+static tapeout_status served_open_bundle(const tp_engine *engine, tp_served *model,
+                                         tp_bundle **ret_bundle, tapeout_error *err)
+{
+    tp_bundle *bundle = NULL;
+    const tp_admission asked = admission_of(engine, model);
+    TP_TRY(tp_trust_open(model->env, &asked, &bundle, &model->admitted, err));
+    const tp_sha256 hash = tp_bundle_hash(bundle);
+    tp_sha256_hex(&hash, model->sha256);
+    model->signed_bytes = tp_signed_of(bundle);
+    model->signed_bytes.name = tp_arena_str(&model->arena, model->signed_bytes.name);
+    if (model->signed_bytes.name.data == NULL) {
+        tp_bundle_close(&bundle);
+        return tp_fail_nomem(err);
+    }
+    *ret_bundle = bundle;
+    return TAPEOUT_OK;
+}
+
+static tapeout_status served_fill_llm(const tp_engine *engine, tp_served *model,
+                                      const tp_model_spec *spec, tapeout_error *err)
 {
     tp_sha256 hash;
     tp_llm *llm = NULL;
-    TP_TRY(tp_sha256_file(spec->path, &hash, err));
-    tp_sha256_hex(&hash, model->sha256);
-    TP_TRY(tp_llm_open_path(model->env, spec->path, &llm, err));
-    TP_TRY(tp_llm_host_new(model->env, llm, llm_options, &model->llm, err));
+    tp_bundle *bundle = NULL;
+    if (model->registered.size > 0 || tp_bundle_probe(spec->path)) {
+        TP_TRY(served_open_bundle(engine, model, &bundle, err));
+        TP_TRY(tp_llm_from_bundle(model->env, &bundle, &llm, err));
+    } else {
+        const tp_admission asked = admission_of(engine, model);
+        TP_TRY(tp_sha256_file(spec->path, &hash, err));
+        tp_sha256_hex(&hash, model->sha256);
+        TP_TRY(tp_llm_open_path(model->env, &asked, &llm, &model->admitted, err));
+    }
+    TP_TRY(tp_llm_host_new(model->env, llm, &engine->options.llm, &model->llm, err));
     return served_set_names(model, spec, err);
 }
 
-static tapeout_status served_fill(tp_served *model, const tp_model_spec *spec,
-                                  const tp_scheduler_options *llm_options, tapeout_error *err)
+static tapeout_status served_fill(const tp_engine *engine, tp_served *model,
+                                  const tp_model_spec *spec, tapeout_error *err)
 {
+    tp_bundle *bundle = NULL;
     model->path = tp_arena_str(&model->arena, tp_str_from(spec->path)).data;
-    if (model->path == NULL) {
+    model->registered = tp_arena_str(&model->arena, spec->sha256);
+    if (model->path == NULL || model->registered.data == NULL) {
         return tp_fail_nomem(err);
     }
     if (tp_llm_path_is_model(spec->path)) {
-        return served_fill_llm(model, spec, llm_options, err);
+        return served_fill_llm(engine, model, spec, err);
     }
-    TP_TRY(tp_scorer_open(model->env, spec->path, &model->scorer, err));
+    TP_TRY(served_open_bundle(engine, model, &bundle, err));
+    TP_TRY(tp_scorer_from_bundle(model->env, &bundle, &model->scorer, err));
     model->schema = tp_scorer_schema(model->scorer);
     model->target = tp_scorer_target(model->scorer);
-    const tp_sha256 hash = tp_bundle_hash(tp_scorer_bundle(model->scorer));
-    tp_sha256_hex(&hash, model->sha256);
     for (uint32_t i = 0; i < model->schema->count; i++) {
         uint32_t code = 0;
         if (tp_dict_add(&model->columns, model->schema->fields[i].name, &code) != TAPEOUT_OK) {
@@ -203,7 +249,7 @@ tapeout_status tp_served_open(tp_engine *engine, const tp_model_spec *spec, uint
     (void)pthread_mutex_init(&model->kit_lock, NULL); // cannot fail with default attributes
     // Asked for before the file is read: one that changes meanwhile is loaded again next time.
     (void)tp_served_identity(spec->path, model->identity);
-    const tapeout_status status = served_fill(model, spec, &engine->options.llm, err);
+    const tapeout_status status = served_fill(engine, model, spec, err);
     if (status != TAPEOUT_OK) {
         tp_served_free(engine, model);
         return status;

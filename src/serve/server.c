@@ -32,6 +32,7 @@ void tp_server_log_models(struct tapeout_server *server, tp_buffer *log)
         tp_serve_log_str(log, "version", models[i]->version);
         tp_serve_log_str(log, "sha256", tp_str_from(models[i]->sha256));
         tp_serve_log_str(log, "path", tp_str_from(models[i]->path));
+        tp_serve_log_str(log, "signed", tp_str_from(models[i]->admitted.signers));
         tp_serve_log_end(log);
         tp_engine_unref(server->state.engine, models[i]);
     }

@@ -25,6 +25,9 @@ static tapeout_status resolve_models(struct tapeout_server *server, tp_arena *ar
         tp_model_spec *spec = &ret_specs[i];
         *spec = config->models[i];
         spec->path = tp_arena_str(arena, tp_str_from(ref.path)).data;
+        if (ref.is_registered) {
+            spec->sha256 = tp_arena_str(arena, tp_str_from(ref.sha256));
+        }
         if (ref.is_registered && spec->name.size == 0) {
             spec->name = tp_arena_str(arena, tp_str_from(ref.name));
         }

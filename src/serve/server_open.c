@@ -157,6 +157,9 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     if (count > TP_MAX_THREADS) {
         return tp_fail(err, TAPEOUT_E_INVALID, "%u threads, at most %u", count, TP_MAX_THREADS);
     }
+    server->config->engine.home = tp_context_home(server->context);
+    server->config->engine.allow_unsigned =
+        server->config->allow_unsigned || tp_context_allows_unsigned(server->context);
     TP_TRY(tp_engine_new(&server->env, &server->config->engine, &server->state.engine, err));
     TP_TRY(tp_monitor_new(alloc, tp_server_families, METRIC_COUNT, count, &server->state.monitor,
                           err));

@@ -12,6 +12,7 @@
 #include "base/tp_arena.h"
 #include "bundle/tp_scorer.h"
 #include "llm/host/tp_llm_host.h"
+#include "trust/tp_trust.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -43,9 +44,10 @@ typedef struct tp_served {
     tp_str name;
     tp_str version;
     char sha256[TP_SHA256_HEX_SIZE + 1];
-    tp_str header;     // "<name>;version=<version>;sha256=<hash>", for replies
-    tp_llm_host *llm;  // of a language model; then all about tables is empty
-    tp_scorer *scorer; // of a table's model; NULL: it is a language model
+    tp_str header;        // "<name>;version=<version>;sha256=<hash>[;unsigned]", for replies
+    tp_admitted admitted; // who signed it
+    tp_llm_host *llm;     // of a language model; then all about tables is empty
+    tp_scorer *scorer;    // of a table's model; NULL: it is a language model
     const tp_schema *schema;
     const tp_target *target;
     tp_dict columns; // names of the schema: code is the index
@@ -59,6 +61,8 @@ typedef struct tp_served {
     uint64_t identity[4]; // of the file: device, inode, size, time of change
     tp_arena arena;       // of the texts
     const char *path;
+    tp_str registered;      // the hash by which the registry knows it; empty: a path
+    tp_signed signed_bytes; // what its signature is asked to name
     uint32_t ref_count;
     uint64_t memory_bytes;        // of the engine's budget
     atomic_uint_fast64_t used_ns; // when it was last asked, by the monotonic clock
@@ -74,6 +78,7 @@ typedef struct tp_model_spec {
     tp_str version;
     const char *path;
     tp_str tenant; // empty: the operator's
+    tp_str sha256; // by which the registry knows it, in hexadecimal; empty: a path
 } tp_model_spec;
 
 typedef struct tp_engine tp_engine;
@@ -85,6 +90,11 @@ typedef struct tp_engine_options {
     // Where the budget is used up, the model that was not asked for longest makes room, and a start
     // leaves unloaded what does not fit beside the others.
     bool unloads_idle;
+    // Whom to ask about signatures: the trust list of `home`, which outlives the engine. Registered
+    // bundles that no trusted key signed are refused unless they are allowed; what is served
+    // already is asked again whenever models are installed.
+    const char *home;
+    bool allow_unsigned;
 } tp_engine_options;
 
 tapeout_status tp_engine_new(const tp_env *env, const tp_engine_options *options,

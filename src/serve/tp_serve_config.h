@@ -16,6 +16,7 @@ typedef struct tp_serve_config {
     const char *listen;
     uint32_t thread_count;
     bool logs_requests;
+    bool allow_unsigned; // registered bundles without a trusted signature may be served
     uint64_t max_body_bytes;
     uint64_t max_bodies_bytes; // of all connections together
     uint64_t max_rows;

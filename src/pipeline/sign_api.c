@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tapeout_sign and tapeout_verify: a MODEL argument, its bundle opened and hashed, and the file of
+// signatures that belongs to it. Nothing here asks a server.
+#include <tapeout/trust.h>
+
+#include "base/tp_alloc.h"
+#include "base/tp_clock.h"
+#include "base/tp_context.h"
+#include "base/tp_error.h"
+#include "table/tp_json.h"
+#include "trust/tp_dsse.h"
+#include "trust/tp_trust.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <tapeout/registry.h>
+
+void tapeout_sign_options_init(tapeout_sign_options *options)
+{
+    *options = (tapeout_sign_options){.struct_size = sizeof(*options)};
+}
+
+void tapeout_verify_options_init(tapeout_verify_options *options)
+{
+    *options = (tapeout_verify_options){.struct_size = sizeof(*options)};
+}
+
+// The bundle that a MODEL argument leads to, all of it hashed, and where its signatures lie.
+typedef struct signed_model {
+    const tp_env *env;
+    tapeout_model_ref ref;
+    tp_bundle *bundle;
+    tp_sha256 hash;
+    char hex[TP_SHA256_HEX_SIZE + 1];
+    char path[TP_MAX_PATH_BYTES];
+} signed_model;
+
+static tapeout_status find_signatures(tapeout_context *context, signed_model *model,
+                                      const char *given, tapeout_error *err)
+{
+    if (given != NULL) {
+        if (strlen(given) >= sizeof(model->path)) {
+            return tp_fail(err, TAPEOUT_E_LIMIT, "the path of the signature is too long");
+        }
+        (void)snprintf(model->path, sizeof(model->path), "%s", given);
+        return TAPEOUT_OK;
+    }
+    return model->ref.is_registered
+               ? tp_signature_home_path(tp_context_home(context), tp_str_from(model->hex),
+                                        model->path, err)
+               : tp_signature_path(model->ref.path, model->path, err);
+}
+
+// On failure nothing is open.
+static tapeout_status open_model(tapeout_context *context, const char *text, const char *given,
+                                 signed_model *model, tapeout_error *err)
+{
+    model->env = tp_context_env(context);
+    model->bundle = NULL;
+    TP_TRY(tapeout_registry_resolve(context, text, &model->ref, err));
+    TP_TRY(tp_bundle_open(model->env, model->ref.path, &model->bundle, err));
+    model->hash = tp_bundle_hash(model->bundle);
+    tp_sha256_hex(&model->hash, model->hex);
+    tapeout_status status = find_signatures(context, model, given, err);
+    if (status == TAPEOUT_OK && model->ref.is_registered &&
+        strcmp(model->hex, model->ref.sha256) != 0) {
+        status = tp_fail(err, TAPEOUT_E_CORRUPT,
+                         "%s is whole, but not the bundle of %s:%llu: the registry names %s",
+                         model->ref.path, model->ref.name, (unsigned long long)model->ref.version,
+                         model->ref.sha256);
+    }
+    if (status != TAPEOUT_OK) {
+        tp_bundle_close(&model->bundle);
+    }
+    return status;
+}
+
+static void append_text(tp_buffer *json, const char *key, tp_str text)
+{
+    tp_json_append_key(json, key);
+    tp_json_append_str(json, text);
+}
+
+// -- signing -------------------------------------------------------------------------------------
+static tapeout_status sign(const signed_model *model, const tp_signer *signer, tapeout_error *err)
+{
+    tp_buffer statement;
+    tp_buffer envelope;
+    tp_buffer_init(&statement, model->env->alloc, TP_MAX_ENVELOPE_BYTES);
+    tp_buffer_init(&envelope, model->env->alloc, TP_MAX_ENVELOPE_BYTES);
+    tapeout_status status =
+        tp_statement_write(model->bundle, tp_clock_unix_us() / 1000000, &statement, err);
+    if (status == TAPEOUT_OK) {
+        status = tp_dsse_sign(signer, TP_STR(TP_DSSE_IN_TOTO), tp_buffer_view(&statement),
+                              &envelope, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = tp_signature_add(model->env->alloc, model->path, tp_buffer_view(&envelope), err);
+    }
+    tp_buffer_deinit(&envelope);
+    tp_buffer_deinit(&statement);
+    return status;
+}
+
+static tapeout_status sign_json(const signed_model *model, const tp_key_info *key, char **ret_json,
+                                tapeout_error *err)
+{
+    tp_buffer json;
+    char id[TP_SHA256_HEX_SIZE + 1];
+    tp_sha256_hex(&key->key.id, id);
+    tp_buffer_init(&json, model->env->alloc, TP_MAX_ENVELOPE_BYTES);
+    tp_buffer_append_char(&json, '{');
+    append_text(&json, "name", tp_bundle_name(model->bundle));
+    append_text(&json, "sha256", tp_str_from(model->hex));
+    append_text(&json, "key", tp_str_from(key->name));
+    append_text(&json, "key_id", tp_str_from(id));
+    append_text(&json, "signature", tp_str_from(model->path));
+    tp_buffer_append_char(&json, '}');
+    return tp_text_from_buffer(&json, "sign", ret_json, err);
+}
+
+tapeout_status tapeout_sign(tapeout_context *context, const char *text,
+                            const tapeout_sign_options *options, char **ret_json,
+                            tapeout_error *err)
+{
+    signed_model model;
+    tp_signer *signer = NULL;
+    tp_key_info key;
+    if (context == NULL || text == NULL || options == NULL || ret_json == NULL ||
+        options->struct_size != sizeof(*options) || options->key == NULL) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "tapeout_sign: needs a context, a model, a key and a place for the result");
+    }
+    const tp_str passphrase =
+        options->passphrase == NULL ? (tp_str){NULL, 0} : tp_str_from(options->passphrase);
+    TP_TRY(open_model(context, text, options->out_path, &model, err));
+    tapeout_status status = tp_key_home_open(model.env->alloc, tp_context_home(context),
+                                             options->key, passphrase, &signer, err);
+    if (status == TAPEOUT_OK) {
+        status =
+            tp_key_home_info(model.env->alloc, tp_context_home(context), options->key, &key, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = sign(&model, signer, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = sign_json(&model, &key, ret_json, err);
+    }
+    tp_signer_free(&signer);
+    tp_bundle_close(&model.bundle);
+    return status;
+}
+
+// -- verifying -----------------------------------------------------------------------------------
+static tapeout_status open_trust(tapeout_context *context, const tapeout_verify_options *options,
+                                 tp_trust_list *ret_list, tapeout_error *err)
+{
+    const tapeout_allocator *alloc = tp_context_env(context)->alloc;
+    const char *home = tp_context_home(context);
+    tp_key_info info;
+    if (options->key != NULL) {
+        TP_TRY(tp_key_home_info(alloc, home, options->key, &info, err));
+        return tp_trust_list_of(alloc, &info, ret_list, err);
+    }
+    return options->trust != NULL ? tp_trust_list_read(alloc, options->trust, ret_list, err)
+                                  : tp_trust_list_open(alloc, home, ret_list, err);
+}
+
+static tapeout_status verify_json(const signed_model *model, const tp_verdict *verdict,
+                                  char **ret_json, tapeout_error *err)
+{
+    tp_buffer json;
+    tp_buffer_init(&json, model->env->alloc, TP_MAX_ENVELOPE_BYTES);
+    tp_buffer_append_char(&json, '{');
+    tp_json_append_key(&json, "verified");
+    tp_buffer_append_text(&json, verdict->is_trusted ? "true" : "false");
+    append_text(&json, "name", tp_bundle_name(model->bundle));
+    append_text(&json, "bundle", tp_str_from(model->ref.path));
+    append_text(&json, "sha256", tp_str_from(model->hex));
+    append_text(&json, "signature", tp_str_from(model->path));
+    tp_json_append_key(&json, "signatures");
+    tp_verdict_append(&json, verdict);
+    tp_buffer_append_char(&json, '}');
+    return tp_text_from_buffer(&json, "verify", ret_json, err);
+}
+
+static tapeout_status verify(const signed_model *model, const tp_trust_list *list, char **ret_json,
+                             tapeout_error *err)
+{
+    const tapeout_allocator *alloc = model->env->alloc;
+    tp_str lines = {NULL, 0};
+    tp_verdict verdict;
+    tp_arena arena;
+    tp_signed what = tp_signed_of(model->bundle);
+    what.file = &model->hash;
+    TP_TRY(tp_signature_read(alloc, model->path, &lines, err));
+    tp_arena_init(&arena, alloc, 4 * (size_t)TP_MAX_SIGNATURE_FILE_BYTES);
+    const tp_inquiry inquiry = {list, &what, tp_clock_unix_us() / 1000000};
+    tapeout_status status = tp_signatures_check(&arena, lines, &inquiry, &verdict, err);
+    if (status == TAPEOUT_OK) {
+        status = verify_json(model, &verdict, ret_json, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = tp_verdict_status(&verdict, model->ref.path, err);
+    }
+    if (lines.data != NULL) {
+        tp_free(alloc, (char *)(uintptr_t)lines.data, lines.size + 1);
+    }
+    tp_arena_deinit(&arena);
+    return status;
+}
+
+tapeout_status tapeout_verify(tapeout_context *context, const char *text,
+                              const tapeout_verify_options *options, char **ret_json,
+                              tapeout_error *err)
+{
+    signed_model model;
+    tp_trust_list list;
+    if (context == NULL || text == NULL || options == NULL || ret_json == NULL ||
+        options->struct_size != sizeof(*options)) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "tapeout_verify: needs a context, a model, options and a place for the "
+                       "result");
+    }
+    TP_TRY(open_trust(context, options, &list, err));
+    tapeout_status status = open_model(context, text, options->signature, &model, err);
+    if (status == TAPEOUT_OK) {
+        status = verify(&model, &list, ret_json, err);
+        tp_bundle_close(&model.bundle);
+    }
+    tp_trust_list_free(&list);
+    return status;
+}
