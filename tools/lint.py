@@ -274,9 +274,9 @@ def check_dead(files):
 
 
 def check_file_sizes(files):
-    """Sources of at most 1000 lines, headers of at most 300."""
+    """Sources of at most 1000 lines, headers of at most 300; the list of limits is one list."""
     for name, text in files.items():
-        if not is_c(name) or is_generated(name):
+        if not is_c(name) or is_generated(name) or name == "src/base/limits.h":
             continue
         lines = text.count("\n")
         most = LINES_OF_HEADER if name.endswith(".h") else LINES_OF_SOURCE
