@@ -47,6 +47,7 @@ extern "C" {
     X(E_NOMEM, 40, "out of memory", "free memory or make the input smaller")                       \
     X(E_CANCELLED, 41, "cancelled", "nothing")                                                     \
     X(E_TIMEOUT, 42, "took too long", "retry or raise the limit")                                  \
+    X(E_UNKNOWN, 43, "the answer was lost", "look, or retry with the same key")                    \
     X(E_GATE, 50, "a gate was not passed", "see the named figure")                                 \
     X(E_INTERNAL, 60, "a fault in tapeout", "report it")
 

@@ -236,6 +236,8 @@
 #define TP_MAX_REGISTRY_LIST_BYTES (1u << 30) // of the JSON that lists everything
 #define TP_MAX_REGISTRY_NEAREST 10000u        // names compared for "did you mean"
 #define TP_REGISTRY_BUSY_MS 30000             // how long a writer waits for another
+#define TP_MAX_STORE_TRIES 12u                // of a transaction that PostgreSQL wants done again
+#define TP_MAX_STORE_SQL_BYTES (1u << 20)     // of one step of a schema
 
 // -- registry: MLflow ----------------------------------------------------------------------------
 #define TP_MAX_MLFLOW_FILTER_BYTES 16384u

@@ -79,7 +79,7 @@ static tapeout_status write_blob(tp_registry *registry, const char *path, tp_str
     status = tp_writer_commit(&writer, err);
     if (status == TAPEOUT_E_IO) {
         // A failed sync may have dropped pages that a second one would call safe.
-        registry->is_stopped = true;
+        tp_store_stop(registry->store);
     }
     return status;
 }

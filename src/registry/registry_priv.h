@@ -1,39 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the files of the registry share: the open store and its errors, the blobs, and the parts of
+// What the files of the registry share: the open registry, its tables, the blobs, and the parts of
 // a model's name.
 #ifndef REGISTRY_PRIV_H
 #define REGISTRY_PRIV_H
 
 #include "bundle/tp_bundle.h"
 #include "registry/tp_registry.h"
-
-#include <sqlite3.h>
+#include "registry/tp_store.h"
 
 struct tp_registry {
     const tapeout_allocator *alloc;
     char *home; // [strlen + 1]
-    sqlite3 *db;
-    tp_registry_mode mode;
-    bool is_stopped; // a sync failed: nothing more is written through this handle
+    tp_store *store;
 };
 
-// -- store ---------------------------------------------------------------------------------------
-// "registry: WHAT: SQLite's words", with the status that fits; a failed sync stops the handle.
-tapeout_status tp_registry_fail(tp_registry *registry, const char *what, tapeout_error *err);
-tapeout_status tp_registry_run(tp_registry *registry, const char *sql, tapeout_error *err);
-// The statement is finalised by the caller.
-tapeout_status tp_registry_prepare(tp_registry *registry, const char *sql,
-                                   sqlite3_stmt **ret_statement, tapeout_error *err);
-
-// Takes the lock of all writers; E_IO once the handle is stopped. What is begun is ended by one of
-// the other two. A commit that fails leaves nothing of the transaction.
-tapeout_status tp_registry_begin(tp_registry *registry, tapeout_error *err);
-tapeout_status tp_registry_commit(tp_registry *registry, tapeout_error *err);
-void tp_registry_rollback(tp_registry *registry);
-
-// A view of a text column, valid until the next step; empty for NULL.
-tp_str tp_registry_text(sqlite3_stmt *statement, int column);
+extern const tp_store_schema tp_registry_schema;
 
 // -- blobs ---------------------------------------------------------------------------------------
 // HOME/blobs/sha256/ab/cdef…; E_INVALID unless `hex` is 64 lower-case digits, E_LIMIT for a path

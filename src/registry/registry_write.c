@@ -8,6 +8,7 @@
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "registry/registry_priv.h"
+#include "table/tp_json.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,6 @@ static tapeout_status check_text(const char *text, const char *what, tapeout_err
     return TAPEOUT_OK;
 }
 
-// SQLite is the judge, since it is SQLite that lists it later.
 static tapeout_status check_json(tp_registry *registry, const char *json, const char *what,
                                  tapeout_error *err)
 {
@@ -31,17 +31,17 @@ static tapeout_status check_json(tp_registry *registry, const char *json, const 
     if (json == NULL) {
         return TAPEOUT_OK;
     }
-    sqlite3_stmt *statement = NULL;
-    TP_TRY(tp_registry_prepare(registry, "SELECT json_valid(?1)", &statement, err));
-    tapeout_status status = TAPEOUT_OK;
-    if (sqlite3_bind_text(statement, 1, json, -1, SQLITE_STATIC) != SQLITE_OK ||
-        sqlite3_step(statement) != SQLITE_ROW) {
-        status = tp_registry_fail(registry, "cannot be read", err);
-    } else if (sqlite3_column_int(statement, 0) == 0) {
-        status = tp_fail(err, TAPEOUT_E_INVALID, "registry: %s: not JSON", what);
+    yyjson_doc *doc = NULL;
+    tapeout_error why = {0};
+    const tapeout_status status =
+        tp_json_parse(registry->alloc, tp_str_from(json), what, &doc, &why);
+    if (status != TAPEOUT_OK) {
+        return status == TAPEOUT_E_NOMEM ? tp_fail_nomem(err)
+                                         : tp_fail(err, TAPEOUT_E_INVALID,
+                                                   "registry: %s: not JSON: %s", what, why.message);
     }
-    (void)sqlite3_finalize(statement); // says again what step said
-    return status;
+    yyjson_doc_free(doc);
+    return TAPEOUT_OK;
 }
 
 static tapeout_status check_registration(tp_registry *registry, const tapeout_registration *what,
@@ -62,103 +62,87 @@ static tapeout_status check_registration(tp_registry *registry, const tapeout_re
     return check_json(registry, what->facts, "facts", err);
 }
 
-// The next number of the name; the model is made when it is new.
-static tapeout_status next_version(tp_registry *registry, const char *name, int64_t now_us,
+typedef struct registering {
+    tp_registry *registry;
+    const tapeout_registration *what;
+    tp_str data;
+    tp_sha256 hash;
+    tapeout_model_ref *ref;
+} registering;
+
+// The next number of the name; the model is made when it is new. Its row stays locked until the
+// transaction ends, so that a number that is rolled back leaves no gap.
+static tapeout_status next_version(tp_store *store, const char *name, int64_t now_us,
                                    int64_t ret_ids[2], tapeout_error *err)
 {
-    sqlite3_stmt *statement = NULL;
-    TP_TRY(
-        tp_registry_prepare(registry,
-                            "INSERT INTO models(name, created_us, last_version) VALUES(?1, ?2, 1) "
-                            "ON CONFLICT(name) DO UPDATE SET last_version = last_version + 1 "
-                            "RETURNING id, last_version",
-                            &statement, err));
-    tapeout_status status = TAPEOUT_OK;
-    if (sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC) != SQLITE_OK ||
-        sqlite3_bind_int64(statement, 2, now_us) != SQLITE_OK ||
-        sqlite3_step(statement) != SQLITE_ROW) {
-        status = tp_registry_fail(registry, "cannot number the version", err);
-    } else {
-        ret_ids[0] = sqlite3_column_int64(statement, 0);
-        ret_ids[1] = sqlite3_column_int64(statement, 1);
+    tp_rows rows;
+    tp_store_query(store, &rows,
+                   "INSERT INTO models(name, created_us, updated_us, last_version) "
+                   "VALUES($1, $2, $3, 1) ON CONFLICT(name) DO UPDATE SET "
+                   "last_version = models.last_version + 1, updated_us = excluded.updated_us "
+                   "RETURNING id, last_version",
+                   TP_SQL(tp_sql_word(name), tp_sql_int(now_us), tp_sql_int(now_us)));
+    while (tp_rows_next(&rows)) {
+        ret_ids[0] = tp_rows_int(&rows, 0);
+        ret_ids[1] = tp_rows_int(&rows, 1);
     }
-    (void)sqlite3_finalize(statement); // says again what step said
-    return status;
+    return tp_rows_close(&rows, err);
 }
 
-static int bind_text(sqlite3_stmt *statement, int index, const char *text, const char *otherwise)
+static tp_sql_value text_or(const char *text, const char *otherwise)
 {
-    return sqlite3_bind_text(statement, index, text == NULL ? otherwise : text, -1, SQLITE_STATIC);
+    return tp_sql_word(text == NULL ? otherwise : text);
 }
 
-static tapeout_status insert_version(tp_registry *registry, const tapeout_registration *what,
-                                     const tapeout_model_ref *ref, const int64_t numbers[4],
+static tapeout_status insert_version(const registering *job, tp_store *store, int64_t now_us,
                                      tapeout_error *err)
 {
-    sqlite3_stmt *statement = NULL;
-    TP_TRY(tp_registry_prepare(registry,
-                               "INSERT INTO versions(model_id, version, size, created_us, sha256, "
-                               "refused, reason, gates, timings, facts) "
-                               "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                               &statement, err));
-    int code = SQLITE_OK;
-    for (int i = 0; i < 4 && code == SQLITE_OK; i++) {
-        code = sqlite3_bind_int64(statement, i + 1, numbers[i]);
-    }
-    if (code != SQLITE_OK || bind_text(statement, 5, ref->sha256, "") != SQLITE_OK ||
-        sqlite3_bind_int(statement, 6, what->is_refused ? 1 : 0) != SQLITE_OK ||
-        bind_text(statement, 7, what->reason, "") != SQLITE_OK ||
-        bind_text(statement, 8, what->gates, "[]") != SQLITE_OK ||
-        bind_text(statement, 9, what->timings, "{}") != SQLITE_OK ||
-        bind_text(statement, 10, what->facts, "{}") != SQLITE_OK ||
-        sqlite3_step(statement) != SQLITE_DONE) {
-        code = SQLITE_ERROR;
-    }
-    const tapeout_status status = code == SQLITE_OK
-                                      ? TAPEOUT_OK
-                                      : tp_registry_fail(registry, "cannot store the version", err);
-    (void)sqlite3_finalize(statement);
-    return status;
-}
-
-static tapeout_status register_locked(tp_registry *registry, const tapeout_registration *what,
-                                      tp_str data, tapeout_model_ref *ref, tapeout_error *err)
-{
-    const int64_t now_us = tp_clock_unix_us();
+    const tapeout_registration *what = job->what;
     int64_t ids[2] = {0, 0};
-    TP_TRY(next_version(registry, what->name, now_us, ids, err));
-    const int64_t numbers[4] = {ids[0], ids[1], (int64_t)data.size, now_us};
-    TP_TRY(insert_version(registry, what, ref, numbers, err));
-    ref->version = (uint64_t)ids[1];
-    return tp_registry_commit(registry, err);
+    TP_TRY(next_version(store, what->name, now_us, ids, err));
+    job->ref->version = (uint64_t)ids[1];
+    return tp_store_run(store,
+                        "INSERT INTO versions(model_id, version, sha256, size, created_us, "
+                        "updated_us, refused, reason, gates, timings, facts) "
+                        "VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                        TP_SQL(tp_sql_int(ids[0]), tp_sql_int(ids[1]),
+                               tp_sql_word(job->ref->sha256), tp_sql_int((int64_t)job->data.size),
+                               tp_sql_int(now_us), tp_sql_int(now_us),
+                               tp_sql_int(what->is_refused ? 1 : 0), text_or(what->reason, ""),
+                               text_or(what->gates, "[]"), text_or(what->timings, "{}"),
+                               text_or(what->facts, "{}")),
+                        NULL, err);
 }
 
 // The blob comes before the row, and goes again when the row does not come.
+static tapeout_status register_locked(tp_store *store, void *user, tapeout_error *err)
+{
+    const registering *job = user;
+    bool is_new = false;
+    tapeout_status status = tp_blob_put(job->registry, job->data, &job->hash, &is_new, err);
+    if (status == TAPEOUT_OK) {
+        status = insert_version(job, store, tp_clock_unix_us(), err);
+    }
+    if (status != TAPEOUT_OK && is_new) {
+        // One too many is harmless.
+        (void)tp_blob_remove(job->registry, tp_str_from(job->ref->sha256), NULL);
+    }
+    return status;
+}
+
 static tapeout_status register_data(tp_registry *registry, const tapeout_registration *what,
                                     tp_str data, tapeout_model_ref *ref, tapeout_error *err)
 {
-    const tp_sha256 hash = tp_sha256_of(data.data, data.size);
-    tp_sha256_hex(&hash, ref->sha256);
+    registering job = {.registry = registry, .what = what, .data = data, .ref = ref};
+    job.hash = tp_sha256_of(data.data, data.size);
+    tp_sha256_hex(&job.hash, ref->sha256);
     if (what->sha256 != NULL && strcmp(what->sha256, ref->sha256) != 0) {
         return tp_fail(err, TAPEOUT_E_CORRUPT,
                        "registry: %s has SHA-256 %s where %s is expected: it was changed",
                        what->bundle, ref->sha256, what->sha256);
     }
     TP_TRY(tp_blob_path(registry->home, tp_str_from(ref->sha256), ref->path, err));
-    TP_TRY(tp_registry_begin(registry, err));
-    bool is_new = false;
-    tapeout_status status = tp_blob_put(registry, data, &hash, &is_new, err);
-    if (status == TAPEOUT_OK) {
-        status = register_locked(registry, what, data, ref, err);
-    }
-    if (status != TAPEOUT_OK) {
-        if (is_new && sqlite3_get_autocommit(registry->db) == 0) {
-            (void)tp_blob_remove(registry, tp_str_from(ref->sha256),
-                                 NULL); // one too many is harmless
-        }
-        tp_registry_rollback(registry);
-    }
-    return status;
+    return tp_store_transact(registry->store, TP_STORE_ALONE, register_locked, &job, err);
 }
 
 tapeout_status tp_registry_register(tp_registry *registry, const tapeout_registration *what,
@@ -179,78 +163,83 @@ tapeout_status tp_registry_register(tp_registry *registry, const tapeout_registr
 }
 
 // -- removing ------------------------------------------------------------------------------------
-static tapeout_status delete_row(tp_registry *registry, const model_name *name, tapeout_error *err)
+typedef struct removing {
+    tp_registry *registry;
+    model_name name;
+    tapeout_model_ref ref;
+} removing;
+
+// What stands below a version goes with it; an alias that points to it keeps it.
+static tapeout_status delete_row(tp_store *store, const model_name *name, tapeout_error *err)
 {
-    sqlite3_stmt *statement = NULL;
-    TP_TRY(tp_registry_prepare(registry,
-                               "DELETE FROM versions WHERE version = ?2 AND model_id = "
-                               "(SELECT id FROM models WHERE name = ?1)",
-                               &statement, err));
-    tapeout_status status = TAPEOUT_OK;
-    if (sqlite3_bind_text(statement, 1, name->name.data, (int)name->name.size, SQLITE_STATIC) !=
-            SQLITE_OK ||
-        sqlite3_bind_int64(statement, 2, name->version) != SQLITE_OK ||
-        sqlite3_step(statement) != SQLITE_DONE) {
-        status = sqlite3_extended_errcode(registry->db) == SQLITE_CONSTRAINT_FOREIGNKEY
-                     ? tp_fail(err, TAPEOUT_E_BUSY,
-                               "registry: an alias points to %.*s:%lld; move the alias first",
-                               TP_STR_ARGS(name->name), (long long)name->version)
-                     : tp_registry_fail(registry, "cannot remove the version", err);
+    static const char *const statements[] = {
+        "DELETE FROM version_tags WHERE version = $2 AND model_id = "
+        "(SELECT id FROM models WHERE name = $1)",
+        "DELETE FROM version_origins WHERE version = $2 AND model_id = "
+        "(SELECT id FROM models WHERE name = $1)",
+        "DELETE FROM versions WHERE version = $2 AND model_id = "
+        "(SELECT id FROM models WHERE name = $1)",
+    };
+    for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
+        TP_TRY(tp_store_run(store, statements[i],
+                            TP_SQL(tp_sql_text(name->name), tp_sql_int(name->version)), NULL, err));
     }
-    (void)sqlite3_finalize(statement);
+    return TAPEOUT_OK;
+}
+
+static tapeout_status check_unused(tp_store *store, const model_name *name, tapeout_error *err)
+{
+    tp_rows rows;
+    tp_store_query(store, &rows,
+                   "SELECT a.alias FROM aliases a JOIN models m ON m.id = a.model_id "
+                   "WHERE m.name = $1 AND a.version = $2 ORDER BY a.alias LIMIT 1",
+                   TP_SQL(tp_sql_text(name->name), tp_sql_int(name->version)));
+    tapeout_status status = TAPEOUT_OK;
+    while (tp_rows_next(&rows)) {
+        status = tp_fail(err, TAPEOUT_E_BUSY,
+                         "registry: an alias points to %.*s:%lld, \"%.*s\"; move the alias first",
+                         TP_STR_ARGS(name->name), (long long)name->version,
+                         TP_STR_ARGS(tp_rows_text(&rows, 0)));
+    }
+    TP_TRY(tp_rows_close(&rows, err));
     return status;
 }
 
-static tapeout_status is_named(tp_registry *registry, const char *hex, bool *ret_is_named,
-                               tapeout_error *err)
+static tapeout_status remove_locked(tp_store *store, void *user, tapeout_error *err)
 {
-    sqlite3_stmt *statement = NULL;
-    TP_TRY(tp_registry_prepare(registry, "SELECT 1 FROM versions WHERE sha256 = ?1 LIMIT 1",
-                               &statement, err));
-    tapeout_status status = TAPEOUT_OK;
-    const int bound = sqlite3_bind_text(statement, 1, hex, -1, SQLITE_STATIC);
-    const int step = bound == SQLITE_OK ? sqlite3_step(statement) : bound;
-    if (step == SQLITE_ROW || step == SQLITE_DONE) {
-        *ret_is_named = step == SQLITE_ROW;
-    } else {
-        status = tp_registry_fail(registry, "cannot be read", err);
-    }
-    (void)sqlite3_finalize(statement);
-    return status;
+    removing *job = user;
+    TP_TRY(tp_registry_find(job->registry, &job->name, &job->ref, err));
+    TP_TRY(check_unused(store, &job->name, err));
+    return delete_row(store, &job->name, err);
 }
 
-// The row is gone for good; the blob goes unless another version has it.
+// The row is gone for good; the blob goes unless another version has it. Nothing is written here,
+// so that the lock is all that the transaction is for.
 static tapeout_status sweep(tp_registry *registry, const char *hex, tapeout_error *err)
 {
-    bool named = true;
-    TP_TRY(tp_registry_begin(registry, err));
-    tapeout_status status = is_named(registry, hex, &named, err);
-    if (status == TAPEOUT_OK && !named) {
+    tp_store *store = registry->store;
+    TP_TRY(tp_store_begin(store, TP_STORE_ALONE, err));
+    tp_rows rows;
+    tp_store_query(store, &rows, "SELECT 1 FROM versions WHERE sha256 = $1 LIMIT 1",
+                   TP_SQL(tp_sql_word(hex)));
+    const bool is_named = tp_rows_next(&rows);
+    tapeout_status status = tp_rows_close(&rows, err);
+    if (status == TAPEOUT_OK && !is_named && hex[0] != '\0') {
         status = tp_blob_remove(registry, tp_str_from(hex), err);
     }
-    tp_registry_rollback(registry); // nothing was written
+    tp_store_rollback(store);
     return status;
 }
 
 tapeout_status tp_registry_remove(tp_registry *registry, tp_str model, tapeout_error *err)
 {
-    model_name name;
-    TP_TRY(tp_model_name_parse(model, &name, err));
-    if (name.version == 0) {
+    removing job = {.registry = registry};
+    TP_TRY(tp_model_name_parse(model, &job.name, err));
+    if (job.name.version == 0) {
         return tp_fail(err, TAPEOUT_E_INVALID,
                        "\"%.*s\" is no single version: say which, as in %.*s:1", TP_STR_ARGS(model),
-                       TP_STR_ARGS(name.name));
+                       TP_STR_ARGS(job.name.name));
     }
-    TP_TRY(tp_registry_begin(registry, err));
-    tapeout_model_ref ref;
-    tapeout_status status = tp_registry_find(registry, &name, &ref, err);
-    if (status == TAPEOUT_OK) {
-        status = delete_row(registry, &name, err);
-    }
-    if (status != TAPEOUT_OK) {
-        tp_registry_rollback(registry);
-        return status;
-    }
-    TP_TRY(tp_registry_commit(registry, err));
-    return sweep(registry, ref.sha256, err);
+    TP_TRY(tp_store_transact(registry->store, TP_STORE_ALONE, remove_locked, &job, err));
+    return sweep(registry, job.ref.sha256, err);
 }

@@ -14,9 +14,11 @@
 #include "base/limits.h"
 #include "base/tp_buffer.h"
 
+#include <stdatomic.h>
 #include <tapeout/registry.h>
 
 typedef struct tp_registry tp_registry;
+typedef struct tp_store tp_store;
 
 typedef enum tp_registry_mode {
     TP_REGISTRY_READ, // E_NOT_FOUND where nothing was ever registered
@@ -29,6 +31,21 @@ tapeout_status tp_registry_open(const tapeout_allocator *alloc, const char *home
                                 tp_registry_mode mode, tp_registry **ret_registry,
                                 tapeout_error *err);
 void tp_registry_close(tp_registry **registry); // accepts NULL inside; nulls it
+
+typedef struct tp_registry_options {
+    const char *home;  // the blobs, and SQLite's file
+    const char *store; // "postgresql://…"; NULL: SQLite in the home
+    const char *world; // tp_store_options: the tenant's schema; NULL: the common one
+    tp_registry_mode mode;
+    atomic_bool *is_stopped; // tp_store_options: shared by all that write to this home; may be NULL
+} tp_registry_options;
+
+tapeout_status tp_registry_open_with(const tapeout_allocator *alloc,
+                                     const tp_registry_options *options, tp_registry **ret_registry,
+                                     tapeout_error *err);
+
+// The database below, for tables of other parts (tp_store_migrate) in the same transactions.
+tp_store *tp_registry_store(tp_registry *registry);
 
 // Copies the bundle in and gives it the next number of its name. When it returns OK, bytes and row
 // are on disk. `*ret_ref` says where. After a sync that failed the handle only reads: E_IO.

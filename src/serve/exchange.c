@@ -92,6 +92,7 @@ int tp_serve_http_status(tapeout_status status)
     case TAPEOUT_E_UNAVAILABLE:
     case TAPEOUT_E_NOMEM:
     case TAPEOUT_E_CANCELLED:
+    case TAPEOUT_E_UNKNOWN:
         return 503;
     case TAPEOUT_E_TIMEOUT:
         return 504;

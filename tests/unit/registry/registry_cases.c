@@ -71,10 +71,15 @@ const char *cases_list(tp_registry *registry)
 
 int64_t cases_number(tp_registry *registry, const char *sql)
 {
-    sqlite3_stmt *statement = NULL;
-    ASSERT_OK(tp_registry_prepare(registry, sql, &statement, &test_err));
-    ASSERT_EQ_INT(sqlite3_step(statement), SQLITE_ROW);
-    const int64_t number = sqlite3_column_int64(statement, 0);
-    ASSERT_EQ_INT(sqlite3_finalize(statement), SQLITE_OK);
+    tp_rows rows;
+    tp_store_query(tp_registry_store(registry), &rows, sql, TP_SQL_NONE);
+    ASSERT(tp_rows_next(&rows));
+    const int64_t number = tp_rows_int(&rows, 0);
+    ASSERT_OK(tp_rows_close(&rows, &test_err));
     return number;
+}
+
+void cases_run(tp_registry *registry, const char *sql)
+{
+    ASSERT_OK(tp_store_run(tp_registry_store(registry), sql, TP_SQL_NONE, NULL, &test_err));
 }

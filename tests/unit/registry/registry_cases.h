@@ -21,5 +21,6 @@ void cases_assert_content(const char *path, const char *text);
 const char *cases_list(tp_registry *registry);
 // The number in the first column of the first row.
 int64_t cases_number(tp_registry *registry, const char *sql);
+void cases_run(tp_registry *registry, const char *sql); // one statement
 
 #endif

@@ -191,9 +191,7 @@ static void test_aliases(void)
     const char *bundle = cases_file(directory, "b", "x");
     ASSERT_EQ_UINT(cases_register(registry, "m", bundle), 1);
     ASSERT_EQ_UINT(cases_register(registry, "m", bundle), 2);
-    ASSERT_OK(tp_registry_run(
-        registry, "INSERT INTO aliases SELECT id, 'prod', 1 FROM models WHERE name = 'm'",
-        &test_err));
+    cases_run(registry, "INSERT INTO aliases SELECT id, 'prod', 1 FROM models WHERE name = 'm'");
     tapeout_model_ref ref;
     ASSERT_OK(tp_registry_resolve(registry, TP_STR("m@prod"), &ref, &test_err));
     ASSERT_EQ_UINT(ref.version, 1);

@@ -70,7 +70,8 @@ static int64_t check_receipts(const char *home, const receipt *told, size_t coun
         tp_sha256_hex(&hash, hex);
         ASSERT_EQ_STR(hex, told[i].sha256);
     }
-    const int64_t highest = cases_number(registry, "SELECT ifnull(max(version), 0) FROM versions");
+    const int64_t highest =
+        cases_number(registry, "SELECT coalesce(max(version), 0) FROM versions");
     ASSERT_EQ_INT(cases_number(registry, "SELECT count(*) FROM versions"), highest);
     tp_registry_close(&registry);
     return highest;

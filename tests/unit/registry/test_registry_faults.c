@@ -8,6 +8,7 @@
 #include "test.h"
 
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -167,7 +168,7 @@ static void test_later_schema(void)
 {
     const char *home = test_temp_dir();
     tp_registry *registry = cases_open(home);
-    ASSERT_OK(tp_registry_run(registry, "PRAGMA user_version = 99", &test_err));
+    cases_run(registry, "PRAGMA user_version = 99");
     tp_registry_close(&registry);
     ASSERT_FAILS(
         tp_registry_open(tp_allocator_default(), home, TP_REGISTRY_WRITE, &registry, &test_err),
@@ -175,6 +176,54 @@ static void test_later_schema(void)
     ASSERT_FAILS(
         tp_registry_open(tp_allocator_default(), home, TP_REGISTRY_READ, &registry, &test_err),
         TAPEOUT_E_UNSUPPORTED, "later tapeout");
+}
+
+// A home that tapeout 0.1 made is brought up to date by a command that only reads, and loses
+// nothing.
+static void test_earlier_schema(void)
+{
+    static const char sql[] =
+        "CREATE TABLE models(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+        "  created_us INTEGER NOT NULL, last_version INTEGER NOT NULL DEFAULT 0) STRICT;"
+        "CREATE TABLE versions(model_id INTEGER NOT NULL REFERENCES models(id),"
+        "  version INTEGER NOT NULL CHECK(version > 0),"
+        "  sha256 TEXT NOT NULL CHECK(length(sha256) = 64), size INTEGER NOT NULL,"
+        "  created_us INTEGER NOT NULL, refused INTEGER NOT NULL CHECK(refused IN (0, 1)),"
+        "  reason TEXT NOT NULL, gates TEXT NOT NULL, timings TEXT NOT NULL, facts TEXT NOT NULL,"
+        "  PRIMARY KEY(model_id, version)) STRICT, WITHOUT ROWID;"
+        "CREATE INDEX versions_by_hash ON versions(sha256);"
+        "CREATE TABLE aliases(model_id INTEGER NOT NULL, alias TEXT NOT NULL,"
+        "  version INTEGER NOT NULL, PRIMARY KEY(model_id, alias),"
+        "  FOREIGN KEY(model_id, version) REFERENCES versions(model_id, version))"
+        "  STRICT, WITHOUT ROWID;"
+        "CREATE INDEX aliases_by_version ON aliases(model_id, version);"
+        "PRAGMA application_id = 1953525620;"
+        "INSERT INTO models VALUES(1, 'm', 1700000000000000, 2);"
+        "INSERT INTO versions VALUES(1, 2, 'ba7816bf8f01cfea414140de5dae2223"
+        "b00361a396177a9cb410ff61f20015ad', 3, 1700000000000000, 1, 'why', '[1]', '{}', '{}');"
+        "INSERT INTO aliases VALUES(1, 'prod', 2);"
+        "PRAGMA user_version = 1; PRAGMA journal_mode = WAL;";
+    const char *home = test_temp_dir();
+    char path[4300];
+    (void)snprintf(path, sizeof(path), "%s/registry.sqlite", home);
+    sqlite3 *db = NULL;
+    ASSERT_EQ_INT(sqlite3_open(path, &db), SQLITE_OK);
+    ASSERT_EQ_INT(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    ASSERT_EQ_INT(sqlite3_close(db), SQLITE_OK);
+    tp_registry *registry = NULL;
+    ASSERT_OK(
+        tp_registry_open(tp_allocator_default(), home, TP_REGISTRY_READ, &registry, &test_err));
+    const char *json = cases_list(registry);
+    ASSERT(strstr(json, "{\"models\":[{\"name\":\"m\",\"created\":\"2023-11-14T22:13:20Z\"") ==
+           json);
+    ASSERT(strstr(json, "\"version\":2,\"sha256\":\"ba7816bf") != NULL);
+    ASSERT(strstr(json, "\"refused\":true,\"reason\":\"why\",\"aliases\":[\"prod\"]") != NULL);
+    ASSERT(strstr(json, "\"gates\":[1]") != NULL);
+    tp_registry_close(&registry);
+    registry = cases_open(home);
+    ASSERT_EQ_UINT(cases_register(registry, "m", cases_file(home, "b", "x")), 3);
+    ASSERT_FAILS(tp_registry_remove(registry, TP_STR("m:2"), &test_err), TAPEOUT_E_BUSY, "prod");
+    tp_registry_close(&registry);
 }
 
 // A blob that was damaged is written anew when its bytes come again; one that is gone is said so.
@@ -272,4 +321,5 @@ static void test_failed_sync(void)
 }
 
 TEST_MAIN(TEST(test_full), TEST(test_read_only), TEST(test_home_is_a_file), TEST(test_damaged),
-          TEST(test_later_schema), TEST(test_damaged_blob), TEST(test_failed_sync))
+          TEST(test_later_schema), TEST(test_earlier_schema), TEST(test_damaged_blob),
+          TEST(test_failed_sync))
