@@ -40,6 +40,7 @@ libssl-dev       pc:libssl
 libutf8proc-dev  pc:libutf8proc
 zlib1g-dev       pc:zlib
 libedit-dev      pc:libedit
+postgresql       file:/usr/lib/postgresql/15/bin/postgres
 '
 
 present() {
@@ -66,8 +67,15 @@ system_packages() {
     fi
     say "installing ${missing[*]}"
     "${as_root[@]}" apt-get update -qq
+    # The tests start a server of their own: none is wanted that runs by itself.
+    if [[ " ${missing[*]} " == *" postgresql "* ]]; then
+        "${as_root[@]}" mkdir -p /etc/postgresql-common
+        echo 'create_main_cluster = false' |
+            "${as_root[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
+    fi
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$deps/apt.log" 2>&1 ||
+        apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confold \
+        "${missing[@]}" >"$deps/apt.log" 2>&1 ||
         { tail -n 5 "$deps/apt.log" >&2; die "apt-get failed; all it said is in $deps/apt.log"; }
 }
 

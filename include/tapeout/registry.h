@@ -34,13 +34,18 @@ typedef struct tapeout_model_ref {
 typedef struct tapeout_registration {
     uint32_t struct_size;
     const char *name;
-    const char *bundle;  // path of the file, which is copied
-    const char *sha256;  // in hexadecimal, checked against the file; NULL: not checked
-    bool is_refused;     // cannot be promoted, nor served by its bare name
-    const char *reason;  // of the refusal, for people; NULL: none
-    const char *gates;   // JSON array
-    const char *timings; // JSON object
-    const char *facts;   // JSON object: threads, CPU, tapeout's version, paths, ...
+    const char *bundle;      // path of the file, which is copied
+    const char *sha256;      // in hexadecimal, checked against the file; NULL: not checked
+    bool is_refused;         // cannot be promoted, nor served by its bare name
+    const char *reason;      // of the refusal, for people; NULL: none
+    const char *gates;       // JSON array
+    const char *timings;     // JSON object
+    const char *facts;       // JSON object: threads, CPU, tapeout's version, paths, ...
+    const char *owner;       // who answers for it; NULL: nobody
+    const char *description; // for people; NULL: none
+    const char *run_id;      // the run that made it; NULL: none
+    const char
+        *key; // the same request again, with the same key, gives the same version; NULL: none
 } tapeout_registration;
 
 TAPEOUT_API void tapeout_registration_init(tapeout_registration *registration);

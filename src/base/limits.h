@@ -237,7 +237,14 @@
 #define TP_MAX_REGISTRY_NEAREST 10000u        // names compared for "did you mean"
 #define TP_REGISTRY_BUSY_MS 30000             // how long a writer waits for another
 #define TP_MAX_STORE_TRIES 12u                // of a transaction that PostgreSQL wants done again
-#define TP_MAX_STORE_SQL_BYTES (1u << 20)     // of one step of a schema
+#define TP_MAX_STORE_ASKS 3                   // after a transaction whose answer was lost
+#define TP_MAX_STORE_VALUES 256u              // of one statement
+#define TP_MAX_STORE_VALUE_BYTES (1u << 30)   // PostgreSQL's own
+#define TP_MAX_DESCRIPTION_BYTES (1u << 20)   // of a model or version
+#define TP_MAX_TAG_KEY_BYTES 250u             // MLflow's
+#define TP_MAX_TAG_VALUE_BYTES (100u << 10)
+#define TP_MAX_ANSWER_KEY_BYTES 256u      // of a request that may be sent twice
+#define TP_MAX_STORE_SQL_BYTES (1u << 20) // of one step of a schema
 
 // -- registry: MLflow ----------------------------------------------------------------------------
 #define TP_MAX_MLFLOW_FILTER_BYTES 16384u

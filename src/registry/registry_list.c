@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The list of all as JSON: models, versions and what people say about them, each in the order of
-// its key. Four queries that go forward together, of one moment.
+// its key. Five queries that go forward together, of one moment.
 #include "base/tp_clock.h"
 #include "base/tp_error.h"
 #include "registry/registry_priv.h"
 #include "table/tp_json.h"
 
+#include <stdio.h>
 #include <time.h>
 
 typedef struct listing {
@@ -16,10 +17,12 @@ typedef struct listing {
     tp_rows versions;
     tp_rows aliases; // model_id, version, alias
     tp_rows tags;    // model_id, version, key, value; version 0: of the model itself
+    tp_rows origins; // model_id, version, kind, ref
     bool has_model;
     bool has_version;
     bool has_alias;
     bool has_tag;
+    bool has_origin;
 } listing;
 
 static void append_time(tp_buffer *json, const char *key, int64_t us)
@@ -76,6 +79,29 @@ static void append_tags(listing *it, int64_t model, int64_t version)
     tp_buffer_append_char(it->json, '}');
 }
 
+// {"data": ["…"], …}: of one kind after the other.
+static void append_origins(listing *it, int64_t model, int64_t version)
+{
+    char kind[32] = "";
+    tp_json_append_key(it->json, "origins");
+    tp_buffer_append_char(it->json, '{');
+    while (it->has_origin && tp_rows_int(&it->origins, 0) == model &&
+           tp_rows_int(&it->origins, 1) == version) {
+        const tp_str now = tp_rows_text(&it->origins, 2);
+        if (tp_str_equal(now, tp_str_from(kind))) {
+            tp_buffer_append_char(it->json, ',');
+        } else {
+            tp_buffer_append_text(it->json, kind[0] == '\0' ? "" : "]");
+            tp_json_append_key_str(it->json, now);
+            tp_buffer_append_char(it->json, '[');
+            (void)snprintf(kind, sizeof(kind), "%.*s", TP_STR_ARGS(now));
+        }
+        tp_json_append_str(it->json, tp_rows_text(&it->origins, 3));
+        it->has_origin = tp_rows_next(&it->origins);
+    }
+    tp_buffer_append_text(it->json, kind[0] == '\0' ? "}" : "]}");
+}
+
 static void append_path(listing *it, tp_str hex)
 {
     char path[TP_MAX_PATH_BYTES] = "";
@@ -105,6 +131,7 @@ static void append_version(listing *it, int64_t model)
     append_text(json, "owner", tp_rows_text(row, 11));
     append_text(json, "description", tp_rows_text(row, 12));
     append_tags(it, model, version);
+    append_origins(it, model, version);
     append_raw(json, "gates", tp_rows_text(row, 7));
     append_raw(json, "timings", tp_rows_text(row, 8));
     append_raw(json, "facts", tp_rows_text(row, 9));
@@ -157,15 +184,21 @@ static void query_all(listing *it)
                    "SELECT model_id, version, key, value FROM version_tags) t "
                    "ON t.model_id = m.id ORDER BY m.name, t.version, t.key",
                    TP_SQL_NONE);
+    tp_store_query(store, &it->origins,
+                   "SELECT o.model_id, o.version, o.kind, o.ref FROM models m "
+                   "JOIN version_origins o ON o.model_id = m.id "
+                   "ORDER BY m.name, o.version, o.kind, o.ref",
+                   TP_SQL_NONE);
     it->has_model = tp_rows_next(&it->models);
     it->has_version = tp_rows_next(&it->versions);
     it->has_alias = tp_rows_next(&it->aliases);
     it->has_tag = tp_rows_next(&it->tags);
+    it->has_origin = tp_rows_next(&it->origins);
 }
 
 static tapeout_status close_all(listing *it, tapeout_error *err)
 {
-    tp_rows *const all[] = {&it->models, &it->versions, &it->aliases, &it->tags};
+    tp_rows *const all[] = {&it->models, &it->versions, &it->aliases, &it->tags, &it->origins};
     tapeout_status status = TAPEOUT_OK;
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         const tapeout_status closed = tp_rows_close(all[i], status == TAPEOUT_OK ? err : NULL);
@@ -174,7 +207,7 @@ static tapeout_status close_all(listing *it, tapeout_error *err)
     return status;
 }
 
-// A model that is not listed has no versions, aliases or tags either, so that the four keep step.
+// A model that is not listed has no versions, aliases or tags either, so that the five keep step.
 static tapeout_status list_snapshot(tp_store *store, void *user, tapeout_error *err)
 {
     (void)store; // the registry's own
@@ -186,6 +219,11 @@ static tapeout_status list_snapshot(tp_store *store, void *user, tapeout_error *
             tp_buffer_append_char(it->json, ',');
         }
         append_model(it);
+        tp_store_query(store, &it->origins,
+                       "SELECT o.model_id, o.version, o.kind, o.ref FROM models m "
+                       "JOIN version_origins o ON o.model_id = m.id "
+                       "ORDER BY m.name, o.version, o.kind, o.ref",
+                       TP_SQL_NONE);
         it->has_model = tp_rows_next(&it->models);
     }
     tp_buffer_append_text(it->json, "]}");

@@ -8,10 +8,13 @@
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "registry/registry_priv.h"
+#include "registry/tp_entry.h"
 #include "table/tp_json.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 // -- registering ---------------------------------------------------------------------------------
 static tapeout_status check_text(const char *text, const char *what, tapeout_error *err)
@@ -57,10 +60,14 @@ static tapeout_status check_registration(tp_registry *registry, const tapeout_re
                        what->name, TP_MAX_MODEL_NAME_BYTES);
     }
     TP_TRY(check_text(what->reason, "reason", err));
+    TP_TRY(check_text(what->owner, "owner", err));
+    TP_TRY(check_text(what->description, "description", err));
     TP_TRY(check_json(registry, what->gates, "gates", err));
     TP_TRY(check_json(registry, what->timings, "timings", err));
     return check_json(registry, what->facts, "facts", err);
 }
+
+enum { ANSWER_KEY_BYTES = 40, REQUEST_BYTES = TAPEOUT_MODEL_NAME_SIZE + TAPEOUT_SHA256_TEXT_SIZE };
 
 typedef struct registering {
     tp_registry *registry;
@@ -68,81 +75,185 @@ typedef struct registering {
     tp_str data;
     tp_sha256 hash;
     tapeout_model_ref *ref;
+    tp_buffer origins; // lineage.json of the bundle; empty: none
+    tp_str key;        // empty: none
+    char own_key[ANSWER_KEY_BYTES];
+    char request[REQUEST_BYTES + 8]; // what the key stands for
 } registering;
 
-// The next number of the name; the model is made when it is new. Its row stays locked until the
-// transaction ends, so that a number that is rolled back leaves no gap.
-static tapeout_status next_version(tp_store *store, const char *name, int64_t now_us,
-                                   int64_t ret_ids[2], tapeout_error *err)
+static tp_str text_of(const char *text)
 {
-    tp_rows rows;
-    tp_store_query(store, &rows,
-                   "INSERT INTO models(name, created_us, updated_us, last_version) "
-                   "VALUES($1, $2, $3, 1) ON CONFLICT(name) DO UPDATE SET "
-                   "last_version = models.last_version + 1, updated_us = excluded.updated_us "
-                   "RETURNING id, last_version",
-                   TP_SQL(tp_sql_word(name), tp_sql_int(now_us), tp_sql_int(now_us)));
-    while (tp_rows_next(&rows)) {
-        ret_ids[0] = tp_rows_int(&rows, 0);
-        ret_ids[1] = tp_rows_int(&rows, 1);
+    return text == NULL ? (tp_str){"", 0} : tp_str_from(text);
+}
+
+// The hashes that the bundle's lineage names, as what the version comes from.
+static tapeout_status add_lineage(const registering *job, tp_store *store, const tp_entry *version,
+                                  tapeout_error *err)
+{
+    static const char *const kinds[][2] = {{"data_sha256", "data"},
+                                           {"spec_sha256", "spec"},
+                                           {"code_sha256", "code"},
+                                           {"source_sha256", "source"}};
+    if (job->origins.size == 0) {
+        return TAPEOUT_OK;
     }
-    return tp_rows_close(&rows, err);
+    yyjson_doc *doc = NULL;
+    TP_TRY(tp_json_parse(job->registry->alloc, tp_buffer_view(&job->origins), "lineage.json", &doc,
+                         err));
+    tapeout_status status = TAPEOUT_OK;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && status == TAPEOUT_OK; i++) {
+        const tp_str ref = tp_json_get_str(yyjson_doc_get_root(doc), kinds[i][0]);
+        if (ref.size > 0) {
+            status = tp_origin_add(store, version, kinds[i][1], ref, err);
+        }
+    }
+    yyjson_doc_free(doc);
+    return status;
 }
 
-static tp_sql_value text_or(const char *text, const char *otherwise)
+static tp_request request_of(const registering *job)
 {
-    return tp_sql_word(text == NULL ? otherwise : text);
+    return (tp_request){.scope = "register", .key = job->key, .content = tp_str_from(job->request)};
 }
 
-static tapeout_status insert_version(const registering *job, tp_store *store, int64_t now_us,
-                                     tapeout_error *err)
+static tapeout_status insert_version(const registering *job, tp_store *store, tapeout_error *err)
 {
     const tapeout_registration *what = job->what;
-    int64_t ids[2] = {0, 0};
-    TP_TRY(next_version(store, what->name, now_us, ids, err));
-    job->ref->version = (uint64_t)ids[1];
-    return tp_store_run(store,
-                        "INSERT INTO versions(model_id, version, sha256, size, created_us, "
-                        "updated_us, refused, reason, gates, timings, facts) "
-                        "VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-                        TP_SQL(tp_sql_int(ids[0]), tp_sql_int(ids[1]),
-                               tp_sql_word(job->ref->sha256), tp_sql_int((int64_t)job->data.size),
-                               tp_sql_int(now_us), tp_sql_int(now_us),
-                               tp_sql_int(what->is_refused ? 1 : 0), text_or(what->reason, ""),
-                               text_or(what->gates, "[]"), text_or(what->timings, "{}"),
-                               text_or(what->facts, "{}")),
-                        NULL, err);
+    const tp_version_facts facts = {.model = tp_str_from(what->name),
+                                    .sha256 = tp_str_from(job->ref->sha256),
+                                    .size_bytes = (int64_t)job->data.size,
+                                    .now_us = tp_clock_unix_us(),
+                                    .is_refused = what->is_refused,
+                                    .reason = text_of(what->reason),
+                                    .gates = text_of(what->gates),
+                                    .timings = text_of(what->timings),
+                                    .facts = text_of(what->facts),
+                                    .owner = text_of(what->owner),
+                                    .description = text_of(what->description),
+                                    .run_id = text_of(what->run_id)};
+    tp_entry entry = {0};
+    TP_TRY(tp_version_create(store, &facts, &entry, err));
+    TP_TRY(add_lineage(job, store, &entry, err));
+    job->ref->version = (uint64_t)entry.version;
+    if (job->key.size == 0) {
+        return TAPEOUT_OK;
+    }
+    char answer[24];
+    (void)snprintf(answer, sizeof(answer), "%lld", (long long)entry.version);
+    const tp_request request = request_of(job);
+    return tp_answer_keep(store, &request, tp_str_from(answer), err);
 }
 
-// The blob comes before the row, and goes again when the row does not come.
+// Whether the same request was carried out before; then its version is the answer.
+static tapeout_status find_answer(const registering *job, tp_store *store, bool *ret_is_found,
+                                  tapeout_error *err)
+{
+    *ret_is_found = false;
+    if (job->key.size == 0) {
+        return TAPEOUT_OK;
+    }
+    tp_buffer answer;
+    tp_buffer_init(&answer, job->registry->alloc, TP_MAX_REGISTRY_FACT_BYTES);
+    const tp_request request = request_of(job);
+    tapeout_status status = tp_answer_find(store, &request, &answer, ret_is_found, err);
+    if (status == TAPEOUT_OK && *ret_is_found &&
+        !tp_str_to_uint64(tp_buffer_view(&answer), &job->ref->version)) {
+        status = tp_fail(err, TAPEOUT_E_CORRUPT, "registry: an answer that is no version");
+    }
+    tp_buffer_deinit(&answer);
+    return status;
+}
+
+// The blob comes before the row, and goes again when the row does not come; not where the
+// connection was lost, and the lock with it.
 static tapeout_status register_locked(tp_store *store, void *user, tapeout_error *err)
 {
     const registering *job = user;
+    bool is_found = false;
     bool is_new = false;
+    TP_TRY(find_answer(job, store, &is_found, err));
+    if (is_found) {
+        return TAPEOUT_OK;
+    }
     tapeout_status status = tp_blob_put(job->registry, job->data, &job->hash, &is_new, err);
     if (status == TAPEOUT_OK) {
-        status = insert_version(job, store, tp_clock_unix_us(), err);
+        status = insert_version(job, store, err);
     }
-    if (status != TAPEOUT_OK && is_new) {
+    if (status != TAPEOUT_OK && status != TAPEOUT_E_UNAVAILABLE && is_new) {
         // One too many is harmless.
         (void)tp_blob_remove(job->registry, tp_str_from(job->ref->sha256), NULL);
     }
     return status;
 }
 
-static tapeout_status register_data(tp_registry *registry, const tapeout_registration *what,
-                                    tp_str data, tapeout_model_ref *ref, tapeout_error *err)
+// What a bundle says of itself is kept with the version. Only bytes that look like a bundle are
+// asked, and then they have to be one.
+static tapeout_status read_lineage(registering *job, tapeout_error *err)
 {
-    registering job = {.registry = registry, .what = what, .data = data, .ref = ref};
-    job.hash = tp_sha256_of(data.data, data.size);
-    tp_sha256_hex(&job.hash, ref->sha256);
+    if (!tp_bundle_probe(job->what->bundle)) {
+        return TAPEOUT_OK;
+    }
+    const tp_env env = {.alloc = job->registry->alloc};
+    tp_bundle *bundle = NULL;
+    TP_TRY(tp_bundle_open(&env, job->what->bundle, &bundle, err));
+    tp_buffer_append_str(&job->origins, tp_bundle_section_find(bundle, TP_STR("lineage.json")));
+    tp_bundle_close(&bundle);
+    return tp_buffer_check(&job->origins, "registry: lineage.json", err);
+}
+
+// A key of our own where answers can be lost, so that we can ask again.
+static tapeout_status choose_key(registering *job, tapeout_error *err)
+{
+    (void)snprintf(job->request, sizeof(job->request), "%s %s %d", job->what->name,
+                   job->ref->sha256, job->what->is_refused ? 1 : 0);
+    if (job->what->key != NULL) {
+        job->key = tp_str_from(job->what->key);
+    } else if (tp_store_may_lose_answers(job->registry->store)) {
+        uint64_t bits[2];
+        if (getrandom(bits, sizeof(bits), 0) != (ssize_t)sizeof(bits)) {
+            return tp_fail_errno(err, errno, "registry: no random numbers");
+        }
+        (void)snprintf(job->own_key, sizeof(job->own_key), "own-%016llx%016llx",
+                       (unsigned long long)bits[0], (unsigned long long)bits[1]);
+        job->key = tp_str_from(job->own_key);
+    }
+    return TAPEOUT_OK;
+}
+
+// Whoever lost the answer asks again with the same key: what was done is not done twice.
+static tapeout_status register_surely(registering *job, tapeout_error *err)
+{
+    tp_store *store = job->registry->store;
+    tapeout_status status = tp_store_transact(store, TP_STORE_ALONE, register_locked, job, err);
+    for (int i = 0; i < TP_MAX_STORE_ASKS && status == TAPEOUT_E_UNKNOWN && job->key.size > 0;
+         i++) {
+        const tapeout_status again =
+            tp_store_transact(store, TP_STORE_ALONE, register_locked, job, NULL);
+        status = again == TAPEOUT_E_UNAVAILABLE ? status : again;
+    }
+    return status;
+}
+
+static tapeout_status register_data(registering *job, tapeout_error *err)
+{
+    const tapeout_registration *what = job->what;
+    tapeout_model_ref *ref = job->ref;
+    job->hash = tp_sha256_of(job->data.data, job->data.size);
+    tp_sha256_hex(&job->hash, ref->sha256);
     if (what->sha256 != NULL && strcmp(what->sha256, ref->sha256) != 0) {
         return tp_fail(err, TAPEOUT_E_CORRUPT,
                        "registry: %s has SHA-256 %s where %s is expected: it was changed",
                        what->bundle, ref->sha256, what->sha256);
     }
-    TP_TRY(tp_blob_path(registry->home, tp_str_from(ref->sha256), ref->path, err));
-    return tp_store_transact(registry->store, TP_STORE_ALONE, register_locked, &job, err);
+    TP_TRY(tp_blob_path(job->registry->home, tp_str_from(ref->sha256), ref->path, err));
+    TP_TRY(choose_key(job, err));
+    tp_buffer_init(&job->origins, job->registry->alloc, TP_MAX_REGISTRY_FACT_BYTES);
+    tapeout_status status = read_lineage(job, err);
+    if (status == TAPEOUT_OK) {
+        status = register_surely(job, err);
+    }
+    tp_buffer_deinit(&job->origins);
+    return status;
 }
 
 tapeout_status tp_registry_register(tp_registry *registry, const tapeout_registration *what,
@@ -153,8 +264,11 @@ tapeout_status tp_registry_register(tp_registry *registry, const tapeout_registr
     (void)snprintf(ref.name, sizeof(ref.name), "%s", what->name);
     tp_map map;
     TP_TRY(tp_map_open(what->bundle, &map, err));
-    const tapeout_status status =
-        register_data(registry, what, (tp_str){(const char *)map.data, map.size}, &ref, err);
+    registering job = {.registry = registry,
+                       .what = what,
+                       .data = {(const char *)map.data, map.size},
+                       .ref = &ref};
+    const tapeout_status status = register_data(&job, err);
     tp_map_close(&map);
     if (status == TAPEOUT_OK) {
         *ret_ref = ref;
@@ -169,48 +283,11 @@ typedef struct removing {
     tapeout_model_ref ref;
 } removing;
 
-// What stands below a version goes with it; an alias that points to it keeps it.
-static tapeout_status delete_row(tp_store *store, const model_name *name, tapeout_error *err)
-{
-    static const char *const statements[] = {
-        "DELETE FROM version_tags WHERE version = $2 AND model_id = "
-        "(SELECT id FROM models WHERE name = $1)",
-        "DELETE FROM version_origins WHERE version = $2 AND model_id = "
-        "(SELECT id FROM models WHERE name = $1)",
-        "DELETE FROM versions WHERE version = $2 AND model_id = "
-        "(SELECT id FROM models WHERE name = $1)",
-    };
-    for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
-        TP_TRY(tp_store_run(store, statements[i],
-                            TP_SQL(tp_sql_text(name->name), tp_sql_int(name->version)), NULL, err));
-    }
-    return TAPEOUT_OK;
-}
-
-static tapeout_status check_unused(tp_store *store, const model_name *name, tapeout_error *err)
-{
-    tp_rows rows;
-    tp_store_query(store, &rows,
-                   "SELECT a.alias FROM aliases a JOIN models m ON m.id = a.model_id "
-                   "WHERE m.name = $1 AND a.version = $2 ORDER BY a.alias LIMIT 1",
-                   TP_SQL(tp_sql_text(name->name), tp_sql_int(name->version)));
-    tapeout_status status = TAPEOUT_OK;
-    while (tp_rows_next(&rows)) {
-        status = tp_fail(err, TAPEOUT_E_BUSY,
-                         "registry: an alias points to %.*s:%lld, \"%.*s\"; move the alias first",
-                         TP_STR_ARGS(name->name), (long long)name->version,
-                         TP_STR_ARGS(tp_rows_text(&rows, 0)));
-    }
-    TP_TRY(tp_rows_close(&rows, err));
-    return status;
-}
-
 static tapeout_status remove_locked(tp_store *store, void *user, tapeout_error *err)
 {
     removing *job = user;
     TP_TRY(tp_registry_find(job->registry, &job->name, &job->ref, err));
-    TP_TRY(check_unused(store, &job->name, err));
-    return delete_row(store, &job->name, err);
+    return tp_version_remove(store, job->name.name, job->name.version, err);
 }
 
 // The row is gone for good; the blob goes unless another version has it. Nothing is written here,

@@ -8,7 +8,7 @@
 #include "base/tp_clock.h"
 #include "base/tp_error.h"
 #include "base/tp_random.h"
-#include "registry/store_priv.h"
+#include "registry/store_postgres.h"
 
 #include <math.h>
 #include <string.h>
@@ -18,7 +18,9 @@
 tapeout_status tp_store_open(const tapeout_allocator *alloc, const tp_store_options *options,
                              tp_store **ret_store, tapeout_error *err)
 {
-    return tp_store_sqlite_open(alloc, options, ret_store, err);
+    return tp_store_is_postgres(options->where)
+               ? tp_store_postgres_open(alloc, options, ret_store, err)
+               : tp_store_sqlite_open(alloc, options, ret_store, err);
 }
 
 void tp_store_close(tp_store **store)
@@ -33,6 +35,11 @@ void tp_store_close(tp_store **store)
 bool tp_store_is_stopped(const tp_store *store)
 {
     return atomic_load_explicit(store->is_stopped, memory_order_acquire);
+}
+
+bool tp_store_may_lose_answers(const tp_store *store)
+{
+    return store->driver->may_lose_answers;
 }
 
 void tp_store_stop(tp_store *store)
@@ -84,6 +91,10 @@ tp_sql_value tp_sql_blob(tp_str bytes)
 // What one of the databases would not take, or would take differently.
 static tapeout_status check_values(tp_sql_values values, tapeout_error *err)
 {
+    if (values.count > TP_MAX_STORE_VALUES) {
+        return tp_fail(err, TAPEOUT_E_LIMIT, "registry: %zu values in one statement, at most %u",
+                       values.count, TP_MAX_STORE_VALUES);
+    }
     for (size_t i = 0; i < values.count; i++) {
         const tp_sql_value *value = &values.items[i];
         if (value->kind == TP_SQL_TEXT &&

@@ -12,6 +12,7 @@
 enum { TP_STORE_WORDS = 7 };
 
 typedef struct tp_store_driver {
+    bool may_lose_answers;
     const char *words[TP_STORE_WORDS]; // for {id} {int} {real} {text} {blob} {table} {keyed}
 
     void (*close)(tp_store *store);

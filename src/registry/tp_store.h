@@ -52,6 +52,8 @@ void tp_store_close(tp_store **store); // rolls back what is open; accepts NULL 
 
 // True once a sync has failed: from then on nothing is written, E_IO.
 bool tp_store_is_stopped(const tp_store *store);
+// True where a commit can be done and its answer lost (E_UNKNOWN), as over a network.
+bool tp_store_may_lose_answers(const tp_store *store);
 void tp_store_stop(tp_store *store); // for whoever saw a sync fail beside the database
 
 // -- values --------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 #include "base/tp_alloc.h"
 #include "test.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const char *cases_file(const char *directory, const char *name, const char *text)
@@ -21,12 +22,34 @@ const char *cases_file(const char *directory, const char *name, const char *text
     return path;
 }
 
-tp_registry *cases_open(const char *home)
+bool cases_is_postgres(void)
+{
+    return getenv("TAPEOUT_TEST_STORE") != NULL;
+}
+
+tapeout_status cases_try_open(const char *home, tp_registry_mode mode, tp_registry **ret_registry,
+                              tapeout_error *err)
+{
+    char world[32];
+    (void)snprintf(world, sizeof(world), "%016llx",
+                   (unsigned long long)tp_str_hash(tp_str_from(home)));
+    const tp_registry_options options = {.home = home,
+                                         .store = getenv("TAPEOUT_TEST_STORE"),
+                                         .world = cases_is_postgres() ? world : NULL,
+                                         .mode = mode};
+    return tp_registry_open_with(tp_allocator_default(), &options, ret_registry, err);
+}
+
+tp_registry *cases_open_as(const char *home, tp_registry_mode mode)
 {
     tp_registry *registry = NULL;
-    ASSERT_OK(
-        tp_registry_open(tp_allocator_default(), home, TP_REGISTRY_WRITE, &registry, &test_err));
+    ASSERT_OK(cases_try_open(home, mode, &registry, &test_err));
     return registry;
+}
+
+tp_registry *cases_open(const char *home)
+{
+    return cases_open_as(home, TP_REGISTRY_WRITE);
 }
 
 tapeout_registration cases_registration(const char *name, const char *bundle)

@@ -10,7 +10,13 @@
 // A file `name` in `directory` with `text`; returns its path in one of a few static buffers.
 const char *cases_file(const char *directory, const char *name, const char *text);
 
+// In the store that TAPEOUT_TEST_STORE names ("postgresql://…"), each home in a schema of its own;
+// else in SQLite.
 tp_registry *cases_open(const char *home);
+tp_registry *cases_open_as(const char *home, tp_registry_mode mode);
+tapeout_status cases_try_open(const char *home, tp_registry_mode mode, tp_registry **ret_registry,
+                              tapeout_error *err);
+bool cases_is_postgres(void);
 // A registration of `bundle` as `name`, the rest empty.
 tapeout_registration cases_registration(const char *name, const char *bundle);
 uint64_t cases_register(tp_registry *registry, const char *name, const char *bundle);

@@ -37,8 +37,7 @@ static void test_register_and_resolve(void)
     tp_registry_close(&registry);
     ASSERT(registry == NULL);
 
-    ASSERT_OK(
-        tp_registry_open(tp_allocator_default(), home, TP_REGISTRY_READ, &registry, &test_err));
+    registry = cases_open_as(home, TP_REGISTRY_READ);
     ASSERT_OK(tp_registry_resolve(registry, TP_STR("flight-delay"), &ref, &test_err));
     ASSERT_EQ_UINT(ref.version, 2);
     cases_assert_content(ref.path, "second bundle");
@@ -67,9 +66,9 @@ static void test_not_found(void)
                  "no name");
     ASSERT_EQ_UINT(ref.version, 77);
     tp_registry_close(&registry);
-    ASSERT_FAILS(tp_registry_open(tp_allocator_default(), cases_file(directory, "f", ""),
-                                  TP_REGISTRY_READ, &registry, &test_err),
-                 TAPEOUT_E_NOT_FOUND, "nothing is registered");
+    ASSERT_FAILS(
+        cases_try_open(cases_file(directory, "f", ""), TP_REGISTRY_READ, &registry, &test_err),
+        TAPEOUT_E_NOT_FOUND, "nothing is registered");
     ASSERT(registry == NULL);
 }
 
@@ -217,8 +216,7 @@ static void *register_one(void *argument)
 {
     writer *it = argument;
     tp_registry *registry = NULL;
-    it->status =
-        tp_registry_open(tp_allocator_default(), it->home, TP_REGISTRY_WRITE, &registry, NULL);
+    it->status = cases_try_open(it->home, TP_REGISTRY_WRITE, &registry, NULL);
     if (it->status == TAPEOUT_OK) {
         const tapeout_registration what = cases_registration("same", it->bundle);
         tapeout_model_ref ref;
