@@ -77,6 +77,7 @@ typedef struct tapeout_sign_options {
     const char *key;        // a name in the home, or the path of a secret key's file
     const char *passphrase; // of the key; NULL: none
     const char *out_path;   // NULL: beside the bundle's path, or in the home for a registered one
+    bool is_oms;            // an OpenSSF Model Signing v1.0 bundle, by a P-256 key, instead
 } tapeout_sign_options;
 
 TAPEOUT_API void tapeout_sign_options_init(tapeout_sign_options *options);
@@ -93,6 +94,7 @@ typedef struct tapeout_verify_options {
     const char *key;       // trust this public key alone; a name or a file's path
     const char *trust;     // the path of a trust list instead of the home's
     const char *signature; // a path; NULL: where tapeout_sign puts it
+    bool is_oms;           // an OpenSSF Model Signing v1.0 bundle
 } tapeout_verify_options;
 
 TAPEOUT_API void tapeout_verify_options_init(tapeout_verify_options *options);

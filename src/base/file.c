@@ -74,6 +74,40 @@ void tp_map_close(tp_map *map)
     *map = (tp_map){.fd = -1};
 }
 
+static tapeout_status read_whole(int fd, uint8_t *to, size_t size, tapeout_error *err)
+{
+    for (size_t at = 0; at < size;) {
+        const ssize_t got = pread(fd, to + at, size - at, (off_t)at);
+        if (got == 0) {
+            return tp_fail(err, TAPEOUT_E_CORRUPT, "the file became shorter while it was read");
+        }
+        if (got < 0 && errno != EINTR) {
+            return tp_fail_errno(err, errno, "cannot read");
+        }
+        at += got > 0 ? (size_t)got : 0;
+    }
+    return TAPEOUT_OK;
+}
+
+tapeout_status tp_map_take(tp_map *map, tapeout_error *err)
+{
+    if (map->size == 0) {
+        return TAPEOUT_OK;
+    }
+    void *own = mmap(NULL, map->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (own == MAP_FAILED) {
+        return tp_fail_nomem(err);
+    }
+    const tapeout_status status = read_whole(map->fd, own, map->size, err);
+    if (status != TAPEOUT_OK || mprotect(own, map->size, PROT_READ) != 0) {
+        (void)munmap(own, map->size);
+        return status == TAPEOUT_OK ? tp_fail_nomem(err) : status;
+    }
+    (void)munmap((void *)(uintptr_t)map->data, map->size);
+    map->data = own;
+    return TAPEOUT_OK;
+}
+
 // Advice: nothing depends on whether the kernel takes it.
 void tp_map_advise_sequential(const tp_map *map)
 {

@@ -174,6 +174,7 @@
 
 // -- bundle --------------------------------------------------------------------------------------
 #define TP_MAX_BUNDLE_SECTIONS 4096u
+#define TP_MAX_BUNDLE_TAKEN_BYTES (64u << 20)    // read into memory when opened; larger: mapped
 #define TP_MAX_BUNDLE_MANIFEST_BYTES (64u << 20) // 40 GB of weights have 2.7 MB of chunk hashes
 #define TP_MAX_BUNDLE_SCHEMA_BYTES (64u << 20)
 #define TP_MAX_BUNDLE_STATE_BYTES (1u << 30)

@@ -19,6 +19,10 @@ typedef struct tp_map {
 
 tapeout_status tp_map_open(const char *path, tp_map *ret_map, tapeout_error *err);
 void tp_map_close(tp_map *map);
+// Puts the bytes into memory of this process, so that nobody can change them any more: what is
+// mapped of a file shows what its owner writes into it. E_CORRUPT where the file has become
+// shorter.
+tapeout_status tp_map_take(tp_map *map, tapeout_error *err);
 // Tells the kernel that the mapping is read once from front to back.
 void tp_map_advise_sequential(const tp_map *map);
 // Lets the pages of [offset, offset + size) go; they come back from the file when touched.

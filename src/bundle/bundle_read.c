@@ -2,8 +2,9 @@
 //
 // Opening a bundle: map, check the header, parse the manifest and render it again, check that the
 // sections tile the file, then hash every chunk, in parallel. Nothing is handed out before all of
-// it has passed. The mapping is private and its file stays open, so the bytes checked are the bytes
-// used, whatever happens to the name on disk.
+// it has passed. The file stays open, so the bytes checked are the bytes used, whatever happens to
+// the name on disk; and a bundle that is not large is read into memory of the process first, so
+// that they stay what they were even where the file's owner writes into it.
 #include "bundle/bundle_priv.h"
 
 #include "base/limits.h"
@@ -233,9 +234,10 @@ static tapeout_status check_sections(const tp_env *env, const tp_bundle *bundle,
     return TAPEOUT_OK;
 }
 
-// All but the chunks. On failure nothing is left.
-static tapeout_status open_manifest(const tp_env *env, const char *path, tp_bundle **ret_bundle,
-                                    tapeout_error *err)
+// All but the chunks. On failure nothing is left. What is going to be used is taken into memory of
+// this process where that costs little.
+static tapeout_status open_manifest(const tp_env *env, const char *path, bool is_for_use,
+                                    tp_bundle **ret_bundle, tapeout_error *err)
 {
     tp_bundle *bundle = tp_alloc_zero(env->alloc, sizeof(*bundle));
     if (bundle == NULL) {
@@ -245,6 +247,9 @@ static tapeout_status open_manifest(const tp_env *env, const char *path, tp_bund
     bundle->map.fd = -1;
     tp_arena_init(&bundle->arena, env->alloc, TP_MAX_BUNDLE_MANIFEST_BYTES);
     tapeout_status status = tp_map_open(path, &bundle->map, err);
+    if (status == TAPEOUT_OK && is_for_use && bundle->map.size <= TP_MAX_BUNDLE_TAKEN_BYTES) {
+        status = tp_map_take(&bundle->map, err);
+    }
     if (status == TAPEOUT_OK) {
         status = read_header(bundle, err);
     }
@@ -264,7 +269,7 @@ tapeout_status tp_bundle_open(const tp_env *env, const char *path, tp_bundle **r
                               tapeout_error *err)
 {
     tp_bundle *bundle = NULL;
-    TP_TRY(open_manifest(env, path, &bundle, err));
+    TP_TRY(open_manifest(env, path, true, &bundle, err));
     const tapeout_status status = check_sections(env, bundle, err);
     if (status != TAPEOUT_OK) {
         tp_bundle_close(&bundle);
@@ -279,7 +284,7 @@ bool tp_bundle_is_kind(const char *path, tp_str kind)
 {
     const tp_env env = tp_env_plain();
     tp_bundle *bundle = NULL;
-    if (!tp_bundle_probe(path) || open_manifest(&env, path, &bundle, NULL) != TAPEOUT_OK) {
+    if (!tp_bundle_probe(path) || open_manifest(&env, path, false, &bundle, NULL) != TAPEOUT_OK) {
         return false;
     }
     const bool is_kind = tp_str_equal(bundle->layout.kind, kind);

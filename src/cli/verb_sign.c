@@ -12,6 +12,8 @@ static const cli_flag flags[] = {
     {"key", "KEY", "who signs: a key of this home, or the file of a secret key", false},
     {"passphrase-file", "FILE", "the first line of FILE (or TAPEOUT_PASSPHRASE) instead of asking",
      false},
+    {"oms", NULL, "write an OpenSSF Model Signing v1.0 bundle, MODEL.oms.sig, with a P-256 key",
+     false},
     {"out", "FILE", "write the signature there; default: beside the bundle, or in the home", false},
 };
 
@@ -48,6 +50,7 @@ static int run(cli *self)
     tapeout_sign_options_init(&options);
     options.key = cli_value(self, "key");
     options.out_path = cli_value(self, "out");
+    options.is_oms = cli_has(self, "oms");
     if (options.key == NULL) {
         return cli_usage(self, "needs --key: who signs");
     }

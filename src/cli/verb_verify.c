@@ -10,6 +10,7 @@
 static const cli_flag flags[] = {
     {"key", "KEY", "believe this public key alone: a key of this home, or a file", false},
     {"trust", "FILE", "a trust list instead of this home's", false},
+    {"oms", NULL, "check an OpenSSF Model Signing v1.0 bundle instead", false},
     {"signature", "FILE", "the signatures; default: beside the bundle, or in the home", false},
 };
 
@@ -38,6 +39,7 @@ static int run(cli *self)
     options.key = cli_value(self, "key");
     options.trust = cli_value(self, "trust");
     options.signature = cli_value(self, "signature");
+    options.is_oms = cli_has(self, "oms");
     const tapeout_status status =
         tapeout_verify(self->context, self->arguments[0], &options, &json, &self->err);
     // What was checked is told of a bundle that is not trusted, too.

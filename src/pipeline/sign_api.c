@@ -8,8 +8,10 @@
 #include "base/tp_clock.h"
 #include "base/tp_context.h"
 #include "base/tp_error.h"
+#include "base/tp_file.h"
 #include "table/tp_json.h"
 #include "trust/tp_dsse.h"
+#include "trust/tp_oms.h"
 #include "trust/tp_trust.h"
 
 #include <stdio.h>
@@ -34,7 +36,15 @@ typedef struct signed_model {
     tp_sha256 hash;
     char hex[TP_SHA256_HEX_SIZE + 1];
     char path[TP_MAX_PATH_BYTES];
+    bool is_oms;
 } signed_model;
+
+// The bundle's name without folder, by which Model Signing knows a file.
+static tp_str file_name(const signed_model *model)
+{
+    const char *slash = strrchr(model->ref.path, '/');
+    return tp_str_from(slash == NULL ? model->ref.path : slash + 1);
+}
 
 static tapeout_status find_signatures(tapeout_context *context, signed_model *model,
                                       const char *given, tapeout_error *err)
@@ -46,10 +56,18 @@ static tapeout_status find_signatures(tapeout_context *context, signed_model *mo
         (void)snprintf(model->path, sizeof(model->path), "%s", given);
         return TAPEOUT_OK;
     }
-    return model->ref.is_registered
+    TP_TRY(model->ref.is_registered
                ? tp_signature_home_path(tp_context_home(context), tp_str_from(model->hex),
                                         model->path, err)
-               : tp_signature_path(model->ref.path, model->path, err);
+               : tp_signature_path(model->ref.path, model->path, err));
+    const size_t size = strlen(model->path) - (model->ref.is_registered ? 0 : strlen(".sig"));
+    if (!model->is_oms) {
+        return TAPEOUT_OK;
+    }
+    const int end = snprintf(model->path + size, sizeof(model->path) - size, ".oms.sig");
+    return (size_t)end < sizeof(model->path) - size
+               ? TAPEOUT_OK
+               : tp_fail(err, TAPEOUT_E_LIMIT, "the path of the signature is too long");
 }
 
 // On failure nothing is open.
@@ -103,6 +121,27 @@ static tapeout_status sign(const signed_model *model, const tp_signer *signer, t
     return status;
 }
 
+static tapeout_status sign_oms(const signed_model *model, const tp_signer *signer,
+                               tapeout_error *err)
+{
+    tp_buffer text;
+    tp_writer *writer = NULL;
+    tp_buffer_init(&text, model->env->alloc, TP_MAX_ENVELOPE_BYTES);
+    tapeout_status status = tp_oms_sign(signer, file_name(model), &model->hash, &text, err);
+    if (status == TAPEOUT_OK) {
+        status = tp_writer_open(model->env->alloc, model->path, &writer, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = tp_writer_write(writer, text.data, text.size, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = tp_writer_commit(&writer, err);
+    }
+    tp_writer_abort(&writer);
+    tp_buffer_deinit(&text);
+    return status;
+}
+
 static tapeout_status sign_json(const signed_model *model, const tp_key_info *key, char **ret_json,
                                 tapeout_error *err)
 {
@@ -134,6 +173,7 @@ tapeout_status tapeout_sign(tapeout_context *context, const char *text,
     }
     const tp_str passphrase =
         options->passphrase == NULL ? (tp_str){NULL, 0} : tp_str_from(options->passphrase);
+    model.is_oms = options->is_oms;
     TP_TRY(open_model(context, text, options->out_path, &model, err));
     tapeout_status status = tp_key_home_open(model.env->alloc, tp_context_home(context),
                                              options->key, passphrase, &signer, err);
@@ -142,7 +182,7 @@ tapeout_status tapeout_sign(tapeout_context *context, const char *text,
             tp_key_home_info(model.env->alloc, tp_context_home(context), options->key, &key, err);
     }
     if (status == TAPEOUT_OK) {
-        status = sign(&model, signer, err);
+        status = model.is_oms ? sign_oms(&model, signer, err) : sign(&model, signer, err);
     }
     if (status == TAPEOUT_OK) {
         status = sign_json(&model, &key, ret_json, err);
@@ -197,7 +237,10 @@ static tapeout_status verify(const signed_model *model, const tp_trust_list *lis
     TP_TRY(tp_signature_read(alloc, model->path, &lines, err));
     tp_arena_init(&arena, alloc, 4 * (size_t)TP_MAX_SIGNATURE_FILE_BYTES);
     const tp_inquiry inquiry = {list, &what, tp_clock_unix_us() / 1000000};
-    tapeout_status status = tp_signatures_check(&arena, lines, &inquiry, &verdict, err);
+    tapeout_status status =
+        model->is_oms && lines.data != NULL
+            ? tp_oms_check(&arena, lines, file_name(model), &inquiry, &verdict, err)
+            : tp_signatures_check(&arena, lines, &inquiry, &verdict, err);
     if (status == TAPEOUT_OK) {
         status = verify_json(model, &verdict, ret_json, err);
     }
@@ -223,6 +266,7 @@ tapeout_status tapeout_verify(tapeout_context *context, const char *text,
                        "tapeout_verify: needs a context, a model, options and a place for the "
                        "result");
     }
+    model.is_oms = options->is_oms;
     TP_TRY(open_trust(context, options, &list, err));
     tapeout_status status = open_model(context, text, options->signature, &model, err);
     if (status == TAPEOUT_OK) {

@@ -114,6 +114,10 @@ typedef struct tp_inquiry {
 // The lines of a signature file against a trust list. E_NOMEM, E_LIMIT; all else is a verdict.
 tapeout_status tp_signatures_check(tp_arena *arena, tp_str lines, const tp_inquiry *inquiry,
                                    tp_verdict *ret_verdict, tapeout_error *err);
+// Sets the state of a signature that is its key's by the key's validity: revoked ones are worth
+// nothing whenever they signed, and a key must be valid today and on the date that it wrote
+// (check->signed_s; 0: it wrote none).
+void tp_trust_judge(tp_signature_check *check, int64_t now_s);
 // E_UNTRUSTED with a sentence that begins with `what`; OK for a good verdict.
 tapeout_status tp_verdict_status(const tp_verdict *verdict, const char *what, tapeout_error *err);
 void tp_verdict_append(tp_buffer *json, const tp_verdict *verdict); // an array, an object each

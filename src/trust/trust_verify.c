@@ -20,6 +20,7 @@ enum { CLOCK_SLACK_S = 300 }; // that a signer's clock may be ahead of ours
 typedef struct verifier {
     tp_arena *arena;
     const tp_inquiry *asked;
+    bool is_out_of_memory; // which is no verdict
 } verifier;
 
 static const char *keep(tp_arena *arena, const char *text)
@@ -28,7 +29,7 @@ static const char *keep(tp_arena *arena, const char *text)
     return copy == NULL ? "no memory for the reason" : copy;
 }
 
-static void broken(const verifier *self, tp_signature_check *check, const char *why)
+static void broken(verifier *self, tp_signature_check *check, const char *why)
 {
     check->state = TP_SIGNATURE_BROKEN;
     check->why = keep(self->arena, why);
@@ -46,19 +47,20 @@ static const char *difference(const tp_statement *statement, const tp_signed *wh
                : "it signs a bundle of another name";
 }
 
-static void judge_time(const verifier *self, tp_signature_check *check)
+void tp_trust_judge(tp_signature_check *check, int64_t now_s)
 {
     const tp_trusted_key *key = check->key;
+    const bool is_dated = check->signed_s != 0;
     if (key->revoked_s != 0) {
         check->state = TP_SIGNATURE_REVOKED;
         check->why = "its key was revoked";
-    } else if (check->signed_s > self->asked->now_s + CLOCK_SLACK_S) {
+    } else if (check->signed_s > now_s + CLOCK_SLACK_S) {
         check->state = TP_SIGNATURE_EXPIRED;
         check->why = "it is dated in the future";
-    } else if (check->signed_s < key->from_s || check->signed_s > key->until_s) {
+    } else if (is_dated && (check->signed_s < key->from_s || check->signed_s > key->until_s)) {
         check->state = TP_SIGNATURE_EXPIRED;
         check->why = "its key was not valid on the date of the signature";
-    } else if (self->asked->now_s < key->from_s || self->asked->now_s > key->until_s) {
+    } else if (now_s < key->from_s || now_s > key->until_s) {
         check->state = TP_SIGNATURE_EXPIRED;
         check->why = "its key is not valid today";
     } else {
@@ -66,12 +68,13 @@ static void judge_time(const verifier *self, tp_signature_check *check)
     }
 }
 
-static void check_line(const verifier *self, tp_str line, tp_signature_check *check)
+static void check_line(verifier *self, tp_str line, tp_signature_check *check)
 {
     tapeout_error error = {0};
     tp_envelope envelope;
     tp_statement statement;
     if (tp_dsse_parse(self->arena, line, &envelope, &error) != TAPEOUT_OK) {
+        self->is_out_of_memory = self->is_out_of_memory || error.status == TAPEOUT_E_NOMEM;
         broken(self, check, error.message);
         return;
     }
@@ -90,6 +93,7 @@ static void check_line(const verifier *self, tp_str line, tp_signature_check *ch
     }
     if (tp_statement_parse(self->arena->alloc, envelope.payload, &statement, &error) !=
         TAPEOUT_OK) {
+        self->is_out_of_memory = self->is_out_of_memory || error.status == TAPEOUT_E_NOMEM;
         broken(self, check, error.message);
         return;
     }
@@ -99,7 +103,7 @@ static void check_line(const verifier *self, tp_str line, tp_signature_check *ch
         broken(self, check, why);
         return;
     }
-    judge_time(self, check);
+    tp_trust_judge(check, self->asked->now_s);
 }
 
 static tp_str next_line(tp_str *rest)
@@ -115,7 +119,7 @@ static tp_str next_line(tp_str *rest)
 tapeout_status tp_signatures_check(tp_arena *arena, tp_str lines, const tp_inquiry *inquiry,
                                    tp_verdict *ret_verdict, tapeout_error *err)
 {
-    const verifier self = {arena, inquiry};
+    verifier self = {arena, inquiry, false};
     tp_verdict verdict = {.count = 0};
     tp_signature_check *checks = tp_arena_array(arena, TP_MAX_SIGNATURES, sizeof(*checks));
     bool is_whole = checks != NULL;
@@ -131,6 +135,9 @@ tapeout_status tp_signatures_check(tp_arena *arena, tp_str lines, const tp_inqui
         check_line(&self, next_line(&lines), &checks[verdict.count++]);
     }
     TP_TRY(tp_arena_check(arena, "signatures", err));
+    if (self.is_out_of_memory) {
+        return tp_fail_nomem(err);
+    }
     bool is_broken = false;
     for (size_t i = 0; i < verdict.count; i++) {
         verdict.good_count += checks[i].state == TP_SIGNATURE_GOOD ? 1 : 0;
@@ -176,13 +183,13 @@ tapeout_status tp_verdict_status(const tp_verdict *verdict, const char *what, ta
     }
     char hex[TP_SHA256_HEX_SIZE + 1];
     tp_sha256_hex(&worst->key_id, hex);
-    if (!worst->has_key_id) {
-        hex[0] = '\0';
+    if (worst->key != NULL) {
+        return tp_fail(err, TAPEOUT_E_UNTRUSTED,
+                       "%s has no trusted signature: that of %s (%.*s): %s", what, worst->key->name,
+                       TP_KEY_SHORT_SIZE, hex, worst->why);
     }
-    return tp_fail(err, TAPEOUT_E_UNTRUSTED, "%s has no trusted signature: that of %s%s%.*s%s: %s",
-                   what, worst->key == NULL ? "" : worst->key->name,
-                   worst->key == NULL ? "key " : " (", TP_KEY_SHORT_SIZE, hex,
-                   worst->key == NULL ? "" : ")", worst->why);
+    return tp_fail(err, TAPEOUT_E_UNTRUSTED, "%s has no trusted signature: key %.*s: %s", what,
+                   TP_KEY_SHORT_SIZE, worst->has_key_id ? hex : "unknown", worst->why);
 }
 
 void tp_verdict_append(tp_buffer *json, const tp_verdict *verdict)

@@ -9,6 +9,7 @@
 #include "test.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum { PATH_SIZE = 512, BIG_SIZE = (5 << 20) / 2 };
 
@@ -213,6 +214,30 @@ static void test_damage_is_named(void)
     ASSERT_OK(tp_file_remove(path, &test_err));
 }
 
+// The owner writes over the file, and cuts it, while it is in use: an open bundle stays what was
+// checked.
+static void test_an_open_bundle_does_not_change(void)
+{
+    const tp_env env = tp_env_plain();
+    const char *path = path_in_temp("changed.tapeout");
+    tp_bundle *bundle = NULL;
+    tp_str bytes;
+    small_sample(&bytes, path);
+    ASSERT_OK(tp_bundle_open(&env, path, &bundle, &test_err));
+    const tp_sha256 before = tp_bundle_hash(bundle);
+    FILE *file = fopen(path, "r+b");
+    ASSERT(file != NULL && fseek(file, 128, SEEK_SET) == 0 && fwrite("FIRST", 1, 5, file) == 5);
+    ASSERT_EQ_INT(fclose(file), 0);
+    const tp_str section = tp_bundle_section_find(bundle, TP_STR("one"));
+    ASSERT_EQ_BYTES(section.data, section.size, "first section", 13);
+    ASSERT_EQ_INT(truncate(path, 1), 0);
+    const tp_sha256 after = tp_bundle_hash(bundle);
+    ASSERT_EQ_BYTES(&after, sizeof(after), &before, sizeof(before));
+    tp_bundle_close(&bundle);
+    tp_free(env.alloc, (char *)(uintptr_t)bytes.data, bytes.size + 1);
+    ASSERT_OK(tp_file_remove(path, &test_err));
+}
+
 static void refuse_content(tp_str kind, tp_str name, const tp_bundle_section *sections,
                            size_t section_count)
 {
@@ -268,4 +293,5 @@ TEST_MAIN(TEST(test_reads_back_what_was_written), TEST(test_same_content_is_the_
           TEST(test_a_section_made_while_written_is_the_same_file),
           TEST(test_every_flipped_bit_is_refused),
           TEST(test_every_prefix_and_a_longer_file_are_refused), TEST(test_damage_is_named),
-          TEST(test_bad_content_is_refused), TEST(test_out_of_memory_leaves_nothing))
+          TEST(test_an_open_bundle_does_not_change), TEST(test_bad_content_is_refused),
+          TEST(test_out_of_memory_leaves_nothing))
