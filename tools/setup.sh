@@ -98,6 +98,19 @@ python_environment() {
     cp "$deps/requirements-$kind.txt" "$stamp"
 }
 
+# A client of which the tests run two versions: each in a folder of its own, over the environment.
+python_folder() {
+    local kind=$1 stamp
+    stamp=$deps/stamp-$kind
+    requirements "$kind" >"$deps/requirements-$kind.txt"
+    cmp -s "$deps/requirements-$kind.txt" "$stamp" && [ -d "$deps/$kind" ] && return 0
+    say "$(cut -d' ' -f1 "$deps/requirements-$kind.txt") for the tests"
+    rm -rf "${deps:?}/$kind"
+    "$deps/venv/bin/pip" --quiet --disable-pip-version-check install --no-deps --require-hashes \
+        --only-binary :all: --target "$deps/$kind" --requirement "$deps/requirements-$kind.txt"
+    cp "$deps/requirements-$kind.txt" "$stamp"
+}
+
 pinned_files() {
     local stamp=$deps/stamp-files now
     now=$(cat tools/pins.txt tools/fetch_pins.py tools/prepare_data.py \
@@ -138,6 +151,8 @@ cmake            cmd:cmake"
 fi
 system_packages
 python_environment test
+python_folder mlflow3
+python_folder mlflow2
 pinned_files
 if [ "${1-}" = --bench ]; then
     python_environment bench

@@ -253,6 +253,7 @@
 #define TP_MAX_MLFLOW_LIST 1000u   // texts in all IN (…) of a filter
 #define TP_MAX_MLFLOW_VALUES 2048u // parameters of one statement
 #define TP_MAX_MLFLOW_SQL_BYTES (1u << 20)
+#define TP_MAX_MLFLOW_ASK_BYTES (4u << 20)   // of a request's lists
 #define TP_MAX_MLFLOW_PARSE_BYTES (1u << 20) // of a filter's parts in memory
 #define TP_MAX_MLFLOW_ORDER 16u              // keys that a search is ordered by
 #define TP_MAX_MLFLOW_KEY_BYTES 250u         // MLflow's own, as are the next five
@@ -262,8 +263,12 @@
 #define TP_MAX_MLFLOW_NAME_BYTES 500u // of an experiment
 #define TP_MAX_MLFLOW_BATCH 1000u // items of one log-batch, of which 100 may be params and 100 tags
 #define TP_MAX_MLFLOW_PAIRS 100u
-#define TP_MAX_MLFLOW_TEXT_BYTES 65536u // descriptions, sources, schemas of data sets
-#define TP_MAX_MLFLOW_PATH_BYTES 1024u  // of an artifact
+#define TP_MAX_MLFLOW_DATASET_BYTES (1u << 20) // of a data set's schema, profile and tags each
+#define TP_MAX_MLFLOW_TEXT_BYTES 65536u        // descriptions, sources, schemas of data sets
+#define TP_MAX_MLFLOW_RESULTS 50000u           // of a page, MLflow's own
+#define TP_MAX_MLFLOW_OFFSET 1000000000        // rows before a page
+#define TP_MAX_MLFLOW_QUERY 256u               // fields in a query
+#define TP_MAX_MLFLOW_PATH_BYTES 1024u         // of an artifact
 
 // -- pipeline ------------------------------------------------------------------------------------
 #define TP_MAX_SPEC_BYTES (1u << 20)

@@ -8,16 +8,19 @@
 
 #include "base/limits.h"
 #include "base/tp_error.h"
+#include "registry/mlflow_priv.h"
 
 void tp_mlflow_sql_init(mlflow_sql *sql, const tapeout_allocator *alloc)
 {
     sql->count = 0;
     tp_buffer_init(&sql->text, alloc, TP_MAX_MLFLOW_SQL_BYTES);
+    tp_arena_init(&sql->arena, alloc, TP_MAX_MLFLOW_PARSE_BYTES);
 }
 
 void tp_mlflow_sql_deinit(mlflow_sql *sql)
 {
     tp_buffer_deinit(&sql->text);
+    tp_arena_deinit(&sql->arena);
 }
 
 void tp_mlflow_sql_add(mlflow_sql *sql, const char *piece)
@@ -25,34 +28,52 @@ void tp_mlflow_sql_add(mlflow_sql *sql, const char *piece)
     tp_buffer_append_text(&sql->text, piece);
 }
 
-static void add_value(mlflow_sql *sql, const mlflow_value *value)
+static void add_value(mlflow_sql *sql, tp_sql_value value)
 {
     if (sql->count == TP_MAX_MLFLOW_VALUES) {
         sql->text.status = TAPEOUT_E_LIMIT;
         return;
     }
-    sql->values[sql->count++] = *value;
+    sql->values[sql->count++] = value;
     tp_buffer_printf(&sql->text, "$%u", sql->count);
 }
 
 void tp_mlflow_sql_text(mlflow_sql *sql, tp_str value)
 {
-    add_value(sql, &(mlflow_value){.kind = MLFLOW_TEXT, .text = value});
+    add_value(sql, tp_sql_text(value));
 }
 
 void tp_mlflow_sql_integer(mlflow_sql *sql, int64_t value)
 {
-    add_value(sql, &(mlflow_value){.kind = MLFLOW_INTEGER, .integer = value});
+    add_value(sql, tp_sql_int(value));
 }
 
 void tp_mlflow_sql_real(mlflow_sql *sql, double value)
 {
-    add_value(sql, &(mlflow_value){.kind = MLFLOW_REAL, .real = value});
+    add_value(sql, tp_sql_double(value));
 }
 
 tapeout_status tp_mlflow_sql_check(const mlflow_sql *sql, tapeout_error *err)
 {
     return tp_buffer_check(&sql->text, "the search", err);
+}
+
+void tp_mlflow_sql_experiments(mlflow_sql *sql, const char *column, const tp_mlflow_texts *ids)
+{
+    if (ids->count == 0) {
+        return;
+    }
+    tp_mlflow_sql_add(sql, " AND ");
+    tp_mlflow_sql_add(sql, column);
+    tp_mlflow_sql_add(sql, " IN (-1"); // no experiment's
+    for (uint32_t i = 0; i < ids->count; i++) {
+        int64_t number = 0;
+        if (tp_mlflow_experiment_number(ids->items[i], &number)) {
+            tp_mlflow_sql_add(sql, ", ");
+            tp_mlflow_sql_integer(sql, number);
+        }
+    }
+    tp_mlflow_sql_add(sql, ")");
 }
 
 // -- filters -------------------------------------------------------------------------------------

@@ -7,18 +7,16 @@
 
 #include "base/limits.h"
 #include "registry/mlflow_filter.h"
-
-typedef struct mlflow_value {
-    mlflow_kind kind;
-    tp_str text; // borrowed
-    int64_t integer;
-    double real;
-} mlflow_value;
+#include "registry/tp_mlflow.h"
+#include "registry/tp_store.h"
 
 typedef struct mlflow_sql {
     tp_buffer text;
-    mlflow_value values[TP_MAX_MLFLOW_VALUES];
+    tp_sql_value values[TP_MAX_MLFLOW_VALUES];
     uint32_t count;
+    tp_arena arena; // of a filter's texts
+    int64_t limit;  // of the rows of a page, and how many come before it
+    int64_t offset;
 } mlflow_sql;
 
 void tp_mlflow_sql_init(mlflow_sql *sql, const tapeout_allocator *alloc);
@@ -32,6 +30,9 @@ void tp_mlflow_sql_real(mlflow_sql *sql, double value);
 // OK, or the first failure.
 tapeout_status tp_mlflow_sql_check(const mlflow_sql *sql, tapeout_error *err);
 
+// " AND column IN (…)" of experiments by id; nothing for an empty list, and nothing is found by ids
+// that can be none.
+void tp_mlflow_sql_experiments(mlflow_sql *sql, const char *column, const tp_mlflow_texts *ids);
 // " AND (…)" for each clause.
 void tp_mlflow_sql_filter(mlflow_sql *sql, const mlflow_filter *filter);
 // "expression ASC, " for one key, what is missing last.

@@ -41,6 +41,7 @@ void tp_serve_exchange_clear(serve_exchange *exchange)
     exchange->retry_ns = 0;
     tp_serve_auth_clear(exchange);
     exchange->later = NULL;
+    exchange->is_verbatim = false;
     exchange->is_taken = false;
     exchange->error.message[0] = '\0';
     exchange->row_count = exchange->compute_ns = exchange->unseen_count = 0;
@@ -178,7 +179,8 @@ void tp_serve_failure_write(tp_http_reply *reply, serve_family family, const ser
         tp_json_append_str(body, failure->message);
         break;
     case SERVE_FAMILY_MLFLOW:
-        tp_buffer_printf(body, "{\"error_code\":\"%s\",\"message\":", mlflow_code_of(http_status));
+        tp_buffer_printf(body, "{\"error_code\":\"%s\",\"message\":",
+                         failure->code != NULL ? failure->code : mlflow_code_of(http_status));
         tp_json_append_str(body, failure->message);
         break;
     case SERVE_FAMILY_OPENAI:
@@ -206,8 +208,14 @@ void tp_serve_failure_write(tp_http_reply *reply, serve_family family, const ser
 
 static void write_failure(serve_exchange *exchange, int http_status, tp_str message)
 {
-    const serve_family family =
-        exchange->route == NULL ? SERVE_FAMILY_PLAIN : exchange->route->family;
+    serve_family family = SERVE_FAMILY_PLAIN;
+    if (exchange->route != NULL) {
+        family = exchange->route->family;
+    } else if (tp_serve_is_mlflow(exchange->request)) {
+        // Its clients tell a route that is missing from a thing that is missing by the code alone.
+        family = SERVE_FAMILY_MLFLOW;
+        exchange->fail_code = "ENDPOINT_NOT_FOUND";
+    }
     const serve_failure failure = {http_status, message, exchange->fail_code, exchange->retry_ns};
     tp_serve_failure_write(&exchange->reply, family, &failure);
 }
@@ -270,7 +278,7 @@ static void name_model(serve_exchange *exchange)
 static void compress_reply(serve_exchange *exchange)
 {
     tp_http_reply *reply = &exchange->reply;
-    if (reply->body.size < COMPRESS_FROM_BYTES) {
+    if (reply->body.size < COMPRESS_FROM_BYTES || exchange->is_verbatim) {
         return;
     }
     const tp_http_coding coding =

@@ -4,6 +4,8 @@
 // right: the column is positional, so leaving it out does not compile. Who asks is looked at by the
 // line before the handler runs, and before the body is (serve_auth.c). HEAD is served by GET's line
 // and OPTIONS by all of a path's.
+#include "serve/mlflow_calls.h"
+#include "serve/mlflow_routes.h"
 #include "serve/serve_priv.h"
 
 #include <string.h>
@@ -22,6 +24,8 @@
     X(GET, "/ping", PROBE, PLAIN, tp_serve_ping, "200 when ready, for SageMaker and MLflow")       \
     X(GET, "/version", PROBE, PLAIN, tp_serve_version, "The version of tapeout as text")           \
     X(GET, "/metrics", WATCH, PLAIN, tp_serve_metrics, "Metrics in Prometheus' text format")       \
+    X(GET, "/api/3.0/mlflow/server-info", PROBE, MLFLOW, tp_serve_mlflow_info,                     \
+      "What MLflow's clients ask of a server")                                                     \
     X(GET, "/openapi.json", READ, PLAIN, tp_serve_openapi, "This document")                        \
     X(POST, "/score", SCORE, PLAIN, tp_serve_score, "Raw records in, predictions and notes out")   \
     X(POST, "/invocations", SCORE, MLFLOW, tp_serve_invocations, "MLflow's scoring protocol")      \
@@ -89,15 +93,21 @@
     X(POST, "/api/generate", SCORE, PLAIN, tp_serve_ollama_generate, "Ollama: one prompt")
 
 #define SERVE_NOW_LINE(method, pattern, right, family, handler, summary)                           \
-    {TP_HTTP_##method, pattern, TP_RIGHT_##right, family, SERVE_NOW, handler, summary},
+    {TP_HTTP_##method, pattern, TP_RIGHT_##right, family, SERVE_NOW, handler, summary, NULL},
 #define SERVE_LONG_LINE(method, pattern, right, family, handler, summary)                          \
-    {TP_HTTP_##method, pattern, TP_RIGHT_##right, family, SERVE_LONG, handler, summary},
+    {TP_HTTP_##method, pattern, TP_RIGHT_##right, family, SERVE_LONG, handler, summary, NULL},
 #define SERVE_LATER_LINE(method, pattern, right, family, handler, summary)                         \
-    {TP_HTTP_##method, pattern, TP_RIGHT_##right, family, SERVE_LATER, handler, summary},
+    {TP_HTTP_##method, pattern, TP_RIGHT_##right, family, SERVE_LATER, handler, summary, NULL},
 #define SERVE_SLOW_LINE(method, pattern, right, family, handler, summary)                          \
-    {TP_HTTP_##method, pattern, TP_RIGHT_##right, family, SERVE_SLOW, handler, summary},
+    {TP_HTTP_##method, pattern, TP_RIGHT_##right, family, SERVE_SLOW, handler, summary, NULL},
+// MLflow's tracking is for who may see all there is; its registry goes model by model.
+#define SERVE_TRACKING_LINE(method, pattern, right, call)                                          \
+    {TP_HTTP_##method, "/api/2.0" pattern, TP_RIGHT_##right,    MLFLOW,                            \
+     SERVE_LONG,       tp_serve_mlflow,    "MLflow's tracking", call},
 const serve_route tp_serve_routes[] = {SERVE_ROUTE_MAP(SERVE_NOW_LINE) SERVE_LONG_MAP(
-    SERVE_LONG_LINE) SERVE_LATER_MAP(SERVE_LATER_LINE) SERVE_SLOW_MAP(SERVE_SLOW_LINE)};
+    SERVE_LONG_LINE) SERVE_LATER_MAP(SERVE_LATER_LINE) SERVE_SLOW_MAP(SERVE_SLOW_LINE)
+                                           SERVE_MLFLOW_TRACKING_MAP(SERVE_TRACKING_LINE)};
+#undef SERVE_TRACKING_LINE
 #undef SERVE_NOW_LINE
 #undef SERVE_LONG_LINE
 #undef SERVE_LATER_LINE
@@ -121,6 +131,25 @@ static bool segment_matches(tp_str pattern, tp_str segment, tp_str *params, uint
     return true;
 }
 
+// Whether the path is one that a client of MLflow's API asks, whether it is there or not.
+bool tp_serve_is_mlflow(const tp_http_request *request)
+{
+    return request->segment_count > 1 &&
+           (tp_str_equal(request->segments[0], TP_STR("api")) ||
+            tp_str_equal(request->segments[0], TP_STR("ajax-api"))) &&
+           (tp_str_equal(request->segments[1], TP_STR("2.0")) ||
+            tp_str_equal(request->segments[1], TP_STR("3.0")));
+}
+
+// MLflow's pages ask the same routes under another prefix.
+static bool is_ajax(const tp_http_request *request)
+{
+    return request->segment_count > 1 && tp_str_equal(request->segments[0], TP_STR("ajax-api")) &&
+           tp_serve_is_mlflow(request);
+}
+
+// "{path...}" at the end stands for all segments that are left, one at least; its handler reads
+// them from the request.
 static bool route_matches(const serve_route *route, const tp_http_request *request, tp_str *params)
 {
     const char *at = route->pattern + 1;
@@ -128,6 +157,13 @@ static bool route_matches(const serve_route *route, const tp_http_request *reque
     for (uint32_t i = 0; i < request->segment_count; i++) {
         const char *slash = strchr(at, '/');
         const size_t size = slash == NULL ? strlen(at) : (size_t)(slash - at);
+        if (tp_str_has_suffix((tp_str){at, size}, TP_STR("...}"))) {
+            return true;
+        }
+        if (i == 0 && is_ajax(request) && size == 3 && memcmp(at, "api", 3) == 0) {
+            at += 4; // as it would be without the prefix
+            continue;
+        }
         if (size == 0 || (slash == NULL) != (i + 1 == request->segment_count) ||
             !segment_matches((tp_str){at, size}, request->segments[i], params, &param_count)) {
             return false;

@@ -17,6 +17,10 @@
 typedef struct serve_exchange serve_exchange;
 typedef tapeout_status serve_handler(serve_exchange *exchange, tapeout_error *err);
 
+// What one of MLflow's routes does for its one handler (mlflow_ask.h).
+struct mlflow_ask;
+typedef tapeout_status mlflow_call(struct mlflow_ask *ask, tapeout_error *err);
+
 // Which body an error has.
 typedef enum serve_family {
     SERVE_FAMILY_PLAIN,  // {"error":"..."}
@@ -40,6 +44,7 @@ typedef struct serve_route {
     serve_when when;
     serve_handler *handler;
     const char *summary; // for the OpenAPI document
+    mlflow_call *call;   // of tp_serve_mlflow and its like; else NULL
 } serve_route;
 
 enum { SERVE_MAX_PARAMS = 3, SERVE_PEER_SIZE = 16, SERVE_LOGIN_MARK_SIZE = 16 };
@@ -71,6 +76,7 @@ typedef struct serve_state {
     const tp_env *env;
     struct serve_access *access; // who may come in; NULL: everybody is `anonymous`
     tp_principal *anonymous;     // without identities; NULL: nobody, who may probe
+    struct serve_store *store;   // registries to write to; NULL: none
     tp_engine *engine;
     tp_monitor *monitor;
     atomic_bool is_ready; // models are loaded and no drain has begun
@@ -112,6 +118,7 @@ struct serve_exchange {
     tp_principal *principal;       // a reference, or NULL
     uint8_t peer[SERVE_PEER_SIZE]; // the client's address, an IPv4 one mapped
     serve_later *later;            // NULL: no stream is to be had
+    bool is_verbatim;              // the body goes out as it is, never compressed
     bool is_taken;                 // the stream was taken: the reply comes from elsewhere
     tp_str body;                   // without content coding
     tp_buffer inflated;
@@ -143,6 +150,8 @@ extern const uint32_t tp_serve_route_count;
 // `ret_allowed` has a bit for each method that the path knows (none: unknown path).
 const serve_route *tp_serve_route_find(const tp_http_request *request, tp_str *ret_params,
                                        uint32_t *ret_allowed);
+// Whether the path is below the prefixes of MLflow's API, whether there is such a route or not.
+bool tp_serve_is_mlflow(const tp_http_request *request);
 // Appends the OpenAPI document of the table.
 void tp_serve_openapi_write(tp_buffer *ret_json);
 
@@ -246,10 +255,11 @@ tp_str tp_serve_batch_label(const serve_batch *batch, uint64_t row);
 // -- handlers, by file ---------------------------------------------------------------------------
 serve_handler tp_serve_root, tp_serve_live, tp_serve_ready, tp_serve_ping, tp_serve_health,
     tp_serve_version, tp_serve_metrics, tp_serve_openapi, tp_serve_v2_live,
-    tp_serve_v2_ready;                                                  // route_probe.c
-serve_handler tp_serve_score;                                           // route_score.c
-serve_handler tp_serve_invocations;                                     // route_invocations.c
-serve_handler tp_serve_v1_list, tp_serve_v1_model, tp_serve_v1_predict; // route_v1.c
+    tp_serve_v2_ready;                                                      // route_probe.c
+serve_handler tp_serve_score;                                               // route_score.c
+serve_handler tp_serve_invocations;                                         // route_invocations.c
+serve_handler tp_serve_mlflow, tp_serve_mlflow_model, tp_serve_mlflow_info; // route_mlflow.c
+serve_handler tp_serve_v1_list, tp_serve_v1_model, tp_serve_v1_predict;     // route_v1.c
 serve_handler tp_serve_v2_server, tp_serve_v2_list, tp_serve_v2_model, tp_serve_v2_model_ready,
     tp_serve_v2_config, tp_serve_v2_stats, tp_serve_v2_stats_all, tp_serve_v2_index,
     tp_serve_v2_load,

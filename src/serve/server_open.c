@@ -12,6 +12,7 @@
 #include "base/tp_context.h"
 #include "base/tp_error.h"
 #include "base/tp_file.h"
+#include "serve/serve_store.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -167,6 +168,7 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     tp_monitor_set(server->state.monitor,
                    tp_monitor_series(server->state.monitor, METRIC_BUILD, &version), 1);
     server->state.env = &server->env;
+    TP_TRY(tp_serve_store_new(alloc, tp_context_home(server->context), &server->state.store, err));
     server->state.max_body_bytes = (size_t)server->config->max_body_bytes;
     server->state.max_rows = server->config->max_rows;
     server->bodies.max_bytes = (size_t)server->config->max_bodies_bytes;
@@ -252,6 +254,7 @@ void tapeout_server_close(tapeout_server **server_place)
         (void)close(server->listen_fd);
     }
     tp_engine_free(server->state.engine);
+    tp_serve_store_free(server->state.store);
     tp_principal_unref(server->state.anonymous);
     tp_monitor_free(server->state.monitor);
     tp_tls_free(server->tls);

@@ -65,7 +65,7 @@ typedef enum server_metric {
     METRIC_COUNT
 } server_metric;
 
-enum { SERVER_STATUS_SLOTS = 24, SERVER_MAX_ROUTES = 128 };
+enum { SERVER_STATUS_SLOTS = 24, SERVER_MAX_ROUTES = 256 };
 
 typedef struct server_shard {
     struct tapeout_server *server;

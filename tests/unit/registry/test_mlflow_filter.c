@@ -48,15 +48,15 @@ static void check(const mlflow_entity *entity, const char *filter, const char *s
     char all[4096];
     size_t size = 0;
     for (uint32_t i = 0; i < it->sql.count; i++) {
-        const mlflow_value *value = &it->sql.values[i];
+        const tp_sql_value *value = &it->sql.values[i];
         size_t room = sizeof(all) - size;
         int added = 0;
-        if (value->kind == MLFLOW_TEXT) {
-            added = snprintf(all + size, room, "<%.*s>", TP_STR_ARGS(value->text));
-        } else if (value->kind == MLFLOW_INTEGER) {
+        if (value->kind == TP_SQL_TEXT) {
+            added = snprintf(all + size, room, "<%.*s>", TP_STR_ARGS(value->bytes));
+        } else if (value->kind == TP_SQL_INT) {
             added = snprintf(all + size, room, "<%lld>", (long long)value->integer);
         } else {
-            added = snprintf(all + size, room, "<%g>", value->real);
+            added = snprintf(all + size, room, "<%g>", value->number);
         }
         size += (size_t)added;
     }

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The registries that the server writes to, as handles that requests borrow: a handle is one
+// thread's at a time, and opening one costs more than most requests. A tenant has a registry of its
+// own.
+//
+// @thread synchronized
+#ifndef SERVE_STORE_H
+#define SERVE_STORE_H
+
+#include "registry/tp_mlflow.h"
+
+typedef struct serve_store serve_store;
+
+typedef struct serve_handle {
+    tp_registry *registry;
+    tp_mlflow mlflow;
+    tp_str tenant; // its own copy
+    struct serve_handle *next;
+} serve_handle;
+
+// `home` is borrowed. Nothing is opened yet.
+tapeout_status tp_serve_store_new(const tapeout_allocator *alloc, const char *home,
+                                  serve_store **ret_store, tapeout_error *err);
+void tp_serve_store_free(serve_store *store); // when no handle is out; accepts NULL
+
+tapeout_status tp_serve_store_take(serve_store *store, tp_str tenant, serve_handle **ret_handle,
+                                   tapeout_error *err);
+void tp_serve_store_give(serve_store *store, serve_handle *handle); // accepts NULL
+
+#endif

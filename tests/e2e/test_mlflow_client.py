@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The unmodified mlflow client, newest 3.x and newest 2.x, tracks on a server of ours.
+
+Each client runs its whole session in a process of its own (mlflow_session.py); the tests look at
+what it saw.
+"""
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from conftest import ROOT, Server
+
+CLIENTS = {"mlflow3": "3.18.0", "mlflow2": "2.22.5"}
+STEPS = ["tracking", "artifacts", "search", "deleting", "race"]
+
+
+def client_path(name):
+    folder = ROOT / ".deps" / name
+    if not folder.exists():
+        pytest.skip(f"{name} is not there; run make setup")
+    return folder
+
+
+def session(uri, folder, name, *steps, **extra):
+    env = {**os.environ, "PYTHONPATH": str(client_path(name)), "HOME": str(folder), **extra}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests/e2e/mlflow_session.py"), uri, str(folder), *steps],
+        env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=600,
+        check=False)
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    return json.loads(done.stdout.decode().splitlines()[-1])
+
+
+@pytest.fixture(scope="module", params=list(CLIENTS))
+def seen(request, toy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    command = type(toy.command)(toy.command.binary, folder / "home")
+    with Server(command, toy.bundle) as server:
+        result = session(server.url, folder, request.param, *STEPS)
+    assert result["version"] == CLIENTS[request.param]
+    return result
+
+
+def test_experiments_and_runs(seen):
+    assert seen["tracking"] == {
+        "same_experiment": True, "location": True,
+        "params": {"depth": "3", "rate": "0.1", "text": "Ä 'quoted'"}, "loss": 0.25,
+        "special": [True, True, True], "history": [[0.5, 0], [0.25, 1]], "stage": "y", "empty": "",
+        "status": "FINISHED", "ended": True, "name": "one", "made_up": True,
+        "changed_param": "INVALID_PARAMETER_VALUE", "no_history": True,
+        "unknown_run": "RESOURCE_DOES_NOT_EXIST", "unknown_experiment": True,
+        "default": "Default", "duplicate": "RESOURCE_ALREADY_EXISTS",
+        "disk": "INVALID_PARAMETER_VALUE"}
+
+
+def test_artifacts(seen):
+    saw = seen["artifacts"]
+    assert saw["root"] == [["dict.json", False, 12], ["empty", True, None],
+                           ["one.txt", False, 3], ["things", True, None]]
+    assert saw["things"] == [["things/bytes.bin", False, 1024000], ["things/deep", True, None],
+                             ["things/empty", False, saw["things"][2][2]]]
+    assert saw["things"][2][2] in (0, None)
+    assert saw["nothing"] == [] and saw["file"] == [] and saw["text"] == "one"
+    assert saw["same"] and saw["empty"] and saw["odd"] == ["blank", "percent"]
+
+
+def test_searches(seen):
+    saw = seen["search"]
+    assert saw["greater"] == [23, 24] and saw["and"] == [1, 3]
+    assert saw["like"] == list(range(1, 25, 2)) and saw["case"] == [] and saw["ilike"] == [1, 3]
+    assert saw["tag"] == saw["not_null"] == [0, 3, 6, 9] and saw["null"] == [1, 2, 4]
+    assert saw["name"] == [3] and saw["ids"] == 1 and saw["pages"] == [10, 10, 5]
+    assert saw["best"] == [2.4, 2.3, 2.2] and saw["frame"] in (0, 1)
+    assert saw["bad"] == saw["dangling"] == "INVALID_PARAMETER_VALUE"
+    assert saw["experiments"] == ["search"]
+
+
+def test_deleting_and_restoring(seen):
+    assert seen["deleting"] == {
+        "log_deleted": "INVALID_PARAMETER_VALUE", "stage": "deleted", "hidden": [],
+        "back": ["renamed", "active", {"a": "b", "c": "d"}], "tags": False, "status": "KILLED"}
+
+
+def test_threads_do_not_disturb_each_other(seen):
+    assert seen["race"] == {"tags": ["OK"], "made": 1, "refused": 63}
