@@ -19,8 +19,10 @@ setup:
 demo: setup all
 	@examples/flights/demo.sh
 	@examples/llm/demo.sh
-test torture: setup all $(BUILD)-asan/build.ninja
-	@tools/run-tests $(if $(filter torture,$@),--full) lint tools asan ref cli e2e
+test: setup all $(BUILD)-asan/build.ninja
+	@tools/run-tests lint tools asan ref cli e2e
+torture: setup all $(BUILD)-asan/build.ninja $(BUILD)-tsan/build.ninja
+	@tools/run-tests --full lint tools asan ref tsan cli e2e
 asan fuzz-replay: $(BUILD)-asan/build.ninja
 	@tools/run-tests $@
 tsan: $(BUILD)-tsan/build.ninja

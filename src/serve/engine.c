@@ -18,6 +18,7 @@ tapeout_status tp_engine_new(const tp_env *env, const tp_engine_options *options
     engine->options = *options;
     (void)pthread_mutex_init(&engine->lock, NULL); // cannot fail with default attributes
     (void)pthread_mutex_init(&engine->change_lock, NULL);
+    tp_engine_keep_init(engine);
     *ret_engine = engine;
     return TAPEOUT_OK;
 }
@@ -29,6 +30,9 @@ void tp_engine_unref(tp_engine *engine, tp_served *model)
     }
     (void)pthread_mutex_lock(&engine->lock);
     const bool is_last = --model->ref_count == 0;
+    if (model->ref_count == 1) {
+        tp_engine_keep_note(engine, model);
+    }
     (void)pthread_mutex_unlock(&engine->lock);
     if (is_last) {
         tp_served_free(engine, model);
@@ -58,6 +62,7 @@ void tp_engine_free(tp_engine *engine)
     if (engine == NULL) {
         return;
     }
+    tp_engine_keep_deinit(engine);
     tp_engine_idle_free(engine, engine->idle);
     (void)pthread_mutex_destroy(&engine->change_lock);
     tp_engine_list_free(engine, engine->models, engine->count, engine->count);

@@ -265,6 +265,22 @@ static tapeout_status unload(tp_engine *engine, tp_str tenant, tp_str name, tape
                                         TP_STR_ARGS(name));
 }
 
+void tp_engine_unload_unused(tp_engine *engine, const tp_served *model)
+{
+    (void)pthread_mutex_lock(&engine->change_lock);
+    size_t at = 0;
+    (void)pthread_mutex_lock(&engine->lock);
+    while (at < engine->count && engine->models[at] != model) {
+        at++;
+    }
+    const bool is_unused = at < engine->count && engine->models[at]->ref_count == 1;
+    (void)pthread_mutex_unlock(&engine->lock);
+    if (is_unused) {
+        (void)unload_at(engine, at, NULL); // without memory it stays until there is some
+    }
+    (void)pthread_mutex_unlock(&engine->change_lock);
+}
+
 // Takes `bytes` of the budget, unloading what is idle where that is wanted.
 static tapeout_status make_room(tp_engine *engine, const char *path, uint64_t bytes,
                                 tapeout_error *err)

@@ -18,7 +18,12 @@ typedef struct idle_model {
 struct tp_engine {
     const tp_env *env;
     tp_engine_options options;
-    uint64_t memory_used;        // of the budget; under `lock`
+    uint64_t memory_used; // of the budget; under `lock`
+    // Who waits until models are to be unloaded; under `lock`.
+    pthread_t keeper;
+    bool has_keeper;
+    bool is_ending;
+    pthread_cond_t wake;         // something to wait for has changed
     pthread_mutex_t change_lock; // held by who changes what is served; taken before `lock`
     pthread_mutex_t lock;        // of `models`, `count`, `idle` and every ref_count; a leaf
     idle_model *idle;
@@ -44,6 +49,16 @@ bool tp_served_identity(const char *path, uint64_t ret_identity[4]);
 // Gives the references back, and the list of room for `capacity`.
 void tp_engine_list_free(tp_engine *engine, tp_served **models, size_t count, size_t capacity);
 void tp_engine_idle_free(const tp_engine *engine, idle_model *idle); // all of the list
+
+// -- engine_change.c -----------------------------------------------------------------------------
+// Unloads it if it is listed and nobody uses it.
+void tp_engine_unload_unused(tp_engine *engine, const tp_served *model);
+
+// -- engine_keep.c -------------------------------------------------------------------------------
+void tp_engine_keep_init(tp_engine *engine);
+void tp_engine_keep_deinit(tp_engine *engine);
+// Somebody has done with the model; called with `lock`.
+void tp_engine_keep_note(tp_engine *engine, const tp_served *model);
 
 // -- engine_budget.c -----------------------------------------------------------------------------
 // What the model of `path` is going to take; 0 without a budget, or for a table's model.

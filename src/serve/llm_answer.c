@@ -88,6 +88,7 @@ static void on_stream_done(void *user)
                        .generated_count = answer->first_ns == 0 ? 0 : usage.generated_count,
                        .first_ns = answer->first_ns - answer->begin_ns,
                        .whole_ns = answer->last_ns - answer->begin_ns};
+    tp_served_touch(answer->exchange->model);
     answer_release(answer);
 }
 

@@ -199,6 +199,7 @@ tapeout_status tp_llm_tokens_read(const serve_exchange *exchange, yyjson_val *va
 // Vectors of the texts of a request. Begins as zeros.
 typedef struct llm_vectors {
     const tapeout_allocator *alloc;
+    bool truncates; // texts that are too long, instead of refusing them
     uint32_t count;
     uint32_t width;
     uint32_t *counts; // [count] tokens of each

@@ -79,11 +79,40 @@ static tapeout_status read_think(const serve_exchange *exchange, yyjson_val *bod
                          "think", ret_doc, err);
 }
 
-static tapeout_status start(serve_exchange *exchange, yyjson_val *body, const llm_dialect *dialect,
-                            const llm_ask *ask, tapeout_error *err)
+// num_ctx is how much of the server's context this conversation may take.
+static tapeout_status narrow_context(const serve_exchange *exchange, yyjson_val *body, llm_ask *ask,
+                                     tapeout_error *err)
 {
+    const uint32_t most = tp_scheduler_context(tp_llm_host_scheduler(exchange->model->llm));
+    uint32_t context = most;
+    TP_TRY(tp_llm_count(yyjson_obj_get(body, "options"), "num_ctx", (llm_range){1, 4294967295.0},
+                        &context, err));
+    if (context > most) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "options.num_ctx: %u tokens are wanted and this server gives %u; leave it "
+                       "out, or raise llm.context",
+                       context, most);
+    }
+    if (ask->prompt.count >= context) {
+        return tp_fail(err, TAPEOUT_E_LIMIT,
+                       "a prompt of %zu tokens leaves no room in options.num_ctx, %u",
+                       ask->prompt.count, context);
+    }
+    const uint32_t left = context - (uint32_t)ask->prompt.count;
+    uint32_t *max_tokens = &ask->generation.max_tokens;
+    if (context < most && (*max_tokens == 0 || *max_tokens > left)) {
+        *max_tokens = left;
+    }
+    return TAPEOUT_OK;
+}
+
+static tapeout_status start(serve_exchange *exchange, yyjson_val *body, const llm_dialect *dialect,
+                            llm_ask *ask, tapeout_error *err)
+{
+    TP_TRY(narrow_context(exchange, body, ask, err));
     tp_str name = tp_json_get_str(body, "model");
     name = name.size == 0 ? exchange->model->name : name;
+    TP_TRY(tp_ollama_keep(exchange, body, err));
     return tp_llm_answer_start(exchange, dialect, "", ask, name, err);
 }
 
@@ -105,11 +134,13 @@ static tapeout_status prepare(const serve_exchange *exchange, yyjson_val *body, 
 static tapeout_status answer_loading(serve_exchange *exchange, yyjson_val *body, bool is_chat,
                                      tapeout_error *err)
 {
-    yyjson_val *keep_alive = yyjson_obj_get(body, "keep_alive");
-    const bool unloads = yyjson_is_num(keep_alive) && yyjson_get_num(keep_alive) == 0;
     tp_buffer *json = &exchange->reply.body;
+    TP_TRY(tp_ollama_keep(exchange, body, err));
+    const bool unloads = tp_ollama_is_unloading(exchange->model);
     if (unloads) {
-        TP_TRY(tp_ollama_unload(exchange, err));
+        // The exchange has a reference of its own, which is the last to go.
+        TP_TRY(tp_engine_unload(exchange->state->engine, exchange->model->tenant,
+                                exchange->model->name, err));
     }
     exchange->reply.content_type = "application/json";
     tp_buffer_append_text(json, "{\"model\":");

@@ -15,9 +15,6 @@
 #include <tapeout/context.h>
 #include <time.h>
 
-// For a model that stays: clients want a time.
-static const char never[] = "\"2318-01-01T00:00:00Z\"";
-
 void tp_ollama_time_write(int64_t unix_us, tp_buffer *out)
 {
     struct tm parts = {0};
@@ -108,7 +105,9 @@ static void write_entry(const tp_served *model, bool is_running, tp_buffer *json
                      (unsigned long long)model->identity[2], model->sha256);
     write_details(model, json);
     if (is_running) {
-        tp_buffer_printf(json, ",\"expires_at\":%s,\"size_vram\":0,\"context_length\":%u", never,
+        tp_buffer_append_text(json, ",\"expires_at\":");
+        tp_ollama_expiry_write(model, json);
+        tp_buffer_printf(json, ",\"size_vram\":0,\"context_length\":%u",
                          tp_scheduler_context(tp_llm_host_scheduler(model->llm)));
     }
     tp_buffer_append_char(json, '}');
@@ -289,8 +288,14 @@ static tapeout_status embed_with(serve_exchange *exchange, yyjson_val *body, con
     tp_ids ids;
     tp_buffer *json = &exchange->reply.body;
     tp_ids_init(&ids, exchange->state->env->alloc);
-    const tapeout_status status =
-        tp_llm_vectors_make(exchange, yyjson_obj_get(body, key), &ids, &vectors, err);
+    vectors.truncates = true;
+    tapeout_status status = tp_llm_flag(body, "truncate", &vectors.truncates, err);
+    if (status == TAPEOUT_OK) {
+        status = tp_ollama_keep(exchange, body, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = tp_llm_vectors_make(exchange, yyjson_obj_get(body, key), &ids, &vectors, err);
+    }
     if (status == TAPEOUT_OK && strcmp(key, "input") == 0) {
         write_vectors(exchange, body, &vectors, ids.count, json);
     } else if (status == TAPEOUT_OK) {
@@ -330,11 +335,4 @@ tapeout_status tp_serve_ollama_refuse(serve_exchange *exchange, tapeout_error *e
     return tp_fail(err, TAPEOUT_E_UNSUPPORTED,
                    "models are not pulled, pushed, made, copied or deleted through this server: "
                    "name them in its configuration or on its command line, see docs/llm.md");
-}
-// The exchange has a reference of its own, which is the last to go.
-tapeout_status tp_ollama_unload(serve_exchange *exchange, tapeout_error *err)
-{
-    TP_TRY(tp_serve_require(exchange, TP_RIGHT_ADMIN, exchange->model->name, err));
-    return tp_engine_unload(exchange->state->engine, exchange->model->tenant, exchange->model->name,
-                            err);
 }

@@ -148,6 +148,37 @@ tapeout_status tp_serve_detokenize(serve_exchange *exchange, tapeout_error *err)
 }
 
 // -- embeddings ----------------------------------------------------------------------------------
+// Cuts a text's ids, those from `begin` on, to what the model reads; what ends every text stays.
+static void truncate_ids(const serve_exchange *exchange, size_t begin, tp_ids *ids)
+{
+    const uint32_t most = tp_scheduler_embed_max(tp_llm_host_scheduler(exchange->model->llm));
+    if (ids->count - begin > most) {
+        const uint32_t last = ids->data[ids->count - 1];
+        ids->count = begin + most;
+        if (tp_tokenizer_piece(tokenizer_of(exchange), last).size == 0) { // a control token
+            ids->data[ids->count - 1] = last;
+        }
+    }
+}
+
+static tapeout_status read_text(const serve_exchange *exchange, yyjson_val *text, uint32_t index,
+                                tp_ids *ids, llm_vectors *vectors, tapeout_error *err)
+{
+    const size_t begin = ids->count;
+    const uint32_t most = tp_scheduler_embed_max(tp_llm_host_scheduler(exchange->model->llm));
+    TP_TRY(tp_llm_tokens_read(exchange, text, "input", ids, err));
+    if (vectors->truncates) {
+        truncate_ids(exchange, begin, ids);
+    }
+    vectors->counts[index] = (uint32_t)(ids->count - begin);
+    if (vectors->counts[index] == 0 || vectors->counts[index] > most) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "input[%u] has %u tokens; a vector is made of 1 to %u", index,
+                       vectors->counts[index], most);
+    }
+    return TAPEOUT_OK;
+}
+
 // Texts one after another: a text, a list of ids, or a list of either.
 static tapeout_status read_inputs(const serve_exchange *exchange, yyjson_val *input, tp_ids *ids,
                                   llm_vectors *vectors, tapeout_error *err)
@@ -168,15 +199,11 @@ static tapeout_status read_inputs(const serve_exchange *exchange, yyjson_val *in
         return tp_fail_nomem(err);
     }
     if (!is_list) {
-        TP_TRY(tp_llm_tokens_read(exchange, input, "input", ids, err));
-        vectors->counts[0] = (uint32_t)ids->count;
-        return TAPEOUT_OK;
+        return read_text(exchange, input, 0, ids, vectors, err);
     }
     yyjson_arr_foreach(input, index, count, item)
     {
-        const size_t before = ids->count;
-        TP_TRY(tp_llm_tokens_read(exchange, item, "input", ids, err));
-        vectors->counts[index] = (uint32_t)(ids->count - before);
+        TP_TRY(read_text(exchange, item, (uint32_t)index, ids, vectors, err));
     }
     return TAPEOUT_OK;
 }
@@ -187,11 +214,6 @@ tapeout_status tp_llm_vectors_make(const serve_exchange *exchange, yyjson_val *i
     vectors->alloc = exchange->state->env->alloc;
     vectors->width = tp_llm_facts_of(tp_llm_host_model(exchange->model->llm))->width;
     TP_TRY(read_inputs(exchange, input, ids, vectors, err));
-    for (uint32_t i = 0; i < vectors->count; i++) {
-        if (vectors->counts[i] == 0) {
-            return tp_fail(err, TAPEOUT_E_INVALID, "input[%u] has no token", i);
-        }
-    }
     const tp_embedding_request request = {ids->data, vectors->counts, vectors->count};
     return tp_scheduler_embed(tp_llm_host_scheduler(exchange->model->llm), &request,
                               vectors->values, err);

@@ -244,6 +244,7 @@ tapeout_status tp_served_open(tp_engine *engine, const tp_model_spec *spec, uint
     model->generation = generation;
     model->ref_count = 1;
     tp_served_touch(model);
+    atomic_init(&model->keep_ns, -1);
     tp_dict_init(&model->columns, env->alloc);
     tp_arena_init(&model->arena, env->alloc, TP_MAX_SERVED_TEXT_BYTES);
     (void)pthread_mutex_init(&model->kit_lock, NULL); // cannot fail with default attributes

@@ -39,14 +39,15 @@ static uint32_t request_series(struct tapeout_server *server, const serve_route 
                                tp_http_method method, int status)
 {
     atomic_uint *place = &server->series[route_slot(route)][method][status_slot(status)];
-    uint32_t known = atomic_load_explicit(place, memory_order_relaxed);
+    // Acquired, so that whoever has a series' number sees the series too.
+    uint32_t known = atomic_load_explicit(place, memory_order_acquire);
     if (known == 0) {
         char code[16];
         const int size = snprintf(code, sizeof(code), "%d", status);
         const tp_str values[3] = {
             route_label(route), tp_str_from(tp_http_method_name(method)), {code, (size_t)size}};
         known = tp_monitor_series(server->state.monitor, METRIC_REQUESTS, values) + 1;
-        atomic_store_explicit(place, known, memory_order_relaxed);
+        atomic_store_explicit(place, known, memory_order_release);
     }
     return known - 1;
 }
@@ -54,11 +55,11 @@ static uint32_t request_series(struct tapeout_server *server, const serve_route 
 static uint32_t duration_series(struct tapeout_server *server, const serve_route *route)
 {
     atomic_uint *place = &server->route_series[route_slot(route)];
-    uint32_t known = atomic_load_explicit(place, memory_order_relaxed);
+    uint32_t known = atomic_load_explicit(place, memory_order_acquire);
     if (known == 0) {
         const tp_str values[1] = {route_label(route)};
         known = tp_monitor_series(server->state.monitor, METRIC_REQUEST_SECONDS, values) + 1;
-        atomic_store_explicit(place, known, memory_order_relaxed);
+        atomic_store_explicit(place, known, memory_order_release);
     }
     return known - 1;
 }

@@ -66,6 +66,7 @@ typedef struct tp_served {
     uint32_t ref_count;
     uint64_t memory_bytes;        // of the engine's budget
     atomic_uint_fast64_t used_ns; // when it was last asked, by the monotonic clock
+    atomic_int_fast64_t keep_ns;  // after that it is unloaded; negative: it stays
     pthread_mutex_t kit_lock;     // taken before the monitor's lock, and never with the engine's
     tp_kit *kits;
     atomic_bool has_series;
@@ -118,6 +119,10 @@ tapeout_status tp_engine_load(tp_engine *engine, tp_str tenant, tp_str name, tap
 uint64_t tp_engine_memory(tp_engine *engine, uint64_t *ret_max_bytes);
 // A language model was asked: of those that make room it is the last.
 void tp_served_touch(tp_served *model);
+// Unloads the model once nobody has used it for `keep_ns`; negative: it stays. Asked for by
+// Ollama's keep_alive. E_BUSY where the system gives no thread to wait.
+tapeout_status tp_engine_keep(tp_engine *engine, tp_served *model, int64_t keep_ns,
+                              tapeout_error *err);
 // Calls `tell` for each that is unloaded. It must not call the engine.
 void tp_engine_idle_each(tp_engine *engine, void (*tell)(void *user, const tp_model_spec *spec),
                          void *user);

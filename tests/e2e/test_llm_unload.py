@@ -2,6 +2,7 @@
 """Models that leave memory and come back: by Triton's routes, and as Ollama's clients do it."""
 import concurrent.futures
 import json
+import time
 
 import ollama
 import pytest
@@ -70,3 +71,65 @@ def test_ollama_lets_go_and_takes_it_again(server):
     answer = client.chat(MODEL, HI, options={"num_predict": 2})
     assert answer.done_reason in ("stop", "length")
     assert [model.name for model in client.ps().models] == [MODEL + ":latest"]
+
+
+# -- Ollama's keep_alive -------------------------------------------------------------------------
+def ollama_post(server, path="/api/chat", **more):
+    return server.post(path, {"model": MODEL, "messages": HI, "stream": False,
+                              "options": {"num_predict": 2}, **more})
+
+
+def state(server):
+    return index(server)[MODEL][1]
+
+
+def wait_for(server, wanted, within_s=10):
+    deadline = time.monotonic() + within_s
+    while state(server) != wanted:
+        assert time.monotonic() < deadline, f"still {state(server)}"
+        time.sleep(0.05)
+
+
+def test_a_model_is_kept_as_long_as_asked(server):
+    assert ollama_post(server, keep_alive=0)[0] == 200
+    wait_for(server, "UNAVAILABLE")
+    begin = time.monotonic()
+    assert ollama_post(server, keep_alive="1500ms")[0] == 200
+    expires = server.curl("/api/ps")[2]
+    assert b"2318" not in expires and b"expires_at" in expires
+    assert state(server) == "READY"
+    wait_for(server, "UNAVAILABLE")
+    assert 1.4 < time.monotonic() - begin < 9
+    # For ever, whatever was asked for before; what says nothing changes nothing.
+    assert ollama_post(server, keep_alive=1)[0] == 200
+    assert ollama_post(server, keep_alive=-1)[0] == 200
+    assert ollama_post(server)[0] == 200
+    time.sleep(1.5)
+    assert state(server) == "READY" and b"2318" in server.curl("/api/ps")[2]
+
+
+def test_keep_alive_waits_for_who_is_still_answered(server):
+    ask = {"model": MODEL, "messages": HI, "max_tokens": 60, "stream": True, "ignore_eos": True}
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(server.curl, "/v1/chat/completions", body=json.dumps(ask).encode())
+        assert ollama_post(server, keep_alive=0)[0] == 200
+        status, _, body = answer.result()
+    assert status == 200 and body.rstrip().endswith(b"data: [DONE]")
+    wait_for(server, "UNAVAILABLE")
+
+
+@pytest.mark.parametrize("value", ["5", "m", "1h-2m", "", "5 m", [], {}, True])
+def test_a_keep_alive_that_is_none(server, value):
+    status, body = ollama_post(server, keep_alive=value)
+    assert status == 400 and "keep_alive" in body["error"], body
+
+
+def test_num_ctx_is_honoured_or_refused_with_the_limit(serve, smollm):
+    with serve(smollm, "--context", 512) as server:
+        server.wait_until_ready()
+        status, body = ollama_post(server, options={"num_ctx": 513})
+        assert status == 400 and "513" in body["error"] and "512" in body["error"], body
+        status, body = ollama_post(server, options={"num_ctx": 60, "num_predict": -1})
+        assert status == 200 and body["prompt_eval_count"] + body["eval_count"] <= 60, body
+        status, body = ollama_post(server, options={"num_ctx": 5})
+        assert status == 400 and "num_ctx" in body["error"], body

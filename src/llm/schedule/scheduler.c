@@ -267,6 +267,13 @@ tp_scheduler_stats tp_scheduler_stats_read(tp_scheduler *scheduler)
     return stats;
 }
 
+uint32_t tp_scheduler_embed_max(const tp_scheduler *scheduler)
+{
+    const uint32_t positions = tp_llm_facts_of(scheduler->llm)->context_length;
+    const uint32_t tokens = scheduler->options.step_tokens;
+    return tokens < positions ? tokens : positions;
+}
+
 uint32_t tp_scheduler_context(const tp_scheduler *scheduler)
 {
     return scheduler->options.context_length;

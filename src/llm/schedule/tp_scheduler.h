@@ -125,6 +125,7 @@ typedef struct tp_embedding_request {
     const uint32_t *counts; // [text_count]
     uint32_t text_count;
 } tp_embedding_request;
+uint32_t tp_scheduler_embed_max(const tp_scheduler *scheduler); // tokens of one text
 tapeout_status tp_scheduler_embed(tp_scheduler *scheduler, const tp_embedding_request *request,
                                   float *ret_vectors, tapeout_error *err);
 
