@@ -98,7 +98,8 @@ python_environment() {
     cp "$deps/requirements-$kind.txt" "$stamp"
 }
 
-# A client of which the tests run two versions: each in a folder of its own, over the environment.
+# What the tests run beside the environment, in a folder of its own over it: two versions of one
+# client, and a peer that brings much along.
 python_folder() {
     local kind=$1 stamp
     stamp=$deps/stamp-$kind
@@ -153,6 +154,7 @@ system_packages
 python_environment test
 python_folder mlflow3
 python_folder mlflow2
+python_folder oms
 pinned_files
 if [ "${1-}" = --bench ]; then
     python_environment bench
