@@ -105,7 +105,7 @@ python_folder() {
     stamp=$deps/stamp-$kind
     requirements "$kind" >"$deps/requirements-$kind.txt"
     cmp -s "$deps/requirements-$kind.txt" "$stamp" && [ -d "$deps/$kind" ] && return 0
-    say "$(cut -d' ' -f1 "$deps/requirements-$kind.txt") for the tests"
+    say "$kind for the tests ($(wc -l <"$deps/requirements-$kind.txt") pinned wheels)"
     rm -rf "${deps:?}/$kind"
     "$deps/venv/bin/pip" --quiet --disable-pip-version-check install --no-deps --require-hashes \
         --only-binary :all: --target "$deps/$kind" --requirement "$deps/requirements-$kind.txt"
