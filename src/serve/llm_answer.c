@@ -45,10 +45,13 @@ static void answer_free(llm_answer *answer)
         choice_deinit(&answer->choices[i]);
     }
     tp_free_array(alloc, answer->choices, answer->choice_count, sizeof(*answer->choices));
-    tp_generation_unref(atomic_load(&answer->generation));
+    for (uint32_t i = 0; answer->parts != NULL && i < answer->part_count; i++) {
+        tp_generation_unref(atomic_load(&answer->parts[i].generation));
+        tp_buffer_deinit(&answer->parts[i].echo);
+    }
+    tp_free_array(alloc, answer->parts, answer->part_count, sizeof(*answer->parts));
     tp_buffer_deinit(&answer->id);
     tp_buffer_deinit(&answer->piece);
-    tp_buffer_deinit(&answer->echo);
     tp_buffer_deinit(&answer->request_echo);
     tp_free(alloc, answer, sizeof(*answer));
 }
@@ -63,9 +66,11 @@ static void answer_release(llm_answer *answer)
 
 static void cancel(llm_answer *answer)
 {
-    tp_generation *generation = atomic_load(&answer->generation);
-    if (generation != NULL) {
-        tp_generation_cancel(generation);
+    for (uint32_t i = 0; i < answer->part_count; i++) {
+        tp_generation *generation = atomic_load(&answer->parts[i].generation);
+        if (generation != NULL) {
+            tp_generation_cancel(generation);
+        }
     }
 }
 
@@ -90,11 +95,6 @@ static void on_stream_done(void *user)
                        .whole_ns = answer->last_ns - answer->begin_ns};
     tp_served_touch(answer->exchange->model);
     answer_release(answer);
-}
-
-static void on_generation_done(void *user)
-{
-    answer_release(user);
 }
 
 // -- ends ----------------------------------------------------------------------------------------
@@ -252,10 +252,10 @@ static tapeout_status take_end(llm_choice *choice, tapeout_error *err)
     return TAPEOUT_OK;
 }
 
-static tapeout_status take_event(llm_answer *answer, const tp_generation_event *event,
+static tapeout_status take_event(llm_choice *choice, const tp_generation_event *event,
                                  tapeout_error *err)
 {
-    llm_choice *choice = &answer->choices[event->choice];
+    llm_answer *answer = choice->answer;
     if (event->has_token && !event->is_prompt) {
         answer->last_ns = tp_clock_monotonic_ns();
         answer->first_ns = answer->first_ns == 0 ? answer->last_ns : answer->first_ns;
@@ -290,14 +290,22 @@ static tapeout_status take_event(llm_answer *answer, const tp_generation_event *
     return tp_buffer_check(&answer->piece, "stream", err);
 }
 
+// Whether a prompt was not taken; what the others say is of no use then.
+static bool is_refused(llm_answer *answer)
+{
+    return atomic_load(&answer->is_refused);
+}
+
 static void on_event(void *user, const tp_generation_event *event)
 {
-    llm_answer *answer = user;
+    const llm_part *part = user;
+    llm_answer *answer = part->answer;
     tapeout_error error = {0};
-    if (answer->has_ended) {
+    if (answer->has_ended || is_refused(answer)) {
         return; // something failed; what still comes is of no use
     }
-    const tapeout_status status = take_event(answer, event, &error);
+    llm_choice *choice = &answer->choices[part->first_choice + event->choice];
+    const tapeout_status status = take_event(choice, event, &error);
     if (status != TAPEOUT_OK) {
         error.status = status;
         fail(answer, &error);
@@ -306,6 +314,25 @@ static void on_event(void *user, const tp_generation_event *event)
     } else {
         send_piece(answer);
     }
+}
+
+// One of those that may tell the answer something has done so for the last time. The last of them
+// is alone, and so may say that a prompt was not taken.
+static void end_activity(llm_answer *answer)
+{
+    // Acquire and release: the last one sees what the others have written.
+    const bool is_last =
+        atomic_fetch_sub_explicit(&answer->active_count, 1, memory_order_acq_rel) == 1;
+    if (is_last && is_refused(answer) && !answer->has_ended) {
+        fail(answer, &answer->refusal);
+    }
+    answer_release(answer);
+}
+
+static void on_generation_done(void *user)
+{
+    const llm_part *part = user;
+    end_activity(part->answer);
 }
 
 // -- the beginning -------------------------------------------------------------------------------
@@ -323,11 +350,45 @@ static tapeout_status make_parsers(llm_answer *answer, const llm_ask *ask, tapeo
     return TAPEOUT_OK;
 }
 
+// What the ask says of its prompts, or the one that it is without saying.
+static llm_prompt prompt_at(const llm_ask *ask, uint32_t index)
+{
+    return ask->prompt_count > 0 ? ask->prompts[index]
+                                 : (llm_prompt){0, ask->prompt.count, {NULL, 0}};
+}
+
+static tapeout_status parts_fill(llm_answer *answer, const llm_ask *ask, uint32_t each,
+                                 tapeout_error *err)
+{
+    const uint32_t count = ask->prompt_count > 0 ? ask->prompt_count : 1;
+    answer->parts = tp_alloc_array_zero(answer->env->alloc, count, sizeof(*answer->parts));
+    if (answer->parts == NULL) {
+        return tp_fail_nomem(err);
+    }
+    answer->part_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        const llm_prompt prompt = prompt_at(ask, i);
+        llm_part *part = &answer->parts[i];
+        part->answer = answer;
+        part->first_choice = i * each;
+        part->first_id = prompt.begin < prompt.end ? ask->prompt.data[prompt.begin] : 0;
+        tp_buffer_init(&part->echo, answer->env->alloc, TP_MAX_HTTP_REPLY_BYTES);
+        tp_buffer_append_str(&part->echo, prompt.echo);
+        TP_TRY(tp_buffer_check(&part->echo, "reply", err));
+    }
+    // Of the generations, and of who starts them; the stream is an owner as well.
+    atomic_init(&answer->active_count, count + 1);
+    atomic_init(&answer->owner_count, count + 2);
+    return TAPEOUT_OK;
+}
+
 static tapeout_status answer_fill(llm_answer *answer, const serve_exchange *exchange,
                                   const char *id_prefix, const llm_ask *ask, tapeout_error *err)
 {
     const tapeout_allocator *alloc = answer->env->alloc;
-    answer->choice_count = ask->generation.choice_count == 0 ? 1 : ask->generation.choice_count;
+    const uint32_t each = ask->generation.choice_count == 0 ? 1 : ask->generation.choice_count;
+    TP_TRY(parts_fill(answer, ask, each, err));
+    answer->choice_count = each * answer->part_count;
     answer->open_count = answer->choice_count;
     answer->choices = tp_alloc_array_zero(alloc, answer->choice_count, sizeof(*answer->choices));
     if (answer->choices == NULL) {
@@ -335,12 +396,11 @@ static tapeout_status answer_fill(llm_answer *answer, const serve_exchange *exch
     }
     for (uint32_t i = 0; i < answer->choice_count; i++) {
         choice_init(&answer->choices[i], answer, i);
+        answer->choices[i].part = &answer->parts[i / each];
     }
     tp_buffer_append_text(&answer->id, id_prefix);
     tp_buffer_append_text(&answer->id, exchange->request->id);
-    tp_buffer_append_str(&answer->echo, ask->echo);
     TP_TRY(tp_buffer_check(&answer->id, "reply", err));
-    TP_TRY(tp_buffer_check(&answer->echo, "reply", err));
     return make_parsers(answer, ask, err);
 }
 
@@ -361,14 +421,11 @@ static tapeout_status answer_new(serve_exchange *exchange, const llm_dialect *di
     answer->wants_usage = ask->wants_usage;
     answer->wants_logprobs = ask->generation.wants_logprobs;
     answer->wants_prompt = ask->generation.wants_prompt;
-    answer->prompt_first_id = ask->prompt.count > 0 ? ask->prompt.data[0] : 0;
     answer->exchange = exchange;
     answer->created_s = tp_clock_unix_us() / 1000000;
     answer->begin_ns = exchange->request->begin_ns;
-    atomic_init(&answer->owner_count, 3); // stream, generation, and who starts it
     tp_buffer_init(&answer->id, env->alloc, TP_MAX_HTTP_REPLY_BYTES);
     tp_buffer_init(&answer->piece, env->alloc, TP_MAX_HTTP_REPLY_BYTES);
-    tp_buffer_init(&answer->echo, env->alloc, TP_MAX_HTTP_REPLY_BYTES);
     tp_buffer_init(&answer->request_echo, env->alloc, TP_MAX_HTTP_REPLY_BYTES);
     const tapeout_status status = answer_fill(answer, exchange, id_prefix, ask, err);
     if (status != TAPEOUT_OK) {
@@ -377,6 +434,42 @@ static tapeout_status answer_new(serve_exchange *exchange, const llm_dialect *di
     }
     *ret_answer = answer;
     return TAPEOUT_OK;
+}
+
+// Once one is refused the others are not wanted; those that are on their way are ended.
+static void submit_all(llm_answer *answer, const serve_exchange *exchange, const llm_ask *ask)
+{
+    tp_scheduler *scheduler = tp_llm_host_scheduler(exchange->model->llm);
+    tp_generation_request request = ask->generation;
+    request.on_event = on_event;
+    request.on_done = on_generation_done;
+    if (exchange->state->llm_deadline_ms > 0) {
+        request.deadline_ns =
+            answer->begin_ns + (uint64_t)exchange->state->llm_deadline_ms * 1000000u;
+    }
+    tapeout_status status = TAPEOUT_OK;
+    for (uint32_t i = 0; i < answer->part_count; i++) {
+        llm_part *part = &answer->parts[i];
+        const llm_prompt prompt = prompt_at(ask, i);
+        tp_generation *generation = NULL;
+        request.prompt = ask->prompt.data + prompt.begin;
+        request.prompt_count = (uint32_t)(prompt.end - prompt.begin);
+        request.user = part;
+        if (status == TAPEOUT_OK) {
+            status = tp_scheduler_submit(scheduler, &request, &generation, &answer->refusal);
+            answer->refusal.status = status;
+            atomic_store(&answer->is_refused, status != TAPEOUT_OK);
+        }
+        if (status != TAPEOUT_OK) {
+            end_activity(answer); // of a generation that there is none of
+            continue;
+        }
+        atomic_store(&part->generation, generation);
+    }
+    if (status != TAPEOUT_OK || atomic_load(&answer->is_gone)) {
+        cancel(answer);
+    }
+    end_activity(answer);
 }
 
 tapeout_status tp_llm_answer_start(serve_exchange *exchange, const llm_dialect *dialect,
@@ -395,32 +488,7 @@ tapeout_status tp_llm_answer_start(serve_exchange *exchange, const llm_dialect *
         answer_free(answer);
         return status;
     }
-    tp_generation_request request = ask->generation;
-    tp_generation *generation = NULL;
-    request.prompt = ask->prompt.data;
-    request.prompt_count = (uint32_t)ask->prompt.count;
-    request.tenant = exchange->principal == NULL ? 0 : exchange->principal->tenant_number;
-    request.key = exchange->principal == NULL ? 0 : exchange->principal->number;
-    request.on_event = on_event;
-    request.on_done = on_generation_done;
-    request.user = answer;
-    if (exchange->state->llm_deadline_ms > 0) {
-        request.deadline_ns =
-            answer->begin_ns + (uint64_t)exchange->state->llm_deadline_ms * 1000000u;
-    }
-    status = tp_scheduler_submit(tp_llm_host_scheduler(exchange->model->llm), &request, &generation,
-                                 &exchange->error);
-    if (status != TAPEOUT_OK) {
-        exchange->error.status = status;
-        fail(answer, &exchange->error);
-        answer_release(answer); // for the generation that there is none of
-    } else {
-        atomic_store(&answer->generation, generation);
-        if (atomic_load(&answer->is_gone)) {
-            cancel(answer);
-        }
-    }
-    answer_release(answer);
+    submit_all(answer, exchange, ask);
     return TAPEOUT_OK;
 }
 
@@ -438,8 +506,10 @@ llm_usage tp_llm_usage(const llm_answer *answer)
     llm_usage usage = {0};
     for (uint32_t i = 0; i < answer->choice_count; i++) {
         const tp_generation_event *end = &answer->choices[i].end;
-        usage.prompt_count = i == 0 ? end->prompt_count : usage.prompt_count;
-        usage.cached_count = i == 0 ? end->cached_count : usage.cached_count;
+        if (answer->choices[i].part->first_choice == i) {
+            usage.prompt_count += end->prompt_count;
+            usage.cached_count += end->cached_count;
+        }
         usage.generated_count += end->generated_count;
     }
     return usage;

@@ -21,8 +21,18 @@ typedef struct llm_call {
     tp_buffer arguments; // JSON text
 } llm_call;
 
+// One prompt of the request, with the generation that goes on with it.
+typedef struct llm_part {
+    llm_answer *answer;
+    uint32_t first_choice;               // of the answer's
+    uint32_t first_id;                   // of the prompt
+    tp_buffer echo;                      // text put before its answers
+    _Atomic(tp_generation *) generation; // NULL until it is submitted
+} llm_part;
+
 struct llm_choice {
     llm_answer *answer;
+    const llm_part *part;
     uint32_t index;
     tp_tool_parser *parser; // NULL: all text is content
     tp_buffer content;
@@ -56,16 +66,24 @@ typedef struct llm_dialect {
     void (*whole)(llm_answer *answer, tp_buffer *out);
 } llm_dialect;
 
+// Where one of several prompts stands in an ask's ids, and what its answers begin with.
+typedef struct llm_prompt {
+    size_t begin;
+    size_t end;
+    tp_str echo; // copied by tp_llm_answer_start
+} llm_prompt;
+
 // What a handler fills before it hands the answer over.
 typedef struct llm_ask {
     tp_generation_request generation;
     tp_ids prompt;
+    const llm_prompt *prompts; // [prompt_count]; 0: one, which is all of `prompt`
+    uint32_t prompt_count;
     bool streams;
     bool wants_usage;     // an extra piece with the counts
     bool parts_text;      // into content, reasoning and calls; else all of it is content
     bool parses_calls;    // tool calls are looked for in it
     bool starts_thinking; // the prompt ends inside <think>
-    tp_str echo;          // text put before the answer; borrowed by llm_answer_new, copied
 } llm_ask;
 
 struct llm_answer {
@@ -74,20 +92,22 @@ struct llm_answer {
     const tp_served *model; // borrowed
     const tp_env *env;
     tp_stream *stream;
-    serve_exchange *exchange;            // until the stream is done; it gets the counts at the end
-    _Atomic(tp_generation *) generation; // NULL until it is submitted
+    serve_exchange *exchange; // until the stream is done; it gets the counts at the end
+    llm_part *parts;          // [part_count], one a prompt
+    uint32_t part_count;
     atomic_uint owner_count;
-    atomic_bool is_gone; // the client has left
+    atomic_uint active_count; // generations that go on, and who starts them
+    atomic_bool is_gone;      // the client has left
+    atomic_bool is_refused;   // a prompt was not taken
+    tapeout_error refusal;    // of a prompt that was not taken: the first
     bool streams;
     bool wants_usage;
     bool wants_logprobs;
-    bool wants_prompt;        // those of the prompt's tokens too
-    uint32_t prompt_first_id; // which has none, for nothing stands before it
-    bool has_begun;           // the head of the stream is out
+    bool wants_prompt; // those of the prompts' tokens too
+    bool has_begun;    // the head of the stream is out
     bool has_ended;
     tp_buffer id; // of the reply: "chatcmpl-..."
     tp_buffer piece;
-    tp_buffer echo;
     tp_buffer request_echo; // what the dialect says again of the request
     int64_t created_s;
     uint64_t begin_ns;
@@ -108,7 +128,7 @@ tapeout_status tp_llm_answer_start(serve_exchange *exchange, const llm_dialect *
 
 // -- for dialects --------------------------------------------------------------------------------
 const char *tp_llm_finish_name(const llm_choice *choice); // "stop", "length", "tool_calls"
-// Tokens of the prompt, of all choices, and those that the cache had.
+// Tokens of the prompts, of all choices, and those that the cache had.
 typedef struct llm_usage {
     uint32_t prompt_count;
     uint32_t generated_count;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // POST /v1/completions: text or tokens to go on with, as they are. Several prompts of one request
-// are refused where they would be answered apart; clients send them one by one as well.
+// are a generation each; their choices are counted through, n for each prompt.
 #include "serve/llm_answer.h"
 
 #include "base/limits.h"
+#include "base/tp_alloc.h"
 #include "base/tp_error.h"
 #include "table/tp_json.h"
 
@@ -17,16 +18,17 @@ static void write_first(llm_choice *choice)
     const llm_answer *answer = choice->answer;
     tp_buffer *out = &choice->logprobs;
     tp_buffer_append_char(out, '[');
-    tp_llm_token_write(answer, answer->prompt_first_id, out);
+    tp_llm_token_write(answer, choice->part->first_id, out);
     tp_buffer_append_text(out, ",null,null,0]");
-    choice->text_size = (uint32_t)tp_llm_token_size(answer, answer->prompt_first_id);
+    choice->text_size = (uint32_t)tp_llm_token_size(answer, choice->part->first_id);
 }
 
 static void on_logprob(llm_choice *choice, const tp_generation_event *event)
 {
     const llm_answer *answer = choice->answer;
     tp_buffer *out = &choice->logprobs;
-    if (choice->logprob_count++ == 0 && answer->wants_prompt && choice->index == 0) {
+    if (choice->logprob_count++ == 0 && answer->wants_prompt &&
+        choice->index == choice->part->first_choice) {
         write_first(choice);
     }
     tp_buffer_append_text(out, out->size == 0 ? "[" : ",[");
@@ -107,8 +109,11 @@ static void write_piece(llm_choice *choice, tp_str text, const char *finish, tp_
 
 static void on_begin(llm_answer *answer, tp_buffer *out)
 {
-    for (uint32_t i = 0; answer->echo.size > 0 && i < answer->choice_count; i++) {
-        write_piece(&answer->choices[i], tp_buffer_view(&answer->echo), NULL, out);
+    for (uint32_t i = 0; i < answer->choice_count; i++) {
+        const tp_buffer *echo = &answer->choices[i].part->echo;
+        if (echo->size > 0) {
+            write_piece(&answer->choices[i], tp_buffer_view(echo), NULL, out);
+        }
     }
 }
 
@@ -138,7 +143,7 @@ static void write_text(const llm_choice *choice, tp_buffer *out)
 {
     tp_buffer text;
     tp_buffer_init(&text, out->alloc, TP_MAX_HTTP_REPLY_BYTES);
-    tp_buffer_append_str(&text, tp_buffer_view(&choice->answer->echo));
+    tp_buffer_append_str(&text, tp_buffer_view(&choice->part->echo));
     tp_buffer_append_str(&text, tp_buffer_view(&choice->content));
     tp_json_append_str(out, tp_buffer_view(&text));
     out->status = text.status != TAPEOUT_OK ? text.status : out->status;
@@ -172,44 +177,104 @@ static const llm_dialect completion_dialect = {.stream_type = "text/event-stream
                                                .whole = on_whole};
 
 // -- the request ---------------------------------------------------------------------------------
-// Text is tokenised with control tokens recognised, as a raw prompt is: whoever sends it writes the
-// template. Lists of one text or one list of ids are the same as what is in them.
-static tapeout_status read_prompt(const serve_exchange *exchange, yyjson_val *prompt, llm_ask *ask,
-                                  tapeout_error *err)
+// What a request is to go on with.
+typedef struct prompt_list {
+    const tapeout_allocator *alloc;
+    llm_prompt *prompts; // [capacity]
+    size_t capacity;
+    tp_buffer text; // of all of them, for echoes
+} prompt_list;
+
+static void prompts_deinit(prompt_list *list)
 {
-    if (yyjson_is_arr(prompt) && yyjson_arr_size(prompt) == 1 &&
-        !yyjson_is_int(yyjson_arr_get_first(prompt))) {
-        prompt = yyjson_arr_get_first(prompt);
+    tp_free_array(list->alloc, list->prompts, list->capacity, sizeof(*list->prompts));
+    tp_buffer_deinit(&list->text);
+}
+
+// Text is tokenised with control tokens recognised, as a raw prompt is: whoever sends it writes the
+// template.
+static tapeout_status add_prompt(const serve_exchange *exchange, yyjson_val *prompt, llm_ask *ask,
+                                 prompt_list *list, tapeout_error *err)
+{
+    llm_prompt *added = &list->prompts[ask->prompt_count];
+    added->begin = ask->prompt.count;
+    TP_TRY(tp_llm_tokens_read(exchange, prompt, "prompt", &ask->prompt, err));
+    added->end = ask->prompt.count;
+    // Said here, where nothing of the others has been sent yet.
+    const size_t count = added->end - added->begin;
+    const uint32_t most = tp_scheduler_context(tp_llm_host_scheduler(exchange->model->llm));
+    if (count >= most) {
+        return tp_fail(err, TAPEOUT_E_LIMIT, "prompt %u of %zu tokens; the context has %u",
+                       ask->prompt_count, count, most);
     }
-    if (yyjson_is_arr(prompt) && !yyjson_is_int(yyjson_arr_get_first(prompt)) &&
-        yyjson_arr_size(prompt) > 1) {
-        return tp_fail(err, TAPEOUT_E_UNSUPPORTED, "prompt: one prompt a request is understood");
+    ask->prompt_count++;
+    return TAPEOUT_OK;
+}
+
+// A text, a list of ids, or a list of either.
+static tapeout_status read_prompts(const serve_exchange *exchange, yyjson_val *prompt, llm_ask *ask,
+                                   prompt_list *list, tapeout_error *err)
+{
+    const bool is_list = yyjson_is_arr(prompt) && yyjson_arr_size(prompt) > 0 &&
+                         !yyjson_is_int(yyjson_arr_get_first(prompt));
+    const size_t count = is_list ? yyjson_arr_size(prompt) : 1;
+    const uint32_t each = ask->generation.choice_count == 0 ? 1 : ask->generation.choice_count;
+    if (count > TP_MAX_LLM_CHOICES / each) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "prompt: %zu prompts with %u answers each; at most %u answers a request",
+                       count, each, TP_MAX_LLM_CHOICES);
     }
-    return tp_llm_tokens_read(exchange, prompt, "prompt", &ask->prompt, err);
+    list->prompts = tp_alloc_array_zero(list->alloc, count, sizeof(*list->prompts));
+    list->capacity = count;
+    if (list->prompts == NULL) {
+        return tp_fail_nomem(err);
+    }
+    ask->prompts = list->prompts;
+    if (!is_list) {
+        return add_prompt(exchange, prompt, ask, list, err);
+    }
+    yyjson_val *item = NULL;
+    size_t index = 0;
+    size_t size = 0;
+    yyjson_arr_foreach(prompt, index, size, item)
+    {
+        TP_TRY(add_prompt(exchange, item, ask, list, err));
+    }
+    return TAPEOUT_OK;
 }
 
 // As text: ids may be given that break a character off, which JSON cannot hold.
-static tapeout_status write_prompt(const serve_exchange *exchange, const tp_ids *prompt,
-                                   tp_buffer *text, tapeout_error *err)
+static tapeout_status write_prompt(const serve_exchange *exchange, const llm_ask *ask,
+                                   const llm_prompt *prompt, tp_buffer *text, tapeout_error *err)
 {
     tp_detokenizer detokenizer;
     tp_detokenizer_init(&detokenizer, tp_llm_tokenizer(tp_llm_host_model(exchange->model->llm)),
                         false);
-    for (size_t i = 0; i < prompt->count; i++) {
-        TP_TRY(tp_detokenizer_push(&detokenizer, prompt->data[i], text, err));
+    for (size_t i = prompt->begin; i < prompt->end; i++) {
+        TP_TRY(tp_detokenizer_push(&detokenizer, ask->prompt.data[i], text, err));
     }
     tp_detokenizer_flush(&detokenizer, text);
     return tp_buffer_check(text, "prompt", err);
 }
 
-static tapeout_status read_echo(yyjson_val *body, const tp_buffer *text, llm_ask *ask,
-                                tapeout_error *err)
+static tapeout_status read_echo(const serve_exchange *exchange, yyjson_val *body, llm_ask *ask,
+                                prompt_list *list, tapeout_error *err)
 {
     bool echoes = false;
     TP_TRY(tp_llm_flag(body, "echo", &echoes, err));
-    if (echoes) {
-        ask->echo = tp_buffer_view(text);
-        ask->generation.wants_prompt = ask->generation.wants_logprobs;
+    if (!echoes) {
+        return TAPEOUT_OK;
+    }
+    ask->generation.wants_prompt = ask->generation.wants_logprobs;
+    for (size_t i = 0; i < list->capacity; i++) {
+        const size_t begin = list->text.size;
+        TP_TRY(write_prompt(exchange, ask, &list->prompts[i], &list->text, err));
+        list->prompts[i].echo.size = list->text.size - begin;
+    }
+    const char *at = list->text.data; // it has stopped growing
+    for (size_t i = 0; i < list->capacity; i++) {
+        list->prompts[i].echo.data = at;
+        at += list->prompts[i].echo.size;
     }
     return TAPEOUT_OK;
 }
@@ -238,18 +303,18 @@ static tapeout_status ask_completion(serve_exchange *exchange, yyjson_val *body,
     TP_TRY(read_logprobs(body, &ask->generation, err));
     TP_TRY(tp_llm_format_read(exchange, yyjson_obj_get(body, "response_format"),
                               &ask->generation.grammar, err));
-    TP_TRY(read_prompt(exchange, yyjson_obj_get(body, "prompt"), ask, err));
-    tp_buffer text;
-    tp_buffer_init(&text, exchange->state->env->alloc, TP_MAX_HTTP_REPLY_BYTES);
-    tapeout_status status = write_prompt(exchange, &ask->prompt, &text, err);
+    prompt_list list = {.alloc = exchange->state->env->alloc};
+    tp_buffer_init(&list.text, list.alloc, TP_MAX_HTTP_REPLY_BYTES);
+    tapeout_status status = read_prompts(exchange, yyjson_obj_get(body, "prompt"), ask, &list, err);
     if (status == TAPEOUT_OK) {
-        status = read_echo(body, &text, ask, err);
+        status = read_echo(exchange, body, ask, &list, err);
     }
     if (status == TAPEOUT_OK) {
         status = tp_llm_answer_start(exchange, &completion_dialect, "cmpl-", ask, (tp_str){NULL, 0},
                                      err);
     }
-    tp_buffer_deinit(&text);
+    prompts_deinit(&list);
+    ask->prompts = NULL;
     return status;
 }
 

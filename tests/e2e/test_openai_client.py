@@ -275,3 +275,56 @@ def test_errors_have_their_classes(client, chat_server):
     with pytest.raises(openai.BadRequestError):
         client.chat.completions.create(model=chat_server.model, messages=[
             {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}])
+
+
+# -- several prompts -----------------------------------------------------------------------------
+def complete(server, prompt, **more):
+    return server.post("/v1/completions", {"model": server.model, "prompt": prompt, "seed": 3,
+                                           "max_tokens": 6, "temperature": 0.7, **more})
+
+
+def test_a_list_of_prompts_is_answered_as_each_alone(chat_server):
+    prompts = ["The capital of France is", "Two and two are", "Water is"]
+    alone = [complete(chat_server, prompt)[1] for prompt in prompts]
+    status, body = complete(chat_server, prompts)
+    assert status == 200, body
+    assert [choice["index"] for choice in body["choices"]] == [0, 1, 2]
+    assert [choice["text"] for choice in body["choices"]] == [
+        one["choices"][0]["text"] for one in alone]
+    assert body["usage"]["prompt_tokens"] == sum(one["usage"]["prompt_tokens"] for one in alone)
+    ids = [chat_server.post("/tokenize", {"content": prompt})[1]["tokens"] for prompt in prompts]
+    assert [choice["text"] for choice in complete(chat_server, ids)[1]["choices"]] == [
+        choice["text"] for choice in body["choices"]]
+    mixed = complete(chat_server, [prompts[0], ids[1]])[1]
+    assert [choice["text"] for choice in mixed["choices"]] == [
+        choice["text"] for choice in body["choices"][:2]]
+
+
+def test_a_list_of_prompts_with_several_answers_each(chat_server):
+    prompts = ["One", "Two"]
+    alone = [complete(chat_server, prompt, n=2, echo=True, logprobs=1)[1] for prompt in prompts]
+    body = complete(chat_server, prompts, n=2, echo=True, logprobs=1)[1]
+    want = [choice for one in alone for choice in one["choices"]]
+    assert [choice["index"] for choice in body["choices"]] == [0, 1, 2, 3]
+    for got, one in zip(body["choices"], want):
+        assert got["text"] == one["text"] and got["logprobs"] == one["logprobs"]
+    stream = chat_server.curl("/v1/completions", body=json.dumps({
+        "prompt": prompts, "n": 2, "echo": True, "seed": 3, "max_tokens": 6, "temperature": 0.7,
+        "stream": True}).encode())[2]
+    texts = [""] * 4
+    for line in stream.split(b"\n"):
+        if line.startswith(b"data: {"):
+            for choice in json.loads(line[6:])["choices"]:
+                texts[choice["index"]] += choice["text"]
+    assert texts == [choice["text"] for choice in want]
+
+
+def test_a_list_of_prompts_is_taken_whole_or_not_at_all(chat_server):
+    for prompt in ([], ["a"] * 129, ["a", 5], ["a", []], [[1], ["x"]]):
+        status, body = complete(chat_server, prompt)
+        assert status == 400, (prompt, body)
+    status, body = complete(chat_server, ["a"] * 65, n=2)
+    assert status == 400 and "128" in body["error"]["message"], body
+    for stream in (False, True):
+        status, body = complete(chat_server, ["fine", "word " * 3000], stream=stream)
+        assert status == 400 and body["error"]["code"] == "context_length_exceeded", body
