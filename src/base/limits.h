@@ -280,6 +280,8 @@
 // -- gate ----------------------------------------------------------------------------------------
 #define TP_MAX_POLICY_BYTES (64u << 10)
 #define TP_MAX_POLICY_SIGNATURES 64u
+#define TP_MAX_GATE_TAGS 16u
+#define TP_MAX_GATE_BYTES (64u << 20)      // what is found out about a version
 #define TP_MAX_SCREENING_BYTES (64u << 20) // of one list
 
 // -- serve ---------------------------------------------------------------------------------------

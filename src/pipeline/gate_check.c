@@ -239,6 +239,9 @@ static void check_alarm(gate *self)
 static void check_signatures(gate *self)
 {
     const tp_yaml_strings signers = self->facts->signers;
+    begin_check(self, "signed", "", TP_STR("a trusted signature"));
+    end_text(self, self->facts->is_signed ? TP_STR("trusted") : TP_STR("none that is trusted"),
+             self->facts->is_signed);
     if (self->policy->signatures == 0) {
         return;
     }
@@ -345,12 +348,12 @@ tapeout_status tp_gate_check(const tp_env *env, const tp_policy *policy, const t
                  .json = json,
                  .passed = true};
     tp_buffer_append_char(json, '[');
+    check_signatures(&self);
     check_metrics(&self);
     check_cohorts(&self);
     check_at_most(&self, "latency_us", policy->latency_us, facts->row_us);
     check_at_most(&self, "size_mb", policy->size_mb, (double)facts->size_bytes * 1e-6);
     check_licence(&self);
-    check_signatures(&self);
     check_alarm(&self);
     check_export(&self);
     tp_buffer_append_char(json, ']');

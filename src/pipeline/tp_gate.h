@@ -21,6 +21,7 @@ typedef struct tp_gate_facts {
     uint64_t size_bytes;
     double row_us;           // median of one row; NaN: could not be measured
     tp_yaml_strings signers; // people whose signatures hold; one may stand more than once
+    bool is_signed;          // somebody whom the home trusts signed it; asked by every policy
     const tp_gate_tag *tags; // [tag_count] of the version
     size_t tag_count;
 } tp_gate_facts;
@@ -42,5 +43,41 @@ tapeout_status tp_gate_check(const tp_env *env, const tp_policy *policy, const t
 // quantiles and frequent values that the bundle remembers of its training data.
 tapeout_status tp_gate_time_row(const tp_env *env, const char *bundle_path, double *ret_us,
                                 tapeout_error *err);
+
+// -- decisions -----------------------------------------------------------------------------------
+// Where decisions are taken. All borrowed.
+typedef struct tp_gate_call {
+    const tp_env *env;
+    const char *home;
+    struct tp_registry *registry; // open for writing
+    struct tp_audit *audit;       // NULL: the home's is opened for each entry
+} tp_gate_call;
+
+typedef struct tp_gate_ask {
+    tp_str model;  // "name:version"; to roll back "name" does
+    tp_str alias;  // empty: only look
+    tp_str who;    // takes the decision
+    tp_str reason; // for people; may be empty
+} tp_gate_ask;
+
+// Holds the policy in force against the version and, where it passes, moves the alias; appends the
+// evidence as tapeout/gate.h has it, after E_GATE too. E_DENIED for a version older than the one
+// that the alias leads to; E_BUSY where somebody else moved it meanwhile.
+tapeout_status tp_gate_promote(const tp_gate_call *call, const tp_gate_ask *ask, tp_buffer *json,
+                               tapeout_error *err);
+
+// Leads the alias back to where it pointed before, or to a version that was promoted to it once.
+tapeout_status tp_gate_roll_back(const tp_gate_call *call, const tp_gate_ask *ask, tp_buffer *json,
+                                 tapeout_error *err);
+
+typedef struct tp_policy_file {
+    tp_str text;
+    const char *name;      // for messages
+    const char *directory; // what paths in it are relative to
+} tp_policy_file;
+
+// The policy in force from now on.
+tapeout_status tp_gate_policy_set(const tp_gate_call *call, const tp_policy_file *file, tp_str who,
+                                  tapeout_error *err);
 
 #endif

@@ -90,6 +90,21 @@ static tapeout_status write_move(tp_store *store, const tp_alias_move *move, con
                         NULL, err);
 }
 
+// Nothing but a promotion and a rollback moves an alias that the policy gates.
+static tapeout_status check_gate(tp_store *store, const tp_alias_move *move, tapeout_error *err)
+{
+    bool is_gated = false;
+    if (move->kind == TP_ALIAS_PROMOTE || move->kind == TP_ALIAS_ROLLBACK) {
+        return TAPEOUT_OK;
+    }
+    TP_TRY(tp_alias_is_gated(store, move->alias, &is_gated, err));
+    return !is_gated ? TAPEOUT_OK
+                     : tp_fail(err, TAPEOUT_E_DENIED,
+                               "the alias \"%.*s\" is gated by policy: it moves by tapeout promote "
+                               "and tapeout rollback alone",
+                               TP_STR_ARGS(move->alias));
+}
+
 tapeout_status tp_alias_apply(tp_store *store, const tp_alias_move *move, int64_t *ret_from,
                               tapeout_error *err)
 {
@@ -99,6 +114,7 @@ tapeout_status tp_alias_apply(tp_store *store, const tp_alias_move *move, int64_
     }
     tp_entry entry;
     int64_t from = 0;
+    TP_TRY(check_gate(store, move, err));
     TP_TRY(tp_entry_find(store, move->model, move->to_version, &entry, err));
     TP_TRY(tp_alias_version(store, move->model, move->alias, &from, err));
     TP_TRY(check_move(move, from, err));

@@ -121,7 +121,18 @@ static const char rebuilt_tables[] =
     "  PRIMARY KEY(scope, key)){keyed};"
     "CREATE INDEX answers_by_time ON answers(given_us);";
 
-static const char *const steps[] = {first_tables, rebuilt_tables};
+// Policies, and the aliases that the gate alone moves: prod, until a policy says otherwise.
+static const char policy_tables[] = "CREATE TABLE policies("
+                                    "  id {id},"
+                                    "  text {text} NOT NULL,"
+                                    "  directory {text} NOT NULL,"
+                                    "  sha256 {text} NOT NULL,"
+                                    "  who {text} NOT NULL,"
+                                    "  set_us {int} NOT NULL){table};"
+                                    "CREATE TABLE gated_aliases(alias {text} PRIMARY KEY){keyed};"
+                                    "INSERT INTO gated_aliases(alias) VALUES('prod');";
+
+static const char *const steps[] = {first_tables, rebuilt_tables, policy_tables};
 
 const tp_store_schema tp_registry_schema = {
     .part = "registry", .steps = steps, .step_count = sizeof(steps) / sizeof(steps[0])};

@@ -8,6 +8,7 @@
 #ifndef TP_ENTRY_H
 #define TP_ENTRY_H
 
+#include "base/tp_arena.h"
 #include "base/tp_buffer.h"
 #include "registry/tp_store.h"
 
@@ -113,8 +114,9 @@ typedef struct tp_alias_move {
 
 // Moves the alias and appends the move to its history. An alias that is there already stays, and no
 // move is recorded. E_BUSY where it does not point to `from_version`, E_NOT_FOUND for a version, or
-// an alias to remove, that is not there, E_GATE for a version that was refused, E_INVALID for a
-// word that is no alias. `*ret_from` (may be NULL): where it pointed.
+// an alias to remove, that is not there, E_GATE for a version that was refused, E_DENIED for
+// setting or removing an alias that the policy gates, E_INVALID for a word that is no alias.
+// `*ret_from` (may be NULL): where it pointed.
 tapeout_status tp_alias_apply(tp_store *store, const tp_alias_move *move, int64_t *ret_from,
                               tapeout_error *err);
 
@@ -126,6 +128,28 @@ tapeout_status tp_alias_version(tp_store *store, tp_str model, tp_str alias, int
 // "time_us", "evidence"}. An empty `alias`: of all of the model.
 tapeout_status tp_alias_history(tp_store *store, tp_str model, tp_str alias, tp_buffer *json,
                                 tapeout_error *err);
+
+// -- policy (TP_STORE_ALONE to keep one) ---------------------------------------------------------
+typedef struct tp_policy_record {
+    tp_str text;
+    tp_str directory; // what paths in it are relative to
+    tp_str sha256;    // of the text, in hexadecimal
+    tp_str who;
+    int64_t set_us;
+    const tp_str *gated; // [gated_count] aliases; only to keep one
+    size_t gated_count;
+} tp_policy_record;
+
+// From the commit on it is the one in force. Those before it stay in their table.
+tapeout_status tp_policy_keep(tp_store *store, const tp_policy_record *policy, tapeout_error *err);
+
+// The one in force, its texts in `arena`. E_NOT_FOUND where none was ever set.
+tapeout_status tp_policy_last(tp_store *store, tp_arena *arena, tp_policy_record *ret_policy,
+                              tapeout_error *err);
+
+// Whether an alias moves by the gate alone. Without a policy that is prod.
+tapeout_status tp_alias_is_gated(tp_store *store, tp_str alias, bool *ret_is_gated,
+                                 tapeout_error *err);
 
 // -- answers -------------------------------------------------------------------------------------
 // A request that may be sent twice. All borrowed.

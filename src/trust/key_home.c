@@ -18,8 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char own_name[] = "home";
-
 bool tp_key_name_is_valid(tp_str name)
 {
     return name.size < TP_KEY_NAME_SIZE && tp_model_name_is_valid(name);
@@ -201,20 +199,20 @@ tapeout_status tp_key_home_own(const tapeout_allocator *alloc, const char *home,
 {
     const tp_str none = {NULL, 0};
     tp_key_info info = {.key = {.algorithm = TP_KEY_ED25519}};
-    (void)snprintf(info.name, sizeof(info.name), "%s", own_name);
+    (void)snprintf(info.name, sizeof(info.name), "%s", TP_KEY_OWN);
     (void)snprintf(info.person, sizeof(info.person), "%s", "this home");
     tp_signer *signer = NULL;
-    tapeout_status status = tp_key_home_open(alloc, home, own_name, none, &signer, err);
+    tapeout_status status = tp_key_home_open(alloc, home, TP_KEY_OWN, none, &signer, err);
     if (status == TAPEOUT_E_NOT_FOUND) {
         tp_key_info made;
         status = tp_key_home_make(alloc, home, &info, none, &made, err);
         // Another process may have been quicker: then its key is the home's.
         if (status == TAPEOUT_OK || status == TAPEOUT_E_EXISTS) {
-            status = tp_key_home_open(alloc, home, own_name, none, &signer, err);
+            status = tp_key_home_open(alloc, home, TP_KEY_OWN, none, &signer, err);
         }
     }
     if (status == TAPEOUT_OK) {
-        status = tp_key_home_info(alloc, home, own_name, &info, err);
+        status = tp_key_home_info(alloc, home, TP_KEY_OWN, &info, err);
     }
     if (status == TAPEOUT_OK) {
         status = tp_trust_list_ensure(alloc, home, &info, err);

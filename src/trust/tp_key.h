@@ -101,6 +101,7 @@ tapeout_status tp_key_home_open(const tapeout_allocator *alloc, const char *home
 // Appends the home's keys as a JSON array, by name.
 tapeout_status tp_key_home_list(const tapeout_allocator *alloc, const char *home, tp_buffer *json,
                                 tapeout_error *err);
+#define TP_KEY_OWN "home"
 // The home's own key, made without passphrase and trusted by this home when it is first asked for.
 tapeout_status tp_key_home_own(const tapeout_allocator *alloc, const char *home,
                                tp_signer **ret_signer, tapeout_error *err);

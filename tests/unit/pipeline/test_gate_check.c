@@ -25,6 +25,7 @@ static void begin(void)
                             .licence = TP_STR("MIT"),
                             .size_bytes = 2500000,
                             .row_us = 12.5,
+                            .is_signed = true,
                             .signers = {signers, 0},
                             .tags = tags};
     tp_buffer_init(&json, tp_allocator_default(), 1 << 20);
@@ -54,10 +55,12 @@ static void test_metrics(void)
 {
     begin();
     ASSERT(holds("metrics: {auc: '>= 0.9', log_loss: '<= 0.3'}\n"));
-    ASSERT_EQ_STR(json.data,
-                  "[{\"name\":\"metrics.auc\",\"want\":\">= 0.9\",\"got\":0.9,\"passed\":"
-                  "true},{\"name\":\"metrics.log_loss\",\"want\":\"<= 0.3\",\"got\":0.3,"
-                  "\"passed\":true}]");
+    ASSERT_EQ_STR(
+        json.data,
+        "[{\"name\":\"signed\",\"want\":\"a trusted signature\",\"got\":\"trusted\","
+        "\"passed\":true},{\"name\":\"metrics.auc\",\"want\":\">= 0.9\",\"got\":0.9,\"passed\":"
+        "true},{\"name\":\"metrics.log_loss\",\"want\":\"<= 0.3\",\"got\":0.3,"
+        "\"passed\":true}]");
     ASSERT(!holds("metrics: {auc: '>= 0.91', log_loss: '<= 0.3'}\n"));
     ASSERT(!holds("metrics: {auc: '>= 0.9', log_loss: '<= 0.29'}\n"));
     ASSERT(!holds("metrics: {rmse: '<= 100'}\n")); // not known is not passed
@@ -116,6 +119,16 @@ static void test_signatures_are_of_distinct_people(void)
     facts.signers.count = 3;
     ASSERT(holds("signatures: 2\n") && !holds("signatures: 3\n"));
     ASSERT_SAYS("\"got\":2,\"people\":[\"ada\",\"ada\",\"bob\"]");
+    tp_buffer_deinit(&json);
+}
+
+static void test_a_trusted_signature_is_always_asked(void)
+{
+    begin();
+    ASSERT(holds("gated: [prod]\n"));
+    facts.is_signed = false;
+    ASSERT(!holds("gated: [prod]\n"));
+    ASSERT_SAYS("\"got\":\"none that is trusted\",\"passed\":false");
     tp_buffer_deinit(&json);
 }
 
@@ -178,5 +191,6 @@ static void test_screening(void)
 }
 
 TEST_MAIN(TEST(test_metrics), TEST(test_worst_cohort), TEST(test_latency_and_size),
-          TEST(test_licence), TEST(test_signatures_are_of_distinct_people), TEST(test_open_alarm),
+          TEST(test_licence), TEST(test_signatures_are_of_distinct_people),
+          TEST(test_a_trusted_signature_is_always_asked), TEST(test_open_alarm),
           TEST(test_export_fields), TEST(test_screening))

@@ -157,7 +157,7 @@ static void test_texts_and_tags(void)
 static tp_alias_move move_to(int64_t to, int64_t from, tp_alias_kind kind)
 {
     return (tp_alias_move){.model = TP_STR("m"),
-                           .alias = TP_STR("prod"),
+                           .alias = TP_STR("staging"),
                            .kind = kind,
                            .to_version = to,
                            .from_version = from,
@@ -180,7 +180,7 @@ static void test_alias_moves(void)
     ASSERT_EQ_INT(from, 1);
     ASSERT_OK(tp_alias_apply(store,
                              &(tp_alias_move){.model = TP_STR("m"),
-                                              .alias = TP_STR("prod"),
+                                              .alias = TP_STR("staging"),
                                               .to_version = 2,
                                               .from_version = TP_ALIAS_ANYWHERE},
                              NULL, &test_err)); // there already: nothing to tell
@@ -191,8 +191,9 @@ static void test_alias_moves(void)
     ASSERT_FAILS(tp_alias_apply(store, &move, NULL, &test_err), TAPEOUT_E_NOT_FOUND, "version 9");
     move = move_to(1, 2, TP_ALIAS_ROLLBACK);
     ASSERT_OK(tp_alias_apply(store, &move, NULL, &test_err));
-    ASSERT_FAILS(tp_version_remove(store, TP_STR("m"), 1, &test_err), TAPEOUT_E_BUSY, "\"prod\"");
-    ASSERT_FAILS(tp_model_remove(store, TP_STR("m"), &test_err), TAPEOUT_E_BUSY, "\"prod\"");
+    ASSERT_FAILS(tp_version_remove(store, TP_STR("m"), 1, &test_err), TAPEOUT_E_BUSY,
+                 "\"staging\"");
+    ASSERT_FAILS(tp_model_remove(store, TP_STR("m"), &test_err), TAPEOUT_E_BUSY, "\"staging\"");
     ASSERT_OK(tp_version_remove(store, TP_STR("m"), 2, &test_err));
     move = move_to(0, 1, TP_ALIAS_REMOVE);
     ASSERT_OK(tp_alias_apply(store, &move, NULL, &test_err));
@@ -203,16 +204,16 @@ static void test_alias_moves(void)
     ASSERT_FAILS(tp_alias_apply(store, &move, NULL, &test_err), TAPEOUT_E_INVALID, "no alias");
     tp_buffer json;
     tp_buffer_init(&json, tp_allocator_default(), 65536);
-    ASSERT_OK(tp_alias_history(store, TP_STR("m"), TP_STR("prod"), &json, &test_err));
+    ASSERT_OK(tp_alias_history(store, TP_STR("m"), TP_STR("staging"), &json, &test_err));
     tp_buffer_append_char(&json, '\0');
     ASSERT_EQ_STR(json.data,
-                  "[{\"id\":1,\"alias\":\"prod\",\"kind\":\"set\",\"from\":0,\"to\":1,"
+                  "[{\"id\":1,\"alias\":\"staging\",\"kind\":\"set\",\"from\":0,\"to\":1,"
                   "\"who\":\"ann\",\"time_us\":9,\"evidence\":{}},"
-                  "{\"id\":2,\"alias\":\"prod\",\"kind\":\"promote\",\"from\":1,\"to\":2,"
+                  "{\"id\":2,\"alias\":\"staging\",\"kind\":\"promote\",\"from\":1,\"to\":2,"
                   "\"who\":\"ann\",\"time_us\":9,\"evidence\":[{\"got\":0.70}]},"
-                  "{\"id\":3,\"alias\":\"prod\",\"kind\":\"rollback\",\"from\":2,\"to\":1,"
+                  "{\"id\":3,\"alias\":\"staging\",\"kind\":\"rollback\",\"from\":2,\"to\":1,"
                   "\"who\":\"ann\",\"time_us\":9,\"evidence\":{}},"
-                  "{\"id\":4,\"alias\":\"prod\",\"kind\":\"remove\",\"from\":1,\"to\":0,"
+                  "{\"id\":4,\"alias\":\"staging\",\"kind\":\"remove\",\"from\":1,\"to\":0,"
                   "\"who\":\"ann\",\"time_us\":9,\"evidence\":{}}]");
     tp_buffer_deinit(&json);
     commit(store);
@@ -380,7 +381,7 @@ static void *move_about(void *argument)
     tp_registry *registry = cases_open(it->home);
     tp_store *store = tp_registry_store(registry);
     for (; it->moves < TRIES; it->moves++) {
-        ASSERT_OK(tp_alias_version(store, TP_STR("m"), TP_STR("prod"), &it->version, &test_err));
+        ASSERT_OK(tp_alias_version(store, TP_STR("m"), TP_STR("staging"), &it->version, &test_err));
         const tapeout_status status = tp_store_transact(store, TP_STORE_ALONE, move_body, it, NULL);
         ASSERT(status == TAPEOUT_OK || status == TAPEOUT_E_BUSY || status == TAPEOUT_E_NOT_FOUND);
     }
@@ -409,7 +410,7 @@ static void test_history_is_one_line(void)
     }
     ASSERT_OK(tp_rows_close(&rows, &test_err));
     int64_t now = 0;
-    ASSERT_OK(tp_alias_version(store, TP_STR("m"), TP_STR("prod"), &now, &test_err));
+    ASSERT_OK(tp_alias_version(store, TP_STR("m"), TP_STR("staging"), &now, &test_err));
     ASSERT_EQ_INT(now, at);
     tp_entry entry;
     ASSERT_OK(tp_entry_find(store, TP_STR("m"), now, &entry, &test_err));

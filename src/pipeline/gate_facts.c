@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the gate wants to know of a version: its bundle's report, licence, size and speed, and the
+// people whose signatures hold. Everything comes from one open bundle, whose bytes were checked.
+#include "pipeline/gate_priv.h"
+
+#include "base/limits.h"
+#include "base/tp_alloc.h"
+#include "base/tp_clock.h"
+#include "base/tp_error.h"
+#include "bundle/tp_llm_bundle.h"
+#include "table/tp_json.h"
+#include "trust/tp_trust.h"
+
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static tapeout_status keep(gate_dossier *dossier, tp_str text, tp_str *ret_kept, tapeout_error *err)
+{
+    *ret_kept = tp_arena_str(&dossier->arena, text);
+    return tp_arena_check(&dossier->arena, "gate", err);
+}
+
+// -- people --------------------------------------------------------------------------------------
+static tapeout_status add_people(gate_dossier *dossier, const tp_verdict *verdict,
+                                 tapeout_error *err)
+{
+    tp_str *people = tp_arena_array(&dossier->arena, verdict->count + 1, sizeof(*people));
+    size_t count = 0;
+    if (people == NULL) {
+        return tp_arena_check(&dossier->arena, "gate", err);
+    }
+    for (size_t i = 0; verdict->is_trusted && i < verdict->count; i++) {
+        const tp_signature_check *check = &verdict->checks[i];
+        // The home's own key is nobody's: it says where a bundle was registered.
+        if (check->state == TP_SIGNATURE_GOOD && check->key->person[0] != '\0' &&
+            strcmp(check->key->name, TP_KEY_OWN) != 0) {
+            TP_TRY(keep(dossier, tp_str_from(check->key->person), &people[count++], err));
+        }
+    }
+    dossier->facts.signers = (tp_yaml_strings){people, count};
+    return TAPEOUT_OK;
+}
+
+static tapeout_status check_signatures(const gate_subject *subject, const tp_bundle *bundle,
+                                       gate_dossier *dossier, tapeout_error *err)
+{
+    const tapeout_allocator *alloc = subject->env->alloc;
+    const tp_signed what = tp_signed_of(bundle);
+    char path[TP_MAX_PATH_BYTES];
+    tp_trust_list list;
+    tp_str lines = {NULL, 0};
+    tp_verdict verdict;
+    TP_TRY(tp_signature_home_path(subject->home, tp_str_from(subject->ref->sha256), path, err));
+    TP_TRY(tp_trust_list_open(alloc, subject->home, &list, err));
+    tapeout_status status = tp_signature_read(alloc, path, &lines, err);
+    if (status == TAPEOUT_OK) {
+        const tp_inquiry inquiry = {&list, &what, tp_clock_unix_us() / 1000000};
+        status = tp_signatures_check(&dossier->arena, lines, &inquiry, &verdict, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = add_people(dossier, &verdict, err);
+        dossier->facts.is_signed = verdict.is_trusted;
+    }
+    tp_free(alloc, (void *)(uintptr_t)lines.data, lines.data == NULL ? 0 : lines.size + 1);
+    tp_trust_list_free(&list);
+    return status;
+}
+
+// -- the bundle ----------------------------------------------------------------------------------
+static tapeout_status read_licence(const tp_env *env, const tp_bundle *bundle,
+                                   gate_dossier *dossier, tapeout_error *err)
+{
+    yyjson_doc *doc = NULL;
+    const tp_str lineage = tp_bundle_section_find(bundle, TP_STR("lineage.json"));
+    if (lineage.data == NULL) {
+        return TAPEOUT_OK;
+    }
+    TP_TRY(tp_json_parse(env->alloc, lineage, "lineage of the bundle", &doc, err));
+    const tp_str licence = tp_json_get_str(yyjson_doc_get_root(doc), "licence");
+    const tapeout_status status =
+        licence.data == NULL ? TAPEOUT_OK : keep(dossier, licence, &dossier->facts.licence, err);
+    yyjson_doc_free(doc);
+    return status;
+}
+
+static tapeout_status read_llm_licence(const tp_env *env, const char *path, gate_dossier *dossier,
+                                       tapeout_error *err)
+{
+    tp_llm *llm = NULL;
+    TP_TRY(tp_llm_bundle_outline(env, path, &llm, err));
+    const tp_gguf_kv *kv = tp_gguf_kv_find(tp_llm_metadata(llm), TP_STR("general.license"));
+    const tapeout_status status =
+        kv == NULL || kv->value.kind != TP_GGUF_STRING
+            ? TAPEOUT_OK
+            : keep(dossier, kv->value.string, &dossier->facts.licence, err);
+    tp_llm_free(llm);
+    return status;
+}
+
+static tapeout_status read_bundle(const gate_subject *subject, const tp_bundle *bundle,
+                                  gate_dossier *dossier, tapeout_error *err)
+{
+    const char *path = subject->ref->path;
+    const bool is_llm = tp_str_equal(tp_bundle_kind(bundle), TP_STR("llm"));
+    struct stat file;
+    if (stat(path, &file) != 0) {
+        return tp_fail(err, TAPEOUT_E_IO, "gate: %s cannot be looked at", path);
+    }
+    dossier->facts.size_bytes = (uint64_t)file.st_size;
+    TP_TRY(keep(dossier, tp_bundle_section_find(bundle, TP_STR("report.json")),
+                &dossier->facts.report_json, err));
+    TP_TRY(check_signatures(subject, bundle, dossier, err));
+    if (is_llm) {
+        return read_llm_licence(subject->env, path, dossier, err);
+    }
+    TP_TRY(read_licence(subject->env, bundle, dossier, err));
+    return subject->policy->latency_us > 0
+               ? tp_gate_time_row(subject->env, path, &dossier->facts.row_us, err)
+               : TAPEOUT_OK;
+}
+
+tapeout_status tp_gate_look(const gate_subject *subject, gate_dossier *dossier, tapeout_error *err)
+{
+    tp_bundle *bundle = NULL;
+    memset(dossier, 0, sizeof(*dossier));
+    tp_arena_init(&dossier->arena, subject->env->alloc, TP_MAX_GATE_BYTES);
+    dossier->facts.row_us = (double)NAN;
+    TP_TRY(tp_bundle_open(subject->env, subject->ref->path, &bundle, err));
+    const tapeout_status status = read_bundle(subject, bundle, dossier, err);
+    tp_bundle_close(&bundle);
+    return status;
+}

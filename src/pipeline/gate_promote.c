@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Promotions and rollbacks: what was found out becomes evidence, and evidence, history and alias
+// change in one transaction. The audit log hears of it inside that transaction, so that nothing
+// moves of which it does not tell.
+#include "pipeline/gate_priv.h"
+
+#include "base/limits.h"
+#include "base/tp_alloc.h"
+#include "base/tp_clock.h"
+#include "base/tp_error.h"
+#include "bundle/tp_bundle.h"
+#include "registry/tp_entry.h"
+#include "registry/tp_registry.h"
+#include "table/tp_json.h"
+#include "trust/tp_audit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// One decision on its way.
+typedef struct decision {
+    const tp_gate_call *call;
+    const tp_gate_ask *ask;
+    tp_arena arena;
+    tp_policy *policy;
+    tp_str policy_sha256; // empty: none was ever set
+    tapeout_model_ref ref;
+    int64_t from_version; // 0: the alias leads nowhere
+    tp_alias_kind kind;
+    tp_buffer checks; // JSON
+    tp_buffer evidence;
+    bool passed;
+} decision;
+
+static void decision_init(decision *self, const tp_gate_call *call, const tp_gate_ask *ask)
+{
+    *self = (decision){.call = call, .ask = ask};
+    tp_arena_init(&self->arena, call->env->alloc, TP_MAX_GATE_BYTES);
+    tp_buffer_init(&self->checks, call->env->alloc, TP_MAX_GATE_BYTES);
+    tp_buffer_init(&self->evidence, call->env->alloc, TP_MAX_GATE_BYTES);
+}
+
+static void decision_deinit(decision *self)
+{
+    tp_policy_free(self->policy);
+    tp_buffer_deinit(&self->evidence);
+    tp_buffer_deinit(&self->checks);
+    tp_arena_deinit(&self->arena);
+}
+
+static tp_store *store_of(const decision *self)
+{
+    return tp_registry_store(self->call->registry);
+}
+
+// -- what is known -------------------------------------------------------------------------------
+// Lists that a policy names lie beside its file.
+static tapeout_status settle_lists(decision *self, tp_str directory, tapeout_error *err)
+{
+    const tp_yaml_strings lists = self->policy->exports.screening;
+    tp_str *settled = tp_arena_array(&self->arena, lists.count + 1, sizeof(*settled));
+    for (size_t i = 0; settled != NULL && i < lists.count; i++) {
+        char path[TP_MAX_PATH_BYTES];
+        const bool is_absolute = tp_str_has_prefix(lists.items[i], TP_STR("/"));
+        (void)snprintf(path, sizeof(path), "%.*s%s%.*s", is_absolute ? 0 : (int)directory.size,
+                       directory.data, is_absolute ? "" : "/", TP_STR_ARGS(lists.items[i]));
+        settled[i] = tp_arena_str(&self->arena, tp_str_from(path));
+    }
+    self->policy->exports.screening = (tp_yaml_strings){settled, lists.count};
+    return tp_arena_check(&self->arena, "gate", err);
+}
+
+static tapeout_status read_policy(decision *self, tapeout_error *err)
+{
+    tp_policy_record record;
+    const tapeout_status status = tp_policy_last(store_of(self), &self->arena, &record, err);
+    if (status == TAPEOUT_E_NOT_FOUND) {
+        record.text = TP_STR("gated: [prod]\n");
+    } else if (status != TAPEOUT_OK) {
+        return status;
+    }
+    self->policy_sha256 = record.sha256;
+    TP_TRY(tp_policy_parse(self->call->env->alloc, record.text, "policy", &self->policy, err));
+    return settle_lists(self, record.directory, err);
+}
+
+static tapeout_status read_tags(decision *self, tp_gate_facts *facts, tapeout_error *err)
+{
+    tp_gate_tag *tags =
+        tp_arena_array(&self->arena, TP_MAX_GATE_TAGS, sizeof(*tags)); // more are not looked at
+    tp_rows rows;
+    size_t count = 0;
+    if (tags == NULL) {
+        return tp_fail_nomem(err);
+    }
+    tp_store_query(store_of(self), &rows,
+                   "SELECT t.key, t.value FROM models m JOIN version_tags t ON t.model_id = m.id "
+                   "WHERE m.name = $1 AND t.version = $2 AND t.key IN ($3, $4, $5, $6, $7, $8)",
+                   TP_SQL(tp_sql_word(self->ref.name), tp_sql_int((int64_t)self->ref.version),
+                          tp_sql_word(TP_TAG_LICENCE), tp_sql_word(TP_TAG_ALARM),
+                          tp_sql_word(TP_TAG_CLASSIFICATION), tp_sql_word(TP_TAG_BASIS),
+                          tp_sql_word(TP_TAG_DESTINATION), tp_sql_word(TP_TAG_PARTY)));
+    while (tp_rows_next(&rows) && count < TP_MAX_GATE_TAGS) {
+        tags[count++] = (tp_gate_tag){tp_arena_str(&self->arena, tp_rows_text(&rows, 0)),
+                                      tp_arena_str(&self->arena, tp_rows_text(&rows, 1))};
+    }
+    TP_TRY(tp_rows_close(&rows, err));
+    facts->tags = tags;
+    facts->tag_count = count;
+    return tp_arena_check(&self->arena, "gate", err);
+}
+
+static tapeout_status check(decision *self, tapeout_error *err)
+{
+    const gate_subject subject = {self->call->env, self->call->home, &self->ref, self->policy};
+    gate_dossier dossier;
+    tapeout_status status = tp_gate_look(&subject, &dossier, err);
+    if (status == TAPEOUT_OK) {
+        status = read_tags(self, &dossier.facts, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = tp_gate_check(self->call->env, self->policy, &dossier.facts, &self->checks,
+                               &self->passed, err);
+    }
+    tp_arena_deinit(&dossier.arena);
+    return status;
+}
+
+// -- what is said --------------------------------------------------------------------------------
+static void append_text(tp_buffer *json, const char *key, tp_str text)
+{
+    tp_json_append_key(json, key);
+    tp_json_append_str(json, text);
+}
+
+static void append_version(tp_buffer *json, const char *key, int64_t version)
+{
+    tp_json_append_key(json, key);
+    if (version == 0) {
+        tp_buffer_append_text(json, "null");
+    } else {
+        tp_json_append_i64(json, version);
+    }
+}
+
+// {"model", "version", "sha256", "alias", "from", "by", "reason", "policy_sha256", "checks",
+// "passed"}: what there is of it.
+static tapeout_status write_evidence(decision *self, tapeout_error *err)
+{
+    tp_buffer *json = &self->evidence;
+    tp_buffer_append_char(json, '{');
+    append_text(json, "model", tp_str_from(self->ref.name));
+    append_version(json, "version", (int64_t)self->ref.version);
+    append_text(json, "sha256", tp_str_from(self->ref.sha256));
+    if (self->ask->alias.size > 0) {
+        append_text(json, "alias", self->ask->alias);
+        append_version(json, "from", self->from_version);
+        append_text(json, "by", self->ask->who);
+        append_text(json, "reason", self->ask->reason);
+    }
+    if (self->kind == TP_ALIAS_PROMOTE) {
+        append_text(json, "policy_sha256", self->policy_sha256);
+        tp_json_append_key(json, "checks");
+        tp_buffer_append_str(json, tp_buffer_view(&self->checks));
+        tp_json_append_key(json, "passed");
+        tp_buffer_append_text(json, self->passed ? "true" : "false");
+    }
+    tp_buffer_append_char(json, '}');
+    return tp_buffer_check(json, "evidence", err);
+}
+
+static tapeout_status tell(const decision *self, const char *kind, tapeout_error *err)
+{
+    const tp_audit_event event = {
+        .kind = kind, .who = self->ask->who, .what = tp_buffer_view(&self->evidence)};
+    tp_audit *audit = self->call->audit;
+    if (audit != NULL) {
+        return tp_audit_append(audit, &event, NULL, err);
+    }
+    TP_TRY(tp_audit_open(self->call->env->alloc, self->call->home, &audit, err));
+    const tapeout_status status = tp_audit_append(audit, &event, NULL, err);
+    tp_audit_close(&audit);
+    return status;
+}
+
+// -- the move ------------------------------------------------------------------------------------
+static tapeout_status move_in_transaction(tp_store *store, void *user, tapeout_error *err)
+{
+    decision *self = user;
+    const tp_alias_move move = {.model = tp_str_from(self->ref.name),
+                                .alias = self->ask->alias,
+                                .kind = self->kind,
+                                .to_version = (int64_t)self->ref.version,
+                                .from_version = self->from_version,
+                                .who = self->ask->who,
+                                .evidence = tp_buffer_view(&self->evidence),
+                                .now_us = tp_clock_unix_us()};
+    TP_TRY(tp_alias_apply(store, &move, NULL, err));
+    return tell(self, self->kind == TP_ALIAS_PROMOTE ? "model.promoted" : "model.rolled_back", err);
+}
+
+// Committing may fail after the log was told; then the log hears of that too.
+static tapeout_status move_alias(decision *self, tapeout_error *err)
+{
+    const tapeout_status status =
+        tp_store_transact(store_of(self), TP_STORE_ALONE, move_in_transaction, self, err);
+    if (status != TAPEOUT_OK && status != TAPEOUT_E_BUSY && status != TAPEOUT_E_GATE) {
+        (void)tell(self, "alias.not_moved", NULL); // the failure that counts is the first
+    }
+    return status;
+}
+
+static tapeout_status find_version(decision *self, const char *wanted, tapeout_error *err)
+{
+    const tp_str model = self->ask->model;
+    if (memchr(model.data, ':', model.size) == NULL) {
+        return tp_fail(err, TAPEOUT_E_INVALID, "%.*s: say which version: %s", TP_STR_ARGS(model),
+                       wanted);
+    }
+    TP_TRY(tp_registry_resolve(self->call->registry, model, &self->ref, err));
+    return tp_alias_version(store_of(self), tp_str_from(self->ref.name), self->ask->alias,
+                            &self->from_version, err);
+}
+
+// The words of the first check that did not pass.
+static tapeout_status refuse(const decision *self, tapeout_error *err)
+{
+    yyjson_doc *doc = NULL;
+    TP_TRY(tp_json_parse_own(self->call->env->alloc, tp_buffer_view(&self->checks), &doc));
+    yyjson_arr_iter at = yyjson_arr_iter_with(yyjson_doc_get_root(doc));
+    yyjson_val *check = yyjson_arr_iter_next(&at);
+    while (check != NULL && yyjson_get_bool(yyjson_obj_get(check, "passed"))) {
+        check = yyjson_arr_iter_next(&at);
+    }
+    const tp_str name = tp_json_get_str(check, "name");
+    const tp_str want = tp_json_get_str(check, "want");
+    const tapeout_status status =
+        tp_fail(err, TAPEOUT_E_GATE, "%s:%llu stays out of %.*s: %.*s wants %.*s", self->ref.name,
+                (unsigned long long)self->ref.version, TP_STR_ARGS(self->ask->alias),
+                TP_STR_ARGS(name), TP_STR_ARGS(want));
+    yyjson_doc_free(doc);
+    return status;
+}
+
+static tapeout_status check_direction(const decision *self, tapeout_error *err)
+{
+    if ((int64_t)self->ref.version >= self->from_version) {
+        return TAPEOUT_OK;
+    }
+    return tp_fail(err, TAPEOUT_E_DENIED,
+                   "%.*s leads to version %lld of %s: going back to %llu is a rollback (tapeout "
+                   "rollback %s:%llu %.*s), which has a right and a record of its own",
+                   TP_STR_ARGS(self->ask->alias), (long long)self->from_version, self->ref.name,
+                   (unsigned long long)self->ref.version, self->ref.name,
+                   (unsigned long long)self->ref.version, TP_STR_ARGS(self->ask->alias));
+}
+
+static tapeout_status promote(decision *self, tapeout_error *err)
+{
+    self->kind = TP_ALIAS_PROMOTE;
+    TP_TRY(find_version(self, "tapeout promote NAME:VERSION ALIAS", err));
+    TP_TRY(check_direction(self, err));
+    TP_TRY(read_policy(self, err));
+    if (self->ask->alias.size == 0 || tp_policy_gates(self->policy, self->ask->alias)) {
+        TP_TRY(check(self, err));
+    } else {
+        self->passed = true; // a free alias, moved with a record like the others
+        tp_buffer_append_text(&self->checks, "[]");
+    }
+    TP_TRY(write_evidence(self, err));
+    if (self->ask->alias.size == 0) {
+        return TAPEOUT_OK;
+    }
+    if (self->passed) {
+        return move_alias(self, err);
+    }
+    TP_TRY(tell(self, "model.refused", err));
+    return refuse(self, err);
+}
+
+static tapeout_status finish(decision *self, tapeout_status status, tp_buffer *json,
+                             tapeout_error *err)
+{
+    if (status == TAPEOUT_OK || (status == TAPEOUT_E_GATE && self->evidence.size > 0)) {
+        tp_buffer_append_str(json, tp_buffer_view(&self->evidence));
+        if (json->status != TAPEOUT_OK) {
+            status = tp_buffer_check(json, "evidence", err);
+        }
+    }
+    decision_deinit(self);
+    return status;
+}
+
+tapeout_status tp_gate_promote(const tp_gate_call *call, const tp_gate_ask *ask, tp_buffer *json,
+                               tapeout_error *err)
+{
+    decision self;
+    decision_init(&self, call, ask);
+    return finish(&self, promote(&self, err), json, err);
+}
+
+// -- back ----------------------------------------------------------------------------------------
+// Where the alias pointed before it was last moved to where it points, and for a version that is
+// named whether it ever was promoted to the alias.
+static tapeout_status find_way_back(decision *self, int64_t wanted, int64_t *ret_version,
+                                    tapeout_error *err)
+{
+    static const char before[] =
+        "SELECT from_version FROM alias_moves WHERE model = $1 AND alias = $2 AND to_version = $3 "
+        "AND kind <> 'rollback' ORDER BY id DESC LIMIT 1";
+    static const char ever[] =
+        "SELECT to_version FROM alias_moves WHERE model = $1 AND alias = $2 AND to_version = $3 "
+        "AND kind = 'promote' LIMIT 1";
+    tp_rows rows;
+    int64_t version = 0;
+    tp_store_query(store_of(self), &rows, wanted == 0 ? before : ever,
+                   TP_SQL(tp_sql_word(self->ref.name), tp_sql_text(self->ask->alias),
+                          tp_sql_int(wanted == 0 ? self->from_version : wanted)));
+    while (tp_rows_next(&rows)) {
+        version = tp_rows_int(&rows, 0);
+    }
+    TP_TRY(tp_rows_close(&rows, err));
+    *ret_version = version;
+    return version > 0 ? TAPEOUT_OK
+                       : tp_fail(err, TAPEOUT_E_NOT_FOUND, "%s@%.*s has nothing to go back to",
+                                 self->ref.name, TP_STR_ARGS(self->ask->alias));
+}
+
+static tapeout_status roll_back(decision *self, tapeout_error *err)
+{
+    const tp_str model = self->ask->model;
+    const char *colon = memchr(model.data, ':', model.size);
+    const size_t name_size = colon == NULL ? model.size : (size_t)(colon - model.data);
+    uint64_t wanted = 0;
+    int64_t version = 0;
+    char target[TP_MAX_MODEL_NAME_BYTES + 32];
+    self->kind = TP_ALIAS_ROLLBACK;
+    if (name_size > TP_MAX_MODEL_NAME_BYTES ||
+        (colon != NULL &&
+         (!tp_str_to_uint64((tp_str){colon + 1, model.size - name_size - 1}, &wanted) ||
+          wanted == 0 || wanted > INT64_MAX))) {
+        return tp_fail(err, TAPEOUT_E_INVALID, "\"%.*s\" is neither NAME nor NAME:VERSION",
+                       TP_STR_ARGS(model));
+    }
+    memcpy(self->ref.name, model.data, name_size);
+    TP_TRY(tp_alias_version(store_of(self), tp_str_from(self->ref.name), self->ask->alias,
+                            &self->from_version, err));
+    TP_TRY(find_way_back(self, (int64_t)wanted, &version, err));
+    (void)snprintf(target, sizeof(target), "%.*s:%lld", (int)name_size, model.data,
+                   (long long)version);
+    TP_TRY(tp_registry_resolve(self->call->registry, tp_str_from(target), &self->ref, err));
+    TP_TRY(write_evidence(self, err));
+    return move_alias(self, err);
+}
+
+tapeout_status tp_gate_roll_back(const tp_gate_call *call, const tp_gate_ask *ask, tp_buffer *json,
+                                 tapeout_error *err)
+{
+    decision self;
+    decision_init(&self, call, ask);
+    return finish(&self, roll_back(&self, err), json, err);
+}
+
+// -- the policy itself ---------------------------------------------------------------------------
+typedef struct policy_change {
+    const tp_gate_call *call;
+    tp_policy_record record;
+} policy_change;
+
+static tapeout_status keep_in_transaction(tp_store *store, void *user, tapeout_error *err)
+{
+    const policy_change *change = user;
+    const tp_audit_field fields[] = {{"sha256", change->record.sha256}};
+    const tp_audit_note note = {"policy.changed", change->record.who, fields, 1};
+    TP_TRY(tp_policy_keep(store, &change->record, err));
+    return change->call->audit != NULL
+               ? tp_audit_tell(change->call->audit, &note, err)
+               : tp_audit_tell_home(change->call->env->alloc, change->call->home, &note, err);
+}
+
+tapeout_status tp_gate_policy_set(const tp_gate_call *call, const tp_policy_file *file, tp_str who,
+                                  tapeout_error *err)
+{
+    tp_policy *policy = NULL;
+    char hex[TP_SHA256_HEX_SIZE + 1];
+    const tp_sha256 hash = tp_sha256_of(file->text.data, file->text.size);
+    TP_TRY(tp_policy_parse(call->env->alloc, file->text, file->name, &policy, err));
+    tp_sha256_hex(&hash, hex);
+    policy_change change = {.call = call,
+                            .record = {.text = file->text,
+                                       .directory = tp_str_from(file->directory),
+                                       .sha256 = tp_str_from(hex),
+                                       .who = who,
+                                       .set_us = tp_clock_unix_us(),
+                                       .gated = policy->gated.items,
+                                       .gated_count = policy->gated.count}};
+    const tapeout_status status = tp_store_transact(
+        tp_registry_store(call->registry), TP_STORE_ALONE, keep_in_transaction, &change, err);
+    tp_policy_free(policy);
+    return status;
+}
