@@ -204,14 +204,26 @@
 #define TP_MAX_STATEMENT_SPEC_BYTES (64u << 10) // a longer spec is named by its hash alone
 
 // -- trust: identities ---------------------------------------------------------------------------
-#define TP_MAX_IDENTITIES 100000u        // keys and users of one home
-#define TP_MAX_IDENTITY_NAME_BYTES 128u  // of a key, a user, a tenant
-#define TP_MAX_PRINCIPAL_ID_BYTES 512u   // with the issuer and subject of a token
-#define TP_MAX_GRANTS 32u                // of one identity
-#define TP_MAX_GRANTS_BYTES 4096u        // as text
-#define TP_MAX_RATES 6u                  // limits of one identity
-#define TP_MAX_RATE_COUNT 1000000000000u // in one interval
-#define TP_MAX_RATE_SECONDS 31622400u    // of one interval: a year
+#define TP_MAX_IDENTITIES 100000u           // keys and users of one home
+#define TP_MAX_IDENTITY_NAME_BYTES 128u     // of a key, a user, a tenant
+#define TP_MAX_PRINCIPAL_ID_BYTES 512u      // with the issuer and subject of a token
+#define TP_MAX_IDENTITY_SECONDS 3155760000u // that one may hold: a century
+#define TP_MAX_GRANTS 32u                   // of one identity
+#define TP_MAX_GRANTS_BYTES 4096u           // as text
+#define TP_MAX_RATES 6u                     // limits of one identity
+#define TP_MAX_RATE_COUNT 1000000000000u    // in one interval
+#define TP_MAX_RATE_SECONDS 31622400u       // of one interval: a year
+#define TP_MAX_JWT_BYTES 16384u
+#define TP_MAX_JWT_KID_BYTES 256u
+#define TP_MAX_JWT_SUBJECT_BYTES 255u    // OpenID Connect's own
+#define TP_MAX_JWT_SIGNATURE_BYTES 1024u // of an RSA key of 8192 bits
+#define TP_MAX_JWT_LEEWAY_S 60u
+#define TP_MAX_JWT_TIME_S 253402300799.0 // the end of the year 9999
+#define TP_MAX_JWKS_BYTES (256u << 10)
+#define TP_MAX_JWKS_KEYS 64u
+#define TP_MAX_ISSUERS 8u
+#define TP_MAX_ISSUER_ROLES 64u
+#define TP_MAX_CERTIFICATE_NAMES 64u
 #define TP_MIN_PASSWORD_BYTES 8u
 #define TP_MAX_PASSWORD_BYTES 1024u
 
