@@ -69,9 +69,11 @@ class Command:
 class Server:
     """`tapeout serve`, from its first log line to its end; use it with `with`."""
 
-    def __init__(self, command, *words, env=None):
+    def __init__(self, command, *words, env=None, auth=False):
         self.command = command
-        self.words = ["serve", *map(str, words), "--no-auth", "--listen", "127.0.0.1:0"]
+        self.words = ["serve", *map(str, words), "--listen", "127.0.0.1:0"]
+        self.words += [] if auth else ["--no-auth"]
+        self.told = []  # what is for a person alone: an administrator's first key
         self.env = env or {}
         self.log = []
         self.url = None
@@ -99,6 +101,9 @@ class Server:
 
     def _read(self):
         for line in self.process.stderr:
+            if line.startswith(("tapeout: an administrator", "  ")):
+                self.told.append(line)
+                continue
             try:
                 event = json.loads(line)
             except json.JSONDecodeError:

@@ -37,7 +37,7 @@ typedef struct tapeout_serve_options {
     const char *config;    // YAML file, or NULL; what is set here wins over it
     const tapeout_serve_model *models;
     size_t model_count;  // 0 and none in the file: searched where cloud platforms mount models
-    bool no_auth;        // must be true as long as there are no identities
+    bool no_auth;        // anybody may do everything, on loopback alone
     bool handle_signals; // TERM and INT drain, HUP reloads
     bool quiet_requests; // no line for each request
     // TLS; without either of them HTTP is plain. Files are PEM and read again when they change.
@@ -52,6 +52,10 @@ typedef struct tapeout_serve_options {
     bool llm_kv_is_q8;         // eight bits a value in the cache instead of sixteen
     tapeout_serve_log_fn log;  // may be NULL
     void *log_user;
+    // Called when the home has no identities yet and an administrator's key was made: the only time
+    // that it is told. NULL: none is made, and nobody comes in until there are some.
+    void (*first_key)(void *user, const char *key, const char *url);
+    void *first_key_user;
 } tapeout_serve_options;
 
 TAPEOUT_API void tapeout_serve_options_init(tapeout_serve_options *options);

@@ -14,8 +14,7 @@ static const cli_flag flags[] = {
     {"tls-cert", "FILE", "TLS: the certificate in PEM, and those up to the root", false},
     {"tls-key", "FILE", "its key in PEM", false},
     {"tls-client-ca", "FILE", "clients need a certificate that one of these vouches for", false},
-    {"no-auth", NULL, "answer anybody on this machine: needed as long as there are no identities",
-     false},
+    {"no-auth", NULL, "answer anybody on this machine, without keys; on loopback alone", false},
     {"quiet-requests", NULL, "no log line for each request", false},
     {"context", "TOKENS", "longest prompt and answer of a language model", false},
     {"kv-bytes", "N", "size of each one's key/value cache", false},
@@ -28,6 +27,18 @@ static void write_stderr(void *user, const char *lines, size_t size)
 {
     (void)user;
     (void)fwrite(lines, 1, size, stderr); // there is nowhere to say that it failed
+    (void)fflush(stderr);
+}
+
+// Not a line of the log: a key belongs to a person, not to where logs are kept.
+static void tell_first_key(void *user, const char *key, const char *url)
+{
+    (void)user;
+    (void)fprintf(stderr,
+                  "tapeout: an administrator's API key, which is told only now:\n"
+                  "  %s\n"
+                  "  curl -H \"Authorization: Bearer %s\" %s/v2/models\n",
+                  key, key, url);
     (void)fflush(stderr);
 }
 
@@ -67,10 +78,6 @@ static int run(cli *self)
     for (int i = 0; i < self->argument_count; i++) {
         models[i].model = self->arguments[i];
     }
-    if (!cli_has(self, "no-auth")) {
-        return cli_usage(self, "needs --no-auth: there are no identities yet, so anybody on this "
-                               "machine can ask the models; say so aloud to start");
-    }
     const char *listen = cli_value(self, "listen");
     if (listen != NULL && strrchr(listen, ':') == NULL) {
         return cli_usage(self, "--listen wants HOST:PORT, not \"%s\"", listen);
@@ -83,7 +90,8 @@ static int run(cli *self)
     options.thread_count = self->options.thread_count;
     options.listen = listen;
     options.config = cli_value(self, "config");
-    options.no_auth = true;
+    options.no_auth = cli_has(self, "no-auth");
+    options.first_key = tell_first_key;
     options.quiet_requests = cli_has(self, "quiet-requests");
     options.handle_signals = true;
     options.log = write_stderr;

@@ -6,6 +6,7 @@
 
 #include "cli/cli.h"
 
+extern const cli_verb cli_verb_access;
 extern const cli_verb cli_verb_bench;
 extern const cli_verb cli_verb_bench_part;
 extern const cli_verb cli_verb_chat;

@@ -39,6 +39,9 @@ void tp_serve_exchange_clear(serve_exchange *exchange)
     exchange->fail_status = 0;
     exchange->fail_code = NULL;
     exchange->retry_ns = 0;
+    exchange->charged_tokens = 0;
+    exchange->has_key_in_target = false;
+    memset(exchange->limits, 0, sizeof(exchange->limits));
     tp_serve_auth_clear(exchange);
     exchange->later = NULL;
     exchange->is_verbatim = false;
@@ -196,7 +199,9 @@ void tp_serve_failure_write(tp_http_reply *reply, serve_family family, const ser
         break;
     }
     tp_buffer_append_char(body, '}');
-    if (http_status == 429 || http_status == 503) {
+    if (failure->retry_ns == SERVE_RETRY_NEVER) {
+        tp_buffer_append_text(&reply->headers, "x-should-retry: false\r\n");
+    } else if (http_status == 429 || http_status == 503) {
         // Whole seconds, upwards: too early would be refused again.
         const uint64_t seconds = failure->retry_ns / 1000000000u + 1;
         tp_buffer_printf(&reply->headers, "retry-after: %llu\r\n", (unsigned long long)seconds);
@@ -218,6 +223,7 @@ static void write_failure(serve_exchange *exchange, int http_status, tp_str mess
     }
     const serve_failure failure = {http_status, message, exchange->fail_code, exchange->retry_ns};
     tp_serve_failure_write(&exchange->reply, family, &failure);
+    tp_serve_limits_write(exchange, &exchange->reply.headers);
 }
 
 static void append_allow(tp_buffer *headers, uint32_t allowed)
@@ -250,6 +256,14 @@ static void answer_without_route(serve_exchange *exchange, uint32_t allowed)
         write_failure(exchange, 405, TP_STR("this route does not know the method; see Allow"));
     }
     append_allow(&exchange->reply.headers, allowed);
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 static tapeout_status undo_coding(serve_exchange *exchange, tapeout_error *err)
@@ -301,15 +315,44 @@ static void compress_reply(serve_exchange *exchange)
     }
 }
 
+// URLs are kept in logs, histories and proxies. Looked for as sent, and decoded once.
+static bool has_key(tp_str target)
+{
+    char decoded[TP_MAX_HTTP_TARGET_BYTES];
+    size_t size = 0;
+    if (tp_api_key_is_within(target)) {
+        return true;
+    }
+    if (target.size > sizeof(decoded) || memchr(target.data, '%', target.size) == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < target.size; i++) {
+        const char *at = target.data + i;
+        const int high = *at == '%' && i + 2 < target.size ? hex_digit(at[1]) : -1;
+        const int low = high < 0 ? -1 : hex_digit(at[2]);
+        decoded[size++] = low < 0 ? *at : (char)(high << 4 | low);
+        i += low < 0 ? 0 : 2;
+    }
+    return tp_api_key_is_within((tp_str){decoded, size});
+}
+
 void tp_serve_exchange_begin(serve_exchange *exchange, const tp_http_request *request)
 {
     exchange->request = request;
     exchange->route = tp_serve_route_find(request, exchange->params, &exchange->allowed_methods);
+    exchange->has_key_in_target = has_key(request->target);
     tp_serve_authenticate(exchange);
 }
 
 void tp_serve_exchange_run(serve_exchange *exchange)
 {
+    if (exchange->has_key_in_target) {
+        write_failure(
+            exchange, 400,
+            TP_STR("an API key in a URL is no secret any more: revoke it, and send keys in "
+                   "the Authorization header"));
+        return;
+    }
     if (exchange->route == NULL) {
         answer_without_route(exchange, exchange->allowed_methods);
         return;
@@ -337,6 +380,7 @@ void tp_serve_exchange_run(serve_exchange *exchange)
     if (exchange->model != NULL && exchange->route->right == TP_RIGHT_SCORE) {
         name_model(exchange);
     }
+    tp_serve_limits_write(exchange, &exchange->reply.headers);
     compress_reply(exchange);
 }
 

@@ -93,7 +93,14 @@ static void on_stream_done(void *user)
                        .generated_count = answer->first_ns == 0 ? 0 : usage.generated_count,
                        .first_ns = answer->first_ns - answer->begin_ns,
                        .whole_ns = answer->last_ns - answer->begin_ns};
-    tp_served_touch(answer->exchange->model);
+    // What it was priced at and did not use. Of a request that failed before its prompt was read
+    // nothing was used.
+    const uint64_t used = (uint64_t)usage.prompt_count + usage.generated_count;
+    serve_exchange *exchange = answer->exchange;
+    if (exchange->charged_tokens > used) {
+        tp_serve_give_back(exchange, TP_COUNT_TOKENS, exchange->charged_tokens - used);
+    }
+    tp_served_touch(exchange->model);
     answer_release(answer);
 }
 
@@ -105,6 +112,7 @@ static void reply_init(const llm_answer *answer, tp_http_reply *reply, const cha
     tp_buffer_append_str(&reply->headers, TP_STR("x-tapeout-model: "));
     tp_buffer_append_str(&reply->headers, answer->model->header);
     tp_buffer_append_str(&reply->headers, TP_STR("\r\n"));
+    tp_serve_limits_write(answer->exchange, &reply->headers);
 }
 
 static void send_piece(llm_answer *answer)
@@ -302,7 +310,11 @@ static void on_event(void *user, const tp_generation_event *event)
     llm_answer *answer = part->answer;
     tapeout_error error = {0};
     if (answer->has_ended || is_refused(answer)) {
-        return; // something failed; what still comes is of no use
+        // Something failed, and what still comes is of no use but for what it has cost.
+        if (event->finish != TP_FINISH_NONE) {
+            answer->choices[part->first_choice + event->choice].end = *event;
+        }
+        return;
     }
     llm_choice *choice = &answer->choices[part->first_choice + event->choice];
     const tapeout_status status = take_event(choice, event, &error);
@@ -443,6 +455,8 @@ static void submit_all(llm_answer *answer, const serve_exchange *exchange, const
     tp_generation_request request = ask->generation;
     request.on_event = on_event;
     request.on_done = on_generation_done;
+    request.tenant = exchange->principal == NULL ? 0 : exchange->principal->tenant_number;
+    request.key = exchange->principal == NULL ? 0 : exchange->principal->number;
     if (exchange->state->llm_deadline_ms > 0) {
         request.deadline_ns =
             answer->begin_ns + (uint64_t)exchange->state->llm_deadline_ms * 1000000u;
@@ -472,12 +486,39 @@ static void submit_all(llm_answer *answer, const serve_exchange *exchange, const
     end_activity(answer);
 }
 
+// The price is known before anything is queued: each prompt, and all that may be generated. A
+// request that names no end may go on to the end of the context.
+static tapeout_status charge_tokens(serve_exchange *exchange, const llm_ask *ask,
+                                    tapeout_error *err)
+{
+    const tp_generation_request *request = &ask->generation;
+    const uint64_t context = tp_scheduler_context(tp_llm_host_scheduler(exchange->model->llm));
+    const uint64_t choices = request->choice_count == 0 ? 1 : request->choice_count;
+    const uint32_t count = ask->prompt_count > 0 ? ask->prompt_count : 1;
+    uint64_t price = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const llm_prompt prompt = prompt_at(ask, i);
+        const uint64_t size = prompt.end - prompt.begin;
+        const uint64_t room = context > size ? context - size : 0;
+        const bool has_end = request->max_tokens > 0 && request->max_tokens < room;
+        price += size + choices * (has_end ? request->max_tokens : room);
+    }
+    TP_TRY(tp_serve_charge(exchange, TP_COUNT_TOKENS, price, err));
+    exchange->charged_tokens = price;
+    return TAPEOUT_OK;
+}
+
 tapeout_status tp_llm_answer_start(serve_exchange *exchange, const llm_dialect *dialect,
                                    const char *id_prefix, const llm_ask *ask, tp_str request_echo,
                                    tapeout_error *err)
 {
     llm_answer *answer = NULL;
-    TP_TRY(answer_new(exchange, dialect, id_prefix, ask, &answer, err));
+    TP_TRY(charge_tokens(exchange, ask, err));
+    const tapeout_status made = answer_new(exchange, dialect, id_prefix, ask, &answer, err);
+    if (made != TAPEOUT_OK) {
+        tp_serve_give_back(exchange, TP_COUNT_TOKENS, exchange->charged_tokens);
+        return made;
+    }
     tp_buffer_append_str(&answer->request_echo, request_echo);
     const serve_later_events events = {on_gone, on_stream_done, answer};
     tapeout_status status = tp_buffer_check(&answer->request_echo, "reply", err);
@@ -485,6 +526,7 @@ tapeout_status tp_llm_answer_start(serve_exchange *exchange, const llm_dialect *
         status = tp_serve_later_take(exchange, &events, &answer->stream, err);
     }
     if (status != TAPEOUT_OK) {
+        tp_serve_give_back(exchange, TP_COUNT_TOKENS, exchange->charged_tokens);
         answer_free(answer);
         return status;
     }

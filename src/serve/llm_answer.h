@@ -225,7 +225,7 @@ typedef struct llm_vectors {
     uint32_t *counts; // [count] tokens of each
     float *values;    // [count, width]
 } llm_vectors;
-tapeout_status tp_llm_vectors_make(const serve_exchange *exchange, yyjson_val *input, tp_ids *ids,
+tapeout_status tp_llm_vectors_make(serve_exchange *exchange, yyjson_val *input, tp_ids *ids,
                                    llm_vectors *vectors, tapeout_error *err);
 void tp_llm_vectors_deinit(llm_vectors *vectors);
 void tp_llm_vector_write(const float *vector, uint32_t width, tp_buffer *out);

@@ -208,12 +208,13 @@ static tapeout_status read_inputs(const serve_exchange *exchange, yyjson_val *in
     return TAPEOUT_OK;
 }
 
-tapeout_status tp_llm_vectors_make(const serve_exchange *exchange, yyjson_val *input, tp_ids *ids,
+tapeout_status tp_llm_vectors_make(serve_exchange *exchange, yyjson_val *input, tp_ids *ids,
                                    llm_vectors *vectors, tapeout_error *err)
 {
     vectors->alloc = exchange->state->env->alloc;
     vectors->width = tp_llm_facts_of(tp_llm_host_model(exchange->model->llm))->width;
     TP_TRY(read_inputs(exchange, input, ids, vectors, err));
+    TP_TRY(tp_serve_charge(exchange, TP_COUNT_TOKENS, ids->count, err));
     const tp_embedding_request request = {ids->data, vectors->counts, vectors->count};
     return tp_scheduler_embed(tp_llm_host_scheduler(exchange->model->llm), &request,
                               vectors->values, err);

@@ -126,6 +126,103 @@ static serve_login check_basic(serve_exchange *exchange, tp_str encoded)
     return outcome;
 }
 
+// -- tokens and certificates ---------------------------------------------------------------------
+static const tp_issuer *find_issuer(const serve_auth *auth, tp_str name, uint32_t *ret_index)
+{
+    const serve_access_config *config = auth->access->config;
+    for (uint32_t i = 0; i < config->issuer_count; i++) {
+        if (tp_str_equal(config->issuers[i].issuer, name) && auth->jwks[i] != NULL) {
+            *ret_index = i;
+            return &config->issuers[i];
+        }
+    }
+    return NULL;
+}
+
+static serve_login read_token(serve_exchange *exchange, tp_str token, serve_token *place)
+{
+    const serve_auth *auth = exchange->auth;
+    const tapeout_allocator *alloc = auth->access->env->alloc;
+    char name[TP_MAX_PRINCIPAL_ID_BYTES];
+    uint32_t index = 0;
+    const tp_issuer *issuer =
+        find_issuer(auth, tp_jwt_issuer(alloc, token, name, sizeof(name)), &index);
+    if (issuer == NULL) {
+        return refuse(exchange, "token: no such issuer");
+    }
+    const tp_jwt_policy policy = {.jwks = auth->jwks[index],
+                                  .issuer = issuer->issuer,
+                                  .audience = issuer->audience,
+                                  .algorithms = issuer->algorithms,
+                                  .leeway_s = issuer->leeway_s,
+                                  .now_s = tp_clock_unix_us() / 1000000};
+    yyjson_doc *claims = NULL;
+    int64_t expires_s = 0;
+    tp_principal *principal = NULL;
+    tapeout_error error = {0};
+    tapeout_status status = tp_jwt_check(alloc, &policy, token, &claims, &expires_s, &error);
+    if (status == TAPEOUT_OK) {
+        status = tp_issuer_principal(issuer, alloc, yyjson_doc_get_root(claims), expires_s,
+                                     &principal, &error);
+    }
+    yyjson_doc_free(claims);
+    if (status != TAPEOUT_OK) {
+        (void)snprintf(exchange->login_text, sizeof(exchange->login_text), "token: %.100s",
+                       error.message);
+        return refuse(exchange, exchange->login_text);
+    }
+    tp_principal_unref(place->principal);
+    place->principal = principal;
+    return know(exchange, principal);
+}
+
+// A token is checked once: until it expires, or keys change, its hash says who carries it.
+static serve_login check_token(serve_exchange *exchange, tp_str token)
+{
+    serve_auth *auth = exchange->auth;
+    uint8_t mark[SERVE_LOGIN_MARK_SIZE];
+    if (!tp_jwt_is_token(token)) {
+        return refuse(exchange, "neither an API key nor a token");
+    }
+    (void)crypto_generichash(mark, sizeof(mark), (const uint8_t *)token.data, token.size,
+                             auth->mark_key, sizeof(auth->mark_key)); // sizes that it takes
+    serve_token *place = &auth->tokens[((uint32_t)mark[0] << 8 | mark[1]) % SERVE_TOKEN_SLOTS];
+    if (place->principal != NULL && place->generation == auth->generation &&
+        sodium_memcmp(place->mark, mark, sizeof(mark)) == 0) {
+        return know(exchange, place->principal);
+    }
+    const serve_login outcome = read_token(exchange, token, place);
+    if (outcome == SERVE_LOGIN_KNOWN) {
+        memcpy(place->mark, mark, sizeof(mark));
+        place->generation = auth->generation;
+    }
+    return outcome;
+}
+
+// The client proved its name when the connection was made; here it is only looked up.
+static serve_login check_certificate(serve_exchange *exchange)
+{
+    const serve_access *access = exchange->auth->access;
+    const tp_str name = tp_str_from(exchange->request->peer_name);
+    for (uint32_t i = 0; i < access->config->certificate_count; i++) {
+        const serve_certificate *certificate = &access->config->certificates[i];
+        if (!tp_str_equal(certificate->name, name)) {
+            continue;
+        }
+        char id[TP_MAX_PRINCIPAL_ID_BYTES];
+        const int size = snprintf(id, sizeof(id), "cert:%.*s", TP_STR_ARGS(name));
+        const tp_principal_spec spec = {.id = {id, (size_t)size},
+                                        .name = name,
+                                        .tenant = certificate->tenant,
+                                        .grants = certificate->roles,
+                                        .rates = certificate->limits};
+        const tapeout_status status =
+            tp_principal_new(access->env->alloc, &spec, &exchange->principal, NULL);
+        return status == TAPEOUT_OK ? SERVE_LOGIN_KNOWN : refuse(exchange, "out of memory");
+    }
+    return refuse(exchange, "no roles for this certificate's name");
+}
+
 // The text behind a scheme's name; {NULL, 0} where the value has another scheme.
 static tp_str behind_scheme(tp_str value, tp_str scheme)
 {
@@ -144,7 +241,7 @@ static serve_login check_credentials(serve_exchange *exchange)
     const uint32_t count =
         tp_http_header_count(request, "authorization") + tp_http_header_count(request, "x-api-key");
     if (count == 0) {
-        return SERVE_LOGIN_NOBODY;
+        return request->peer_name == NULL ? SERVE_LOGIN_NOBODY : check_certificate(exchange);
     }
     if (count > 1) {
         return refuse(exchange, "more than one header with credentials");
@@ -155,13 +252,14 @@ static serve_login check_credentials(serve_exchange *exchange)
     const tp_str bearer = behind_scheme(value, TP_STR("bearer"));
     const tp_str basic = behind_scheme(value, TP_STR("basic"));
     if (bearer.data != NULL) {
-        return check_key(exchange, bearer);
+        return tp_str_has_prefix(bearer, TP_STR("tpk_")) ? check_key(exchange, bearer)
+                                                         : check_token(exchange, bearer);
     }
     return basic.data != NULL ? check_basic(exchange, basic)
                               : refuse(exchange, "unknown scheme of credentials");
 }
 
-// Takes the roster that holds now, where it is another.
+// Takes what holds now, where it is another.
 static void follow(serve_auth *auth)
 {
     serve_access *access = auth->access;
@@ -172,6 +270,10 @@ static void follow(serve_auth *auth)
     (void)pthread_mutex_lock(&access->lock);
     tp_roster *old = auth->roster;
     auth->roster = access->roster == NULL ? NULL : tp_roster_ref(access->roster);
+    for (uint32_t i = 0; i < TP_MAX_ISSUERS; i++) {
+        tp_jwks_unref(auth->jwks[i]);
+        auth->jwks[i] = access->jwks[i] == NULL ? NULL : tp_jwks_ref(access->jwks[i]);
+    }
     auth->generation = generation;
     (void)pthread_mutex_unlock(&access->lock);
     tp_roster_unref(old);
@@ -299,7 +401,7 @@ tapeout_status tp_serve_admit(serve_exchange *exchange, tapeout_error *err)
         return tp_fail(err, TAPEOUT_E_DENIED, "this needs the right \"%s\", which %.*s has not",
                        tp_right_name(right), TP_STR_ARGS(exchange->principal->name));
     }
-    return TAPEOUT_OK;
+    return tp_serve_charge(exchange, TP_COUNT_REQUESTS, 1, err);
 }
 
 // -- for handlers --------------------------------------------------------------------------------

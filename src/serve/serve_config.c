@@ -22,6 +22,7 @@ typedef struct config_file {
     bool log_requests;
     bool allow_unsigned;
     tp_yaml_node models;
+    tp_yaml_node access;
     uint32_t body_bytes;
     uint32_t bodies_bytes;
     uint32_t rows;
@@ -55,6 +56,7 @@ typedef struct config_model {
     tp_str version;
     tp_str path;
     tp_str ref;
+    tp_str tenant;
 } config_model;
 
 #define PLACE(field) offsetof(config_file, field)
@@ -118,6 +120,7 @@ static const tp_yaml_key file_keys[] = {
     {"metrics", TP_YAML_STR_LIST, PLACE(metrics), 0, 0, NULL},
     {"llm", TP_YAML_MAP, 0, 0, 0, &llm_table},
     {"tls", TP_YAML_MAP, 0, 0, 0, &tls_table},
+    {"access", TP_YAML_NODE, PLACE(access), 0, 0, NULL},
 };
 static const tp_yaml_table file_table = {file_keys, sizeof(file_keys) / sizeof(file_keys[0])};
 
@@ -126,6 +129,7 @@ static const tp_yaml_key model_keys[] = {
     {"version", TP_YAML_STR, offsetof(config_model, version), 0, 0, NULL},
     {"path", TP_YAML_STR, offsetof(config_model, path), 0, 0, NULL},
     {"ref", TP_YAML_STR, offsetof(config_model, ref), 0, 0, NULL},
+    {"tenant", TP_YAML_STR, offsetof(config_model, tenant), 0, 0, NULL},
 };
 static const tp_yaml_table model_table = {model_keys, sizeof(model_keys) / sizeof(model_keys[0])};
 
@@ -221,7 +225,13 @@ static tapeout_status bind_models(tp_serve_config *config, tp_yaml *yaml, tp_yam
         if ((model.path.size > 0) == (model.ref.size > 0)) {
             return tp_yaml_fail(yaml, item, err, "a model needs either path or ref");
         }
+        if (model.tenant.size > 0 && !tp_identity_name_is_valid(model.tenant)) {
+            return tp_yaml_fail(yaml, item, err, "tenant: letters, digits and ._@- were expected");
+        }
         TP_TRY(add_file_model(config, &model, file, err));
+        tp_model_spec *spec = &config->models[config->model_count - 1];
+        spec->tenant = tp_arena_str(&config->arena, model.tenant);
+        TP_TRY(tp_arena_check(&config->arena, "models", err));
     }
     return TAPEOUT_OK;
 }
@@ -306,6 +316,10 @@ static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const ch
     TP_TRY(tp_yaml_bind(yaml, root, &file_table, &file, err));
     TP_TRY(bind_llm(config, &file, name, err));
     TP_TRY(bind_tls(config, &file, name, err));
+    if (file.access != 0) {
+        TP_TRY(tp_serve_access_config_bind(&config->access, &config->arena, yaml, file.access, name,
+                                           err));
+    }
     config->thread_count = file.threads;
     config->logs_requests = file.log_requests;
     config->allow_unsigned = file.allow_unsigned;

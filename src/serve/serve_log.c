@@ -7,6 +7,9 @@
 
 #include "base/tp_clock.h"
 #include "table/tp_json.h"
+#include "trust/tp_credential.h"
+
+#include <string.h>
 
 enum { LOG_MAX_TEXT = 256 };
 
@@ -33,7 +36,12 @@ static void append_key(tp_buffer *log, const char *key)
 void tp_serve_log_str(tp_buffer *log, const char *key, tp_str value)
 {
     append_key(log, key);
+    char masked[LOG_MAX_TEXT];
     value.size = value.size < LOG_MAX_TEXT ? value.size : LOG_MAX_TEXT;
+    if (tp_api_key_is_within(value)) {
+        memcpy(masked, value.data, value.size);
+        value = (tp_str){masked, tp_api_key_mask(masked, value.size)};
+    }
     if (tp_utf8_check(value, NULL)) {
         tp_json_append_str(log, value);
         return;

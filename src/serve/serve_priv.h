@@ -10,6 +10,7 @@
 #include "monitor/tp_monitor.h"
 #include "serve/tp_engine.h"
 #include "serve/tp_http.h"
+#include "trust/tp_limiter.h"
 #include "trust/tp_roster.h"
 
 #include <yyjson.h>
@@ -46,6 +47,8 @@ typedef struct serve_route {
     const char *summary; // for the OpenAPI document
     mlflow_call *call;   // of tp_serve_mlflow and its like; else NULL
 } serve_route;
+
+#define SERVE_RETRY_NEVER UINT64_MAX
 
 enum { SERVE_MAX_PARAMS = 3, SERVE_PEER_SIZE = 16, SERVE_LOGIN_MARK_SIZE = 16 };
 
@@ -103,15 +106,19 @@ struct serve_exchange {
     const serve_route *route; // NULL where no route matches
     tp_str params[SERVE_MAX_PARAMS];
     uint32_t allowed_methods; // of the path, a bit each, where no route matches
+    bool has_key_in_target;   // an API key: the request is refused, its target never logged
     tp_http_reply reply;
     tapeout_error error;   // of a request that failed; its message is for the log
     int fail_status;       // of the failure that is about to be returned; 0: by its code
     const char *fail_code; // OpenAI's `code` for it, or NULL
     uint64_t retry_ns;     // of a failure that passes: when to come again; 0: a second
+    tp_limit_state limits[TP_COUNTABLE_COUNT]; // of the caller, as far as they were asked
+    uint64_t charged_tokens;
     // Who asks.
     struct serve_auth *auth; // of the thread that took the request; NULL: nobody is told apart
     serve_login login;
     const char *login_why;   // of a refusal, for the log
+    char login_text[128];    // where that needs room
     tp_roster *login_roster; // a reference, while a password waits to be checked
     uint8_t login_mark[SERVE_LOGIN_MARK_SIZE];
     bool login_is_new;             // a password was found right, of which `login_mark` is the mark
@@ -170,7 +177,7 @@ typedef struct serve_failure {
     int http_status;
     tp_str message;
     const char *code;  // OpenAI's, or NULL
-    uint64_t retry_ns; // of 429 and 503; 0: a second
+    uint64_t retry_ns; // of 429 and 503; 0: a second; SERVE_RETRY_NEVER: it would fail again
 } serve_failure;
 void tp_serve_failure_write(tp_http_reply *reply, serve_family family,
                             const serve_failure *failure);
@@ -206,6 +213,14 @@ tp_str tp_serve_tenant(const serve_exchange *exchange);
 // E_NOT_FOUND where it may not even know of it, as for one that is not there; else E_DENIED.
 tapeout_status tp_serve_require(const serve_exchange *exchange, tp_right right, tp_str model,
                                 tapeout_error *err);
+
+// -- limits (serve_limits.c), on any thread ------------------------------------------------------
+// Takes `cost` of what the caller may have; 429 where it has not so much left.
+tapeout_status tp_serve_charge(serve_exchange *exchange, tp_countable countable, uint64_t cost,
+                               tapeout_error *err);
+void tp_serve_give_back(serve_exchange *exchange, tp_countable countable, uint64_t cost);
+// How much is left, as headers of the reply.
+void tp_serve_limits_write(const serve_exchange *exchange, tp_buffer *headers);
 
 // -- rows ----------------------------------------------------------------------------------------
 // Rows on their way into a model: the kit's builder, and what was noticed.

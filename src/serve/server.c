@@ -205,7 +205,14 @@ tapeout_status tapeout_server_run(tapeout_server *server, tapeout_error *err)
     raise_descriptor_limit();
     tapeout_status status = start_threads(server, err);
     if (status == TAPEOUT_OK) {
+        status = tp_server_access_start(server, err);
+    }
+    if (status == TAPEOUT_OK) {
         tp_server_tls_start(server);
+        if (server->options.no_auth) {
+            tp_server_log_event(server, "no_auth",
+                                "anybody who reaches this address may do everything");
+        }
         tp_server_load_start(server);
         (void)uv_timer_start(&server->timer, on_announce_timer, ANNOUNCE_MS, 0);
     } else {
@@ -217,6 +224,7 @@ tapeout_status tapeout_server_run(tapeout_server *server, tapeout_error *err)
             (void)pthread_join(server->shards[i].thread, NULL);
         }
     }
+    tp_server_access_stop(server);
     for (uint32_t i = 0; i < server->shard_count; i++) {
         tp_server_turned(&server->shards[i]);
     }

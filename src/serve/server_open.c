@@ -175,9 +175,6 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     server->state.llm_deadline_ms = server->config->llm_deadline_ms;
     server->state.refresh_metrics = tp_server_refresh_metrics;
     server->state.user = server;
-    const tp_principal_spec everybody = {
-        .id = TP_STR("anonymous"), .name = TP_STR("anonymous"), .grants = TP_STR("admin")};
-    TP_TRY(tp_principal_new(alloc, &everybody, &server->state.anonymous, err));
     server->shards = tp_alloc_array_zero(alloc, count, sizeof(*server->shards));
     if (server->shards == NULL) {
         return tp_fail_nomem(err);
@@ -186,6 +183,7 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     for (uint32_t i = 0; i < count; i++) {
         TP_TRY(open_shard(server, i, err));
     }
+    TP_TRY(tp_server_access_open(server, err));
     // The loops have duplicates; with this one open too the kernel would go on accepting after
     // them.
     (void)close(server->listen_fd);
@@ -200,11 +198,6 @@ tapeout_status tapeout_server_open(tapeout_context *context, const tapeout_serve
         options->struct_size != sizeof(*options)) {
         return tp_fail(err, TAPEOUT_E_INVALID,
                        "tapeout_server_open: fill the options with tapeout_serve_options_init");
-    }
-    if (!options->no_auth) {
-        return tp_fail(err, TAPEOUT_E_DENIED,
-                       "serving needs --no-auth: there are no identities yet, so anybody on this "
-                       "machine can ask the models; say so aloud to start");
     }
     const tp_env *env = tp_context_env(context);
     tapeout_server *server = tp_alloc_zero(env->alloc, sizeof(*server));
@@ -249,13 +242,13 @@ void tapeout_server_close(tapeout_server **server_place)
             tp_buffer_deinit(&shard->log);
         }
     }
+    tp_server_access_close(server);
     tp_free_array(alloc, server->shards, server->shard_count, sizeof(*server->shards));
     if (server->listen_fd >= 0) {
         (void)close(server->listen_fd);
     }
     tp_engine_free(server->state.engine);
     tp_serve_store_free(server->state.store);
-    tp_principal_unref(server->state.anonymous);
     tp_monitor_free(server->state.monitor);
     tp_tls_free(server->tls);
     if (server->config != NULL) {

@@ -91,6 +91,7 @@ struct tapeout_server {
     tp_tls *tls;                       // NULL: plain HTTP
     char self_cert[TP_MAX_PATH_BYTES]; // where the certificate of our own making lies
     char self_key[TP_MAX_PATH_BYTES];
+    struct server_access *access; // NULL: nobody is told apart
     int listen_fd;
     uint16_t port;
     char url[96];
@@ -143,6 +144,15 @@ tapeout_status tp_server_tls_open(struct tapeout_server *server,
 // Says what is in use, and from now on watches the files; on loop 0.
 void tp_server_tls_start(struct tapeout_server *server);
 void tp_server_tls_failed(void *user, tp_client *client, const char *why);
+
+// -- server_access.c, by who opens and runs the server --------------------------------------------
+// Who may come in: everybody with no_auth; else the registry is read, and on the first start of a
+// home an admin's key is made and told.
+tapeout_status tp_server_access_open(struct tapeout_server *server, tapeout_error *err);
+// Follows changes between these two.
+tapeout_status tp_server_access_start(struct tapeout_server *server, tapeout_error *err);
+void tp_server_access_stop(struct tapeout_server *server);
+void tp_server_access_close(struct tapeout_server *server); // of one opened half way too
 
 // -- server_request.c ----------------------------------------------------------------------------
 void tp_server_handle(void *user, tp_client *client);

@@ -109,6 +109,13 @@ static void count_model(server_shard *shard, const serve_exchange *exchange, uin
     }
 }
 
+// A query may hold anything, tokens too.
+static tp_str without_query(tp_str target)
+{
+    const char *mark = memchr(target.data, '?', target.size);
+    return (tp_str){target.data, mark == NULL ? target.size : (size_t)(mark - target.data)};
+}
+
 static void log_request(server_shard *shard, const serve_exchange *exchange, uint64_t took_ns)
 {
     const tp_http_request *request = exchange->request;
@@ -120,8 +127,8 @@ static void log_request(server_shard *shard, const serve_exchange *exchange, uin
     }
     tp_serve_log_str(log, "method", tp_str_from(tp_http_method_name(request->method)));
     tp_serve_log_str(log, "route", route_label(exchange->route));
-    if (exchange->route == NULL) {
-        tp_serve_log_str(log, "target", request->target);
+    if (exchange->route == NULL && !exchange->has_key_in_target) {
+        tp_serve_log_str(log, "target", without_query(request->target));
     }
     tp_serve_log_u64(log, "status", (uint64_t)exchange->reply_status);
     if (exchange->principal != NULL && exchange->auth != NULL) {

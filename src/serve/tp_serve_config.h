@@ -6,6 +6,7 @@
 #define TP_SERVE_CONFIG_H
 
 #include "base/tp_arena.h"
+#include "serve/serve_access_config.h"
 #include "serve/tp_engine.h"
 #include "serve/tp_loop.h"
 
@@ -28,6 +29,7 @@ typedef struct tp_serve_config {
     uint32_t hsts_s;
     bool metrics_vllm; // further names in /metrics
     bool metrics_llamacpp;
+    serve_access_config access;
     uint32_t llm_deadline_ms;                   // of an answer; 0: none
     tp_engine_options engine;                   // how language models are run
     uint32_t drain_ms;                          // at most this long until the last request is done

@@ -137,11 +137,6 @@ def test_an_unknown_flag_names_the_nearest(tapeout):
     assert "--threads" in tapeout.fails("train", "x.yaml", "--thread", "2", status=2)
 
 
-def test_a_server_without_no_auth_does_not_start(toy):
-    line = toy.command.fails("serve", toy.bundle, "--listen", "127.0.0.1:0", status=2)
-    assert "--no-auth" in line
-
-
 def test_a_server_beyond_loopback_does_not_start(toy):
     done = toy.command("serve", toy.bundle, "--no-auth", "--listen", "0.0.0.0:0", timeout=30)
     assert done.returncode in (1, 2) and "loopback" in done.stderr

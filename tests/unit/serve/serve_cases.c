@@ -93,6 +93,7 @@ static void on_request(void *user, tp_http_connection *connection)
     serve_exchange *exchange = &self->exchange;
     tp_serve_exchange_begin(exchange, &connection->request);
     tp_serve_exchange_run(exchange);
+    tp_serve_auth_settle(exchange);
     self->status = exchange->reply.status;
     tp_buffer_clear(&self->reply);
     tp_buffer_append_str(&self->reply, tp_buffer_view(&exchange->reply.body));

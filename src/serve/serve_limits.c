@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What an identity may use up: requests when they come in, rows before they are scored, tokens
+// before a prompt is queued, with all that it may generate; what was not generated is given back.
+// Replies say how much is left, in the words of OpenAI's clients.
+#include "serve/serve_access.h"
+
+#include "base/limits.h"
+#include "base/tp_clock.h"
+#include "base/tp_error.h"
+
+static tp_limit_ask ask_of(const serve_exchange *exchange, tp_countable countable, uint64_t cost)
+{
+    const tp_principal *principal = exchange->principal;
+    return (tp_limit_ask){principal->number, principal->rates, principal->rate_count, countable,
+                          cost};
+}
+
+static bool has_limits(const serve_exchange *exchange)
+{
+    return exchange->auth != NULL && exchange->principal != NULL &&
+           exchange->principal->rate_count > 0;
+}
+
+tapeout_status tp_serve_charge(serve_exchange *exchange, tp_countable countable, uint64_t cost,
+                               tapeout_error *err)
+{
+    tp_limit_state *state = &exchange->limits[countable];
+    if (!has_limits(exchange)) {
+        return TAPEOUT_OK;
+    }
+    const tp_limit_ask ask = ask_of(exchange, countable, cost);
+    if (tp_limiter_take(exchange->auth->access->limits, &ask, tp_clock_monotonic_ns(), state)) {
+        return TAPEOUT_OK;
+    }
+    exchange->retry_ns = state->is_too_large ? SERVE_RETRY_NEVER : state->retry_ns;
+    exchange->fail_code = "rate_limit_exceeded";
+    (void)tp_fail(err, TAPEOUT_E_BUSY,
+                  state->is_too_large
+                      ? "%llu %s at once are more than this key's limit of %llu: ask for less"
+                      : "%llu %s are more than is left of this key's limit of %llu; come again "
+                        "after Retry-After",
+                  (unsigned long long)cost, tp_countable_name(countable),
+                  (unsigned long long)state->limit);
+    return tp_serve_fail_as(exchange, 429, TAPEOUT_E_BUSY);
+}
+
+void tp_serve_give_back(serve_exchange *exchange, tp_countable countable, uint64_t cost)
+{
+    if (cost > 0 && has_limits(exchange)) {
+        const tp_limit_ask ask = ask_of(exchange, countable, cost);
+        tp_limiter_give(exchange->auth->access->limits, &ask);
+    }
+}
+
+// "120ms", "8.640s", "6m0.000s": as OpenAI writes them.
+static void write_duration(tp_buffer *headers, uint64_t ns)
+{
+    const uint64_t ms = ns / 1000000;
+    if (ms < 1000) {
+        tp_buffer_printf(headers, "%llums\r\n", (unsigned long long)ms);
+        return;
+    }
+    if (ms >= 60000) {
+        tp_buffer_printf(headers, "%llum", (unsigned long long)(ms / 60000));
+    }
+    tp_buffer_printf(headers, "%llu.%03llus\r\n", (unsigned long long)(ms % 60000 / 1000),
+                     (unsigned long long)(ms % 1000));
+}
+
+void tp_serve_limits_write(const serve_exchange *exchange, tp_buffer *headers)
+{
+    for (int kind = 0; kind < TP_COUNTABLE_COUNT; kind++) {
+        const tp_limit_state *state = &exchange->limits[kind];
+        const char *name = tp_countable_name((tp_countable)kind);
+        if (state->is_limited) {
+            tp_buffer_printf(headers,
+                             "x-ratelimit-limit-%s: %llu\r\nx-ratelimit-remaining-%s: %llu\r\n"
+                             "x-ratelimit-reset-%s: ",
+                             name, (unsigned long long)state->limit, name,
+                             (unsigned long long)state->remaining, name);
+            write_duration(headers, state->reset_ns);
+        }
+    }
+}
