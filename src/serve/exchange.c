@@ -70,6 +70,11 @@ tapeout_status tp_serve_fail_as(serve_exchange *exchange, int http_status, tapeo
     return status;
 }
 
+void tp_serve_fail_code(serve_exchange *exchange, const char *code)
+{
+    exchange->fail_code = exchange->route->family == SERVE_FAMILY_OPENAI ? code : NULL;
+}
+
 // Without `default`: a new code must decide here.
 int tp_serve_http_status(tapeout_status status)
 {

@@ -300,7 +300,7 @@ static tapeout_status fail_too_many(serve_exchange *exchange, uint64_t retry_ns,
                                     tapeout_error *err)
 {
     exchange->retry_ns = retry_ns;
-    exchange->fail_code = "rate_limit_exceeded";
+    tp_serve_fail_code(exchange, "rate_limit_exceeded");
     (void)tp_fail(err, TAPEOUT_E_BUSY, "%s", why);
     return tp_serve_fail_as(exchange, 429, TAPEOUT_E_BUSY);
 }
@@ -325,7 +325,7 @@ static tapeout_status check_failures(serve_exchange *exchange, bool has_failed, 
 
 static tapeout_status fail_login(serve_exchange *exchange, tapeout_error *err)
 {
-    exchange->fail_code = "invalid_api_key";
+    tp_serve_fail_code(exchange, "invalid_api_key");
     if (exchange->login == SERVE_LOGIN_REFUSED) {
         TP_TRY(check_failures(exchange, true, err));
         (void)tp_fail(err, TAPEOUT_E_DENIED, "the credentials are not valid");

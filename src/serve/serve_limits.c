@@ -34,7 +34,7 @@ tapeout_status tp_serve_charge(serve_exchange *exchange, tp_countable countable,
         return TAPEOUT_OK;
     }
     exchange->retry_ns = state->is_too_large ? SERVE_RETRY_NEVER : state->retry_ns;
-    exchange->fail_code = "rate_limit_exceeded";
+    tp_serve_fail_code(exchange, "rate_limit_exceeded");
     (void)tp_fail(err, TAPEOUT_E_BUSY,
                   state->is_too_large
                       ? "%llu %s at once are more than this key's limit of %llu: ask for less"

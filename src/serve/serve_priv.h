@@ -168,6 +168,8 @@ void tp_openai_model_write(const tp_served *model, tp_buffer *json);
 // -- help for handlers ---------------------------------------------------------------------------
 // Sets the status that the failure is to have and passes `status` on.
 tapeout_status tp_serve_fail_as(serve_exchange *exchange, int http_status, tapeout_status status);
+// Sets the code that OpenAI's clients are to see; the other families have codes of their own.
+void tp_serve_fail_code(serve_exchange *exchange, const char *code);
 // Takes the stream: the handler's return decides nothing any more, and whoever has the stream ends
 // it (tp_loop.h). E_UNSUPPORTED where there is none.
 tapeout_status tp_serve_later_take(serve_exchange *exchange, const serve_later_events *events,
