@@ -59,8 +59,7 @@ static bool is_plain(tp_str name)
     return name.size > 0;
 }
 
-// A name as the language reads it back.
-static void put_name(tp_buffer *buffer, tp_str name)
+void tp_feature_append_name(tp_buffer *buffer, tp_str name)
 {
     if (is_plain(name)) {
         tp_buffer_append_str(buffer, name);
@@ -120,7 +119,7 @@ static tapeout_status choose_name(writer *w, tp_str column, const char *part, ta
 static tapeout_status begin_feature(writer *w, tp_str column, const char *part, tapeout_error *err)
 {
     TP_TRY(choose_name(w, column, part, err));
-    put_name(w->text, tp_buffer_view(&w->name));
+    tp_feature_append_name(w->text, tp_buffer_view(&w->name));
     tp_buffer_append_text(w->text, " = ");
     w->count++;
     return TAPEOUT_OK;
@@ -132,7 +131,7 @@ static tapeout_status put_call(writer *w, tp_str column, const char *part, const
 {
     TP_TRY(begin_feature(w, column, part, NULL));
     tp_buffer_printf(w->text, "%s(", call);
-    put_name(w->text, column);
+    tp_feature_append_name(w->text, column);
     tp_buffer_printf(w->text, "%s)", arguments);
     return TAPEOUT_OK;
 }
@@ -173,7 +172,7 @@ static bool judge(writer *w, const tp_profile_column *column)
 static tapeout_status put_number(writer *w, const tp_sketch *sketch)
 {
     TP_TRY(begin_feature(w, sketch->name, NULL, NULL));
-    put_name(w->text, sketch->name);
+    tp_feature_append_name(w->text, sketch->name);
     tp_buffer_append_char(w->text, '\n');
     return TAPEOUT_OK;
 }

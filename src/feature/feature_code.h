@@ -96,6 +96,11 @@ typedef enum tp_feature_op {
     TP_OP_ROUND,
     TP_OP_FLOOR,
     TP_OP_CEIL,
+    TP_OP_FLOAT32,       // infinities stay, here and in the next four
+    TP_OP_FLOAT64,       // as it is
+    TP_OP_LIGHTGBM,      // 0 within LightGBM's zero
+    TP_OP_LIGHTGBM_ZERO, // missing within it
+    TP_OP_LIGHTGBM_CODE, // without its fraction
     TP_OP_MISSING,
     // times
     TP_OP_LOCAL, // a: UTC; index: zone

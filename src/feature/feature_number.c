@@ -220,6 +220,24 @@ static void rounding(uint32_t op, double *out, const double *a, uint32_t n)
     }
 }
 
+// What another program's model is asked with: numbers as that program sees them.
+static void foreign(uint32_t op, double *out, const double *a, uint32_t n)
+{
+    const double zero = (double)1e-35f; // LightGBM's kZeroThreshold
+    for (uint32_t i = 0; i < n; i++) {
+        const bool is_zero = a[i] >= -zero && a[i] <= zero;
+        if (op == TP_OP_FLOAT32) {
+            out[i] = (double)(float)a[i];
+        } else if (op == TP_OP_LIGHTGBM_CODE) {
+            out[i] = trunc(a[i]);
+        } else if (op == TP_OP_FLOAT64 || !is_zero) {
+            out[i] = a[i];
+        } else {
+            out[i] = op == TP_OP_LIGHTGBM ? 0 : (double)NAN;
+        }
+    }
+}
+
 static void transcendental(tp_feature_worker *worker, uint32_t op, double *out, const double *a,
                            const double *b)
 {
@@ -289,6 +307,8 @@ void tp_feature_op_number(tp_feature_worker *worker, const tp_feature_instr *ins
         transcendental(worker, op, out, a, b);
     } else if (op >= TP_OP_ROUND && op <= TP_OP_CEIL) {
         rounding(op, out, a, n);
+    } else if (op >= TP_OP_FLOAT32 && op <= TP_OP_LIGHTGBM_CODE) {
+        foreign(op, out, a, n);
     } else if (op == TP_OP_MISSING || op == TP_OP_COALESCE) {
         presence(op, out, a, b, n);
     } else {

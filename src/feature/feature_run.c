@@ -336,10 +336,17 @@ static uint64_t count_bits(const uint64_t *words, uint32_t count)
 }
 
 // Copies a register out: NaN canonical, infinities missing. Returns how many are missing.
-static uint64_t copy_values(tp_feature_worker *worker, const double *from, double *to)
+static uint64_t copy_values(tp_feature_worker *worker, uint32_t op, const double *from, double *to)
 {
     uint64_t missing = 0;
     uint64_t infinite = 0;
+    if (op >= TP_OP_FLOAT32 && op <= TP_OP_LIGHTGBM_CODE) { // infinities are values
+        for (uint32_t i = 0; i < worker->row_count; i++) {
+            to[i] = from[i] == from[i] ? from[i] : (double)NAN;
+            missing += from[i] == from[i] ? 0 : 1;
+        }
+        return missing;
+    }
     for (uint32_t i = 0; i < worker->row_count; i++) {
         const double size = fabs(from[i]);
         to[i] = size < INFINITY ? from[i] : (double)NAN;
@@ -374,7 +381,8 @@ static void hand_over(tp_feature_worker *worker, uint32_t output)
     tp_feature_counts *counts = &worker->counts[output];
     const uint32_t words = (worker->row_count + 63) / 64;
     counts->missing += source->level == TP_FEATURE_NONE
-                           ? copy_values(worker, from, worker->targets[output])
+                           ? copy_values(worker, program->instrs[source->instr].code.op, from,
+                                         worker->targets[output])
                            : copy_level(worker, from, source->level, worker->targets[output]);
     if (program->instrs[source->instr].may_mark) {
         counts->unseen += count_bits(unseen_of(worker, source->instr), words);

@@ -101,6 +101,9 @@ typedef struct tp_feature_counts {
 
 tp_feature_counts tp_feature_run_counts(const tp_feature_run *run, uint32_t output);
 
+// Appends a name as the language reads it back, in back quotes where it must be.
+void tp_feature_append_name(tp_buffer *buffer, tp_str name);
+
 // -- features: auto ------------------------------------------------------------------------------
 typedef struct tp_feature_auto_data {
     const tapeout_table *table;

@@ -6,6 +6,8 @@
 #ifndef MATH_PRIV_H
 #define MATH_PRIV_H
 
+#include <stdint.h>
+
 // ln 2 in two parts: the first has 33 bits, so that its product with an exponent is exact.
 #define MATH_LN2_HIGH 0x1.62e42feep-1
 #define MATH_LN2_LOW 0x1.a39ef35793c76p-33
@@ -62,5 +64,16 @@ double tp_math_exp_tail(double x, double tail);
 enum { MATH_ERF_COUNT = 49, MATH_ZETA_COUNT = 28 };
 extern const tp_math_pair tp_math_erf_table[MATH_ERF_COUNT];
 extern const double tp_math_zeta_table[MATH_ZETA_COUNT];
+
+// ref/libm_tables.c. A power 2^(k/n): the nearest double less k/n of an exponent, in bits, and what
+// it lacks of the power, as a part of itself.
+typedef struct tp_libm_power {
+    uint64_t bits;
+    double tail;
+} tp_libm_power;
+
+enum { MATH_LIBM_EXP_COUNT = 128, MATH_LIBM_EXPF_COUNT = 32 };
+extern const tp_libm_power tp_libm_exp_table[MATH_LIBM_EXP_COUNT];
+extern const uint64_t tp_libm_expf_table[MATH_LIBM_EXPF_COUNT];
 
 #endif

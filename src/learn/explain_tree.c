@@ -65,7 +65,7 @@ static bool goes_left(const tp_tree *tree, uint32_t node, double value)
     const uint32_t begin = tree->category_begin[node];
     const uint32_t words = tree->category_begin[node + 1] - begin;
     if (!(value >= 0.0 && value < 32.0 * words)) {
-        return false;
+        return isnan(value) && (tree->flags[node] & TP_TREE_MISSING_LEFT) != 0;
     }
     const uint32_t code = (uint32_t)value;
     return (tree->category_words[begin + code / 32] >> (code % 32) & 1) != 0;

@@ -21,6 +21,7 @@
 
 static const uint32_t model_magic = 0x314c444du; // "MDL1"
 static const uint32_t model_version = 1;
+static const uint32_t foreign_version = 2; // with a link of another program
 
 // -- rules that hold for every model -------------------------------------------------------------
 static bool is_objective_of_task(tp_objective objective, tp_task task)
@@ -101,7 +102,7 @@ static tapeout_status check_parts(const tp_model_parts *parts, tapeout_status st
     if (!isfinite(parts->threshold)) {
         return tp_fail(err, status, "model: the decision threshold is not a finite number");
     }
-    return TAPEOUT_OK;
+    return tp_foreign_check(parts, status, err);
 }
 
 uint32_t tp_model_output_count(const tp_model_parts *parts)
@@ -205,7 +206,8 @@ void tp_model_write(const tp_model *model, tp_buffer *ret_bytes)
     const tp_model_parts *parts = &model->parts;
     const tp_calibration *calibration = &parts->calibration;
     tp_buffer_append_u32le(ret_bytes, model_magic);
-    tp_buffer_append_u32le(ret_bytes, model_version);
+    const bool is_foreign = parts->foreign.link != TP_LINK_OWN;
+    tp_buffer_append_u32le(ret_bytes, is_foreign ? foreign_version : model_version);
     tp_buffer_append_u32le(ret_bytes, (uint32_t)parts->task);
     tp_buffer_append_u32le(ret_bytes, (uint32_t)parts->objective);
     tp_buffer_append_u32le(ret_bytes, parts->class_count);
@@ -215,6 +217,12 @@ void tp_model_write(const tp_model *model, tp_buffer *ret_bytes)
     tp_buffer_append_f64le(ret_bytes, parts->threshold);
     tp_buffer_append_f64le(ret_bytes, calibration->platt_a);
     tp_buffer_append_f64le(ret_bytes, calibration->platt_b);
+    if (is_foreign) {
+        tp_buffer_append_u32le(ret_bytes, parts->foreign.link);
+        tp_buffer_append_u32le(ret_bytes, 0);
+        tp_buffer_append_f64le(ret_bytes, parts->foreign.scale);
+        tp_buffer_append_f64le(ret_bytes, parts->foreign.divisor);
+    }
     for (uint32_t i = 0; i < calibration->point_count; i++) {
         tp_buffer_append_f64le(ret_bytes, calibration->points[i]);
     }
@@ -254,6 +262,18 @@ static tapeout_status read_points(const tp_env *env, tp_cursor *cursor, uint32_t
     return TAPEOUT_OK;
 }
 
+static tapeout_status read_foreign(tp_cursor *cursor, tp_foreign *ret_foreign, tapeout_error *err)
+{
+    ret_foreign->link = tp_cursor_u32(cursor);
+    const uint32_t reserved = tp_cursor_u32(cursor);
+    ret_foreign->scale = tp_cursor_f64(cursor);
+    ret_foreign->divisor = tp_cursor_f64(cursor);
+    if (ret_foreign->link == TP_LINK_OWN || reserved != 0) {
+        return tp_fail(err, TAPEOUT_E_CORRUPT, "model: version 2 without a link of its own");
+    }
+    return TAPEOUT_OK;
+}
+
 // Everything up to the learner's bytes.
 static tapeout_status read_head(const tp_env *env, tp_cursor *cursor, tp_model_parts *ret_parts,
                                 tapeout_error *err)
@@ -263,9 +283,10 @@ static tapeout_status read_head(const tp_env *env, tp_cursor *cursor, tp_model_p
     if (cursor->failed || magic != model_magic) {
         return tp_fail(err, TAPEOUT_E_CORRUPT, "model: these bytes are no model");
     }
-    if (version != model_version) {
-        return tp_fail(err, TAPEOUT_E_UNSUPPORTED, "model: version %u; this program reads %u",
-                       version, model_version);
+    if (version != model_version && version != foreign_version) {
+        return tp_fail(err, TAPEOUT_E_UNSUPPORTED,
+                       "model: version %u; this program reads %u and %u", version, model_version,
+                       foreign_version);
     }
     ret_parts->task = (tp_task)tp_cursor_u32(cursor);
     ret_parts->objective = (tp_objective)tp_cursor_u32(cursor);
@@ -276,6 +297,9 @@ static tapeout_status read_head(const tp_env *env, tp_cursor *cursor, tp_model_p
     ret_parts->threshold = tp_cursor_f64(cursor);
     ret_parts->calibration.platt_a = tp_cursor_f64(cursor);
     ret_parts->calibration.platt_b = tp_cursor_f64(cursor);
+    if (version == foreign_version) {
+        TP_TRY(read_foreign(cursor, &ret_parts->foreign, err));
+    }
     TP_TRY(tp_cursor_check(cursor, "model", err));
     TP_TRY(read_points(env, cursor, point_count, &ret_parts->calibration, err));
     return check_parts(ret_parts, TAPEOUT_E_CORRUPT, err);

@@ -187,6 +187,11 @@ void tp_predict(tp_predictor *predictor, const double *const *columns, uint32_t 
     } else {
         tp_linear_margins(parts->linear, columns, row_count, margin);
     }
+    if (parts->foreign.link != TP_LINK_OWN) {
+        const tp_prediction result = {margin, probability, ret_prediction->prediction};
+        tp_foreign_predict(parts, &result, row_count);
+        return;
+    }
     if (parts->task == TP_TASK_BINARY) {
         predict_binary(parts, margin, row_count, probability, ret_prediction->prediction);
         return;

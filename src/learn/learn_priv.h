@@ -14,6 +14,14 @@ struct tp_model {
 // K: raw outputs of a model of this task.
 uint32_t tp_model_output_count(const tp_model_parts *parts);
 
+// Predictions of an imported model. `result->margin` is divided in place; `result->probability` is
+// given where the task has classes.
+void tp_foreign_predict(const tp_model_parts *parts, const tp_prediction *result,
+                        uint32_t row_count);
+// `breach` where the link does not fit the task, or a number is none that it can be.
+tapeout_status tp_foreign_check(const tp_model_parts *parts, tapeout_status breach,
+                                tapeout_error *err);
+
 // The probability of one margin of a binary model.
 double tp_calibration_apply(const tp_calibration *calibration, double margin);
 

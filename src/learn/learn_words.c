@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The words for tasks and objectives in specs and reports, from the one map of each.
+// The words for tasks, objectives and links in specs and reports, from the one map of each.
 #include "learn/tp_learn.h"
 
 const char *tp_task_name(tp_task task)
@@ -23,6 +23,18 @@ const char *tp_objective_name(tp_objective objective)
         return word;
         TP_OBJECTIVE_MAP(TP_OBJECTIVE_NAME)
 #undef TP_OBJECTIVE_NAME
+    }
+    return "unknown";
+}
+
+const char *tp_link_name(tp_link link)
+{
+    switch (link) {
+#define TP_LINK_NAME(name, value, word)                                                            \
+    case TP_LINK_##name:                                                                           \
+        return word;
+        TP_LINK_MAP(TP_LINK_NAME)
+#undef TP_LINK_NAME
     }
     return "unknown";
 }

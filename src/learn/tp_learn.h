@@ -41,6 +41,33 @@ typedef enum tp_objective {
 #undef TP_OBJECTIVE_ENUM
 } tp_objective;
 
+// X(name, value, word): how margins become predictions. OWN is by the objective with our own
+// functions; the others are the formulas of the program that trained the model, to the bit
+// (docs/formats/model.md).
+#define TP_LINK_MAP(X)                                                                             \
+    X(OWN, 0, "own")                                                                               \
+    X(IDENTITY, 1, "identity")                                                                     \
+    X(XGB_LOGISTIC, 2, "xgboost logistic")                                                         \
+    X(XGB_EXP, 3, "xgboost exp")                                                                   \
+    X(XGB_SOFTMAX, 4, "xgboost softmax")                                                           \
+    X(XGB_ARGMAX, 5, "xgboost argmax")                                                             \
+    X(XGB_HINGE, 6, "xgboost hinge")                                                               \
+    X(LGB_LOGISTIC, 7, "lightgbm logistic")                                                        \
+    X(LGB_EXP, 8, "lightgbm exp")                                                                  \
+    X(LGB_SOFTMAX, 9, "lightgbm softmax")                                                          \
+    X(LGB_LOGISTIC_EACH, 10, "lightgbm one-against-all")                                           \
+    X(LGB_SQUARE, 11, "lightgbm square")                                                           \
+    X(LGB_LOG1P_EXP, 12, "lightgbm log1p exp")                                                     \
+    X(ONNX_LOGISTIC, 13, "onnx logistic")                                                          \
+    X(ONNX_SOFTMAX, 14, "onnx softmax")                                                            \
+    X(ONNX_SOFTMAX_ZERO, 15, "onnx softmax zero")
+
+typedef enum tp_link {
+#define TP_LINK_ENUM(name, value, word) TP_LINK_##name = (value),
+    TP_LINK_MAP(TP_LINK_ENUM)
+#undef TP_LINK_ENUM
+} tp_link;
+
 typedef struct tp_learn_feature {
     tp_str name;
     bool is_category; // values are codes 0 … category_count-1
@@ -95,6 +122,13 @@ typedef struct tp_calibration {
 // For a calibration that no model has taken over.
 void tp_calibration_deinit(const tapeout_allocator *alloc, tp_calibration *calibration);
 
+// Of a model that another program trained; all zero for our own.
+typedef struct tp_foreign {
+    uint32_t link;  // tp_link
+    double scale;   // of the logistic's argument; 1
+    double divisor; // of the margins: trees that are averaged; 1
+} tp_foreign;
+
 typedef struct tp_model_parts {
     tp_task task;
     tp_objective objective;
@@ -104,6 +138,7 @@ typedef struct tp_model_parts {
     tp_linear *linear;
     tp_calibration calibration; // arrays taken over
     double threshold;           // binary: positive when probability >= threshold
+    tp_foreign foreign;
 } tp_model_parts;
 
 // Takes everything in `parts` over, also on failure.
@@ -165,6 +200,7 @@ tapeout_status tp_model_explain(const tp_env *env, const tp_model *model,
 
 const char *tp_task_name(tp_task task);
 const char *tp_objective_name(tp_objective objective);
+const char *tp_link_name(tp_link link); // "unknown" for none of the map
 bool tp_task_from_name(tp_str name, tp_task *ret_task);
 bool tp_objective_from_name(tp_str name, tp_objective *ret_objective);
 

@@ -16,6 +16,7 @@ typedef struct tree_check {
     const tp_tree *tree;
     uint32_t number;
     uint32_t feature_count;
+    bool are_numbers; // sets may be asked of numbers
     const tp_learn_feature *features;
     uint8_t *inner_seen; // [TP_MAX leaves of the forest]
     uint8_t *leaf_seen;
@@ -43,20 +44,21 @@ static tapeout_status check_split(const tree_check *check, uint32_t node, tapeou
         return corrupt(check, node, "unknown flags", err);
     }
     const bool is_category = flags & TP_TREE_CATEGORICAL;
-    if (check->features != NULL && is_category != check->features[feature].is_category) {
+    if (check->features != NULL && is_category != check->features[feature].is_category &&
+        !(is_category && check->are_numbers)) {
         return corrupt(check, node, "its kind is not that of its feature", err);
     }
     if (end < begin || end > tree->word_count || (!is_category && end != begin)) {
         return corrupt(check, node, "its set of categories is out of range", err);
     }
-    if (is_category && (flags & TP_TREE_MISSING_LEFT)) {
+    if (is_category && (flags & TP_TREE_MISSING_LEFT) && !check->are_numbers) {
         return corrupt(check, node, "missing categories cannot go left", err);
     }
     if (isnan(tree->threshold[node]) || isnan(tree->gain[node]) ||
         !(tree->inner_cover[node] >= 0) || isinf(tree->inner_cover[node])) {
         return corrupt(check, node, "its threshold, gain or cover is not a number it can be", err);
     }
-    if (is_category && check->features != NULL) {
+    if (is_category && check->features != NULL && check->features[feature].is_category) {
         const uint64_t codes = check->features[feature].category_count;
         for (uint32_t word = begin; word < end; word++) {
             const uint64_t first = (uint64_t)(word - begin) * 32;
@@ -129,7 +131,9 @@ tapeout_status tp_gbt_check(const tp_gbt *gbt, const tp_learn_feature *features,
     for (uint32_t t = 0; t < gbt->tree_count; t++) {
         leaves = gbt->trees[t].leaf_count > leaves ? gbt->trees[t].leaf_count : leaves;
     }
-    tree_check check = {.feature_count = gbt->feature_count, .features = features};
+    tree_check check = {.feature_count = gbt->feature_count,
+                        .are_numbers = (gbt->flags & TP_GBT_CODES_ARE_NUMBERS) != 0,
+                        .features = features};
     check.inner_seen = tp_alloc_array(gbt->alloc, leaves, 1);
     check.leaf_seen = tp_alloc_array(gbt->alloc, leaves, 1);
     check.stack = tp_alloc_array(gbt->alloc, leaves, sizeof(uint32_t));

@@ -47,7 +47,8 @@ static void survey(const tp_gbt *gbt, tp_gbt_fast *fast)
             fast->is_coded = fast->is_coded && (!is_seen || feature->is_category == is_category);
             feature->is_category = is_category;
             feature->has_right = feature->has_right || is_category || !is_left;
-            feature->has_left = feature->has_left || is_left;
+            feature->has_left = feature->has_left || (is_left && !is_category);
+            feature->missing_code = feature->missing_code || (is_left && is_category);
             if (is_category && words * 32 > feature->count) {
                 feature->count = words * 32;
             }
@@ -127,6 +128,13 @@ static tapeout_status collect_categories(const tp_gbt *gbt, tp_gbt_fast *fast, t
             }
         }
     }
+    for (uint32_t f = 0; f < gbt->feature_count; f++) {
+        tp_gbt_code_feature *feature = &fast->features[f];
+        if (feature->missing_code != 0) {
+            fast->is_coded = fast->is_coded && named[f] < CATEGORY_CODES_MAX;
+            feature->missing_code = (uint8_t)(named[f] + 1);
+        }
+    }
     tp_free_array(gbt->alloc, named, gbt->feature_count, sizeof(uint32_t));
     return TAPEOUT_OK;
 }
@@ -168,7 +176,9 @@ static void fill_set(const tp_gbt_fast *fast, const tp_tree *tree, uint32_t node
     const tp_gbt_code_feature *feature = &fast->features[tree->feature[node]];
     const uint32_t begin = tree->category_begin[node];
     const uint32_t words = tree->category_begin[node + 1] - begin;
+    const uint8_t missing = tree->flags[node] & TP_TREE_MISSING_LEFT ? feature->missing_code : 0;
     memset(set, 0, 32);
+    set[missing / 8] = missing > 0 ? (uint8_t)(1u << (missing % 8)) : 0;
     for (uint32_t code = 0; code < words * 32; code++) {
         if (tree->category_words[begin + code / 32] >> (code % 32) & 1) {
             const uint8_t number = fast->category_codes[feature->first + code];
@@ -185,7 +195,8 @@ static void fill_nodes(const tp_gbt_fast *fast, const tp_tree *tree, tp_gbt_code
         const bool is_left = tree->flags[i] & TP_TREE_MISSING_LEFT;
         tp_gbt_code_node *node = &nodes[i];
         *node = (tp_gbt_code_node){
-            .column = (uint16_t)(feature->column + (is_left && feature->has_right)),
+            .column = (uint16_t)(feature->column +
+                                 (is_left && feature->has_right && !feature->is_category)),
             .is_category = feature->is_category,
             .child = {(int16_t)tree->left[i], (int16_t)tree->right[i]},
         };

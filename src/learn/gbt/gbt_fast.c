@@ -60,7 +60,8 @@ static void code_category(const tp_gbt_fast *fast, const tp_gbt_code_feature *fe
     const uint8_t *codes = fast->category_codes + feature->first;
     for (size_t i = 0; i < count; i++) {
         const double value = values[i];
-        ret_codes[i] = value >= 0 && value < feature->count ? codes[(uint32_t)value] : 0;
+        const uint8_t other = value != value ? feature->missing_code : 0;
+        ret_codes[i] = value >= 0 && value < feature->count ? codes[(uint32_t)value] : other;
     }
 }
 
@@ -96,6 +97,16 @@ static void code_feature(const tp_gbt_fast *fast, const tp_gbt_code_feature *fea
 static bool is_small(const tp_gbt_code_tree *tree)
 {
     return tree->ops != NULL || tree->node_count == 0;
+}
+
+// One tree's leaves, each sum rounded to float32. Of two float32 numbers the float64 sum rounds to
+// the very sum that float32 arithmetic gives.
+static void add_leaves_float32(const double *values, const uint8_t *leaves, size_t count,
+                               double *margin)
+{
+    for (size_t i = 0; i < count; i++) {
+        margin[i] = (double)(float)(margin[i] + values[leaves[i]]);
+    }
 }
 
 static void add_leaves(const double *const *values, const uint8_t *leaves,
@@ -134,6 +145,7 @@ static void add_blockwise(const tp_gbt *gbt, uint32_t k, const tp_gbt_code_block
 {
     const tp_gbt_fast *fast = gbt->fast;
     const uint32_t step = gbt->trees_per_iteration;
+    const bool is_float32 = gbt->flags & TP_GBT_FLOAT32;
     for (uint32_t t = k; t < gbt->tree_count;) {
         const double *values[ADDED];
         uint32_t count = 0;
@@ -141,18 +153,23 @@ static void add_blockwise(const tp_gbt *gbt, uint32_t k, const tp_gbt_code_block
             find_leaves(fast, &fast->trees[t], block, leaves + count * block->stride);
             values[count++] = gbt->trees[t].leaf_value;
         }
-        if (count == ADDED) {
+        for (uint32_t c = 0; is_float32 && c < count; c++) {
+            add_leaves_float32(values[c], leaves + c * block->stride, block->count, margin);
+        }
+        if (count == ADDED && !is_float32) {
             add_leaves(values, leaves, block, margin);
         }
-        for (uint32_t c = 0; count < ADDED && c < count; c++) {
+        for (uint32_t c = 0; count < ADDED && !is_float32 && c < count; c++) {
             for (size_t i = 0; i < block->count; i++) {
                 margin[i] += values[c][leaves[c * block->stride + i]];
             }
         }
         if (count == 0) {
             for (size_t i = 0; i < block->count; i++) {
-                margin[i] += gbt->trees[t].leaf_value[tp_gbt_walk_codes(
-                    &fast->trees[t], block->codes + i, block->stride)];
+                const double sum =
+                    margin[i] + gbt->trees[t].leaf_value[tp_gbt_walk_codes(
+                                    &fast->trees[t], block->codes + i, block->stride)];
+                margin[i] = is_float32 ? (double)(float)sum : sum;
             }
             t += step;
         }
@@ -164,6 +181,7 @@ static double add_row(const tp_gbt *gbt, uint32_t k, const uint8_t *codes, size_
 {
     const tp_gbt_fast *fast = gbt->fast;
     const uint32_t step = gbt->trees_per_iteration;
+    const bool is_float32 = gbt->flags & TP_GBT_FLOAT32;
     double margin = gbt->base[k];
     uint32_t t = k;
     for (; t + (WALKS - 1) * step < gbt->tree_count; t += WALKS * step) {
@@ -182,10 +200,12 @@ static double add_row(const tp_gbt *gbt, uint32_t k, const uint8_t *codes, size_
         }
         for (uint32_t w = 0; w < WALKS; w++) {
             margin += gbt->trees[t + w * step].leaf_value[~at[w]];
+            margin = is_float32 ? (double)(float)margin : margin;
         }
     }
     for (; t < gbt->tree_count; t += step) {
         margin += gbt->trees[t].leaf_value[tp_gbt_code_leaf(&fast->trees[t], codes, stride)];
+        margin = is_float32 ? (double)(float)margin : margin;
     }
     return margin;
 }

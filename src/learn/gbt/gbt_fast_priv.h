@@ -9,11 +9,12 @@
 // A feature that no node asks for has neither column.
 typedef struct tp_gbt_code_feature {
     bool is_category;
-    bool has_right;  // a column in which missing values go right; a category has this one
-    bool has_left;   // a column in which they go left; comes after the other
-    uint32_t column; // the first of its columns
-    uint32_t first;  // into thresholds, or category_codes
-    uint32_t count;  // thresholds, or codes from 0
+    bool has_right;       // a column in which missing values go right; a category has this one
+    bool has_left;        // a column in which they go left; comes after the other
+    uint8_t missing_code; // of a category that goes left somewhere when missing; else 0
+    uint32_t column;      // the first of its columns
+    uint32_t first;       // into thresholds, or category_codes
+    uint32_t count;       // thresholds, or codes from 0
 } tp_gbt_code_feature;
 
 typedef struct tp_gbt_fast {

@@ -107,6 +107,12 @@ tapeout_status tp_gbt_new(const tapeout_allocator *alloc, uint32_t feature_count
     return TAPEOUT_OK;
 }
 
+tapeout_status tp_gbt_finish(tp_gbt *gbt, const tp_learn_feature *features, tapeout_error *err)
+{
+    TP_TRY(tp_gbt_check(gbt, features, err));
+    return tp_gbt_fast_make(gbt, err);
+}
+
 void tp_gbt_free(tp_gbt *gbt)
 {
     if (gbt == NULL) {

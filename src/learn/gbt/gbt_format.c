@@ -101,7 +101,7 @@ void tp_gbt_write(const tp_gbt *gbt, tp_buffer *ret_bytes)
     tp_buffer_append_u32le(ret_bytes, gbt->feature_count);
     tp_buffer_append_u32le(ret_bytes, gbt->trees_per_iteration);
     tp_buffer_append_u32le(ret_bytes, gbt->tree_count);
-    tp_buffer_append_u32le(ret_bytes, 0);
+    tp_buffer_append_u32le(ret_bytes, gbt->flags);
     tp_buffer_append_u64le(ret_bytes, sum.inner);
     tp_buffer_append_u64le(ret_bytes, sum.leaves);
     tp_buffer_append_u64le(ret_bytes, sum.words);
@@ -155,7 +155,7 @@ static tapeout_status read_header(const tp_env *env, reader *r, uint32_t feature
     const uint32_t features = tp_cursor_u32(&r->cursor);
     const uint32_t outputs = tp_cursor_u32(&r->cursor);
     const uint32_t trees = tp_cursor_u32(&r->cursor);
-    const uint32_t reserved = tp_cursor_u32(&r->cursor);
+    const uint32_t flags = tp_cursor_u32(&r->cursor);
     r->sum.inner = tp_cursor_u64(&r->cursor);
     r->sum.leaves = tp_cursor_u64(&r->cursor);
     r->sum.words = tp_cursor_u64(&r->cursor);
@@ -163,7 +163,7 @@ static tapeout_status read_header(const tp_env *env, reader *r, uint32_t feature
     TP_TRY(check_count("features", features, feature_count, feature_count, err));
     TP_TRY(check_count("outputs", outputs, 1, TP_MAX_GBT_CLASSES, err));
     TP_TRY(check_count("trees", trees, 0, TP_MAX_GBT_TREES, err));
-    TP_TRY(check_count("reserved bits", reserved, 0, 0, err));
+    TP_TRY(check_count("flags", flags, 0, TP_GBT_FLOAT32 | TP_GBT_CODES_ARE_NUMBERS, err));
     TP_TRY(check_count("trees beyond whole iterations", trees % outputs, 0, 0, err));
     const uint64_t most = tp_cursor_left(&r->cursor);
     TP_TRY(check_count("inner nodes", r->sum.inner, 0, most, err));
@@ -172,7 +172,9 @@ static tapeout_status read_header(const tp_env *env, reader *r, uint32_t feature
     const uint64_t size = 8 * ((uint64_t)outputs + trees) + arrays_size(&r->sum);
     TP_TRY(
         check_count("bytes after the header", most, (size + 7) / 8 * 8, (size + 7) / 8 * 8, err));
-    return tp_gbt_new(env->alloc, features, outputs, trees, &r->gbt, err);
+    TP_TRY(tp_gbt_new(env->alloc, features, outputs, trees, &r->gbt, err));
+    r->gbt->flags = flags;
+    return TAPEOUT_OK;
 }
 
 static tapeout_status read_sizes(const tp_env *env, reader *r, tapeout_error *err)
@@ -279,10 +281,7 @@ tapeout_status tp_gbt_read(const tp_env *env, tp_str bytes, const tp_learn_featu
         status = tp_cursor_check(&r.cursor, "gbt", err);
     }
     if (status == TAPEOUT_OK) {
-        status = tp_gbt_check(r.gbt, features, err);
-    }
-    if (status == TAPEOUT_OK) {
-        status = tp_gbt_fast_make(r.gbt, err);
+        status = tp_gbt_finish(r.gbt, features, err);
     }
     if (status != TAPEOUT_OK) {
         tp_gbt_free(r.gbt);

@@ -12,7 +12,7 @@ static bool goes_left(const tp_tree *tree, uint32_t node, double value)
         const uint32_t begin = tree->category_begin[node];
         const uint32_t words = tree->category_begin[node + 1] - begin;
         if (!(value >= 0 && value < 32.0 * words)) {
-            return false;
+            return isnan(value) && (tree->flags[node] & TP_TREE_MISSING_LEFT);
         }
         const uint32_t code = (uint32_t)value;
         return tree->category_words[begin + code / 32] >> (code % 32) & 1;
@@ -42,7 +42,8 @@ void tp_gbt_plain_margins(const tp_gbt *gbt, const double *const *columns, uint3
         }
         for (uint32_t t = k; t < gbt->tree_count; t += outputs) {
             for (uint32_t row = 0; row < row_count; row++) {
-                margin[row] += leaf_value(&gbt->trees[t], columns, row);
+                const double sum = margin[row] + leaf_value(&gbt->trees[t], columns, row);
+                margin[row] = gbt->flags & TP_GBT_FLOAT32 ? (double)(float)sum : sum;
             }
         }
     }

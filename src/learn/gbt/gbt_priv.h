@@ -126,16 +126,9 @@ double tp_gbt_loss_sum(const tp_gbt_loss *loss, const double *score, tp_gbt_run 
 double tp_gbt_loss_weight(const tp_gbt_loss *loss);
 
 // -- the forest ----------------------------------------------------------------------------------
-// Arrays for `leaf_count` leaves and so many words of bit sets, zeroed; what was allocated is freed
-// by tp_gbt_tree_deinit also after a failure.
-tapeout_status tp_gbt_tree_init(const tapeout_allocator *alloc, uint32_t leaf_count,
-                                uint32_t word_count, tp_tree *ret_tree, tapeout_error *err);
 tapeout_status tp_gbt_tree_copy(const tapeout_allocator *alloc, const tp_tree *tree,
                                 tp_tree *ret_tree, tapeout_error *err);
 void tp_gbt_tree_deinit(const tapeout_allocator *alloc, tp_tree *tree);
-tapeout_status tp_gbt_new(const tapeout_allocator *alloc, uint32_t feature_count,
-                          uint32_t trees_per_iteration, uint32_t tree_capacity, tp_gbt **ret_gbt,
-                          tapeout_error *err);
 
 // E_CORRUPT unless every tree is one and stays within the features (gbt_check.c). `features` may be
 // NULL: their kinds are not compared.

@@ -67,7 +67,8 @@ void tp_gbt_free(tp_gbt *gbt);
 // -- the forest ----------------------------------------------------------------------------------
 // A tree as arrays over its inner nodes; children >= 0 are inner nodes, < 0 are leaf ~child. A
 // numeric node sends value <= threshold left; NaN goes by `missing_left`. A categorical node sends
-// the codes of its bit set left; NaN and codes beyond go right.
+// the codes of its bit set left; codes beyond go right, and so does NaN, unless the forest has
+// TP_GBT_CODES_ARE_NUMBERS and the node TP_TREE_MISSING_LEFT.
 enum { TP_TREE_CATEGORICAL = 1, TP_TREE_MISSING_LEFT = 2 };
 
 typedef struct tp_tree {
@@ -86,8 +87,15 @@ typedef struct tp_tree {
     double *leaf_value;       // [leaf_count] learning rate applied
 } tp_tree;
 
+// How a forest that another program grew adds and asks (docs/formats/gbt.md); 0 for our own.
+enum {
+    TP_GBT_FLOAT32 = 1,          // each sum is rounded to float32
+    TP_GBT_CODES_ARE_NUMBERS = 2 // a set may be asked of a number, whose whole part is the code
+};
+
 struct tp_gbt {
     const tapeout_allocator *alloc;
+    uint32_t flags; // TP_GBT_...
     uint32_t feature_count;
     uint32_t trees_per_iteration; // K
     uint32_t tree_count;          // T, a multiple of K; tree t belongs to output t % K
@@ -96,6 +104,17 @@ struct tp_gbt {
     tp_tree *trees;               // [T]
     void *fast;                   // the form that prediction runs on, derived at load
 };
+
+// A forest from elsewhere: made empty, its trees from tp_gbt_tree_init on, then finished, which
+// checks it as a file's is (E_CORRUPT) and derives what prediction runs on. `features` may be NULL:
+// their kinds are not compared. What was made is freed by tp_gbt_free also after a failure.
+tapeout_status tp_gbt_new(const tapeout_allocator *alloc, uint32_t feature_count,
+                          uint32_t trees_per_iteration, uint32_t tree_capacity, tp_gbt **ret_gbt,
+                          tapeout_error *err);
+// Arrays for `leaf_count` leaves and so many words of bit sets, zeroed.
+tapeout_status tp_gbt_tree_init(const tapeout_allocator *alloc, uint32_t leaf_count,
+                                uint32_t word_count, tp_tree *ret_tree, tapeout_error *err);
+tapeout_status tp_gbt_finish(tp_gbt *gbt, const tp_learn_feature *features, tapeout_error *err);
 
 void tp_gbt_write(const tp_gbt *gbt, tp_buffer *ret_bytes);
 tapeout_status tp_gbt_read(const tp_env *env, tp_str bytes, const tp_learn_feature *features,

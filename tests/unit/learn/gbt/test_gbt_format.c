@@ -206,7 +206,7 @@ static void test_cut_and_changed(void)
         for (int bit = 0; bit < 8; bit += 7) {
             bytes.data[at] = (char)(bytes.data[at] ^ 1 << bit);
             if (read_back(c, &bytes, &again) == TAPEOUT_OK) {
-                ASSERT(at >= 48); // a value that it may have
+                ASSERT(at >= 48 || at == 20); // a value, or flags, that it may have
                 const double *margins = case_margins(again, c);
                 ASSERT(!isnan(margins[0]));
                 tp_gbt_free(again);
