@@ -20,11 +20,12 @@ typedef struct tapeout_import_options {
 
 TAPEOUT_API void tapeout_import_options_init(tapeout_import_options *options);
 
-// Makes a bundle of `path`, a GGUF file (the first of a split model) or the folder of a BERT
-// sentence model, and registers it. The weights are packed once; memory of the largest tensor is
-// needed. `*ret_json` (freed with tapeout_text_free): name, version, bundle, sha256, kind,
-// architecture, seconds. E_UNSUPPORTED for what is neither, and for models that the engine does not
-// run; E_CORRUPT naming the key or tensor. On failure nothing is left behind.
+// Makes a bundle of `path`, a GGUF file (the first of a split model), the folder of a BERT sentence
+// model, or a model of XGBoost, LightGBM or ONNX (docs/import.md), and registers it. What the file
+// is, its content says. Weights are packed once; memory of the largest tensor is needed.
+// `*ret_json` (freed with tapeout_text_free): name, version, bundle, sha256, kind, architecture,
+// seconds. E_UNSUPPORTED for what is none of these, and for models that we do not run; E_CORRUPT
+// naming the key, tensor, tree or node. On failure nothing is left behind.
 TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_import(tapeout_context *context,
                                                             const char *path,
                                                             const tapeout_import_options *options,

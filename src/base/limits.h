@@ -191,6 +191,14 @@
 #define TP_MAX_HF_LAYERS 1024u
 #define TP_MAX_HF_WIDENED_BYTES ((size_t)1 << 30) // vectors and small tables as float32
 
+#define TP_MAX_IMPORT_BYTES ((size_t)2 << 30) // of a model file of trees
+#define TP_MAX_DOCUMENT_DEPTH 64u             // lists and objects within each other
+#define TP_MAX_IMPORT_NODES 16777216u         // of one tree, leaves with it
+#define TP_MAX_IMPORT_NAME_BYTES 4096u        // of a column or class
+#define TP_MAX_ONNX_NODES 4096u               // of a graph
+// A document may take this much beyond the bytes that it was read from.
+#define TP_DOCUMENT_ARENA_BYTES(size) (((size_t)16 << 20) + 4 * (size))
+
 // -- trust: keys and signatures ------------------------------------------------------------------
 #define TP_MAX_KEY_FILE_BYTES 16384u
 #define TP_MAX_PASSPHRASE_BYTES 1024u

@@ -40,10 +40,13 @@ static int run(cli *self)
 const cli_verb cli_verb_import = {
     .name = "import",
     .arguments = "FILE",
-    .summary = "make a bundle of a GGUF model or a folder of a BERT sentence model",
-    .text = "The weights are packed once into the form that is computed with, so that opening the "
-            "bundle is a memory map. FILE may be the first of a model that is split over several "
-            "files, or a folder with config.json, tokenizer.json and model.safetensors.",
+    .summary = "make a bundle of a model that another program made",
+    .text =
+        "FILE is a model of XGBoost (JSON or UBJSON) or LightGBM (text), whose predictions stay "
+        "the same to the bit; or a GGUF model, the first file of one that is split, or a folder "
+        "with config.json, tokenizer.json and model.safetensors of a BERT sentence model, whose "
+        "weights are packed once into the form that is computed with. What it is, its content "
+        "says. Pickles are never opened.",
     .flags = flags,
     .flag_count = sizeof(flags) / sizeof(flags[0]),
     .min_arguments = 1,

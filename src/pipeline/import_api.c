@@ -11,6 +11,7 @@
 #include "base/tp_file.h"
 #include "bundle/tp_llm_bundle.h"
 #include "import/tp_hf_bert.h"
+#include "import/tp_import.h"
 #include "table/tp_json.h"
 #include "trust/tp_trust.h"
 
@@ -33,6 +34,7 @@ typedef struct import_job {
     tp_hf_bert *folder;
     tp_gguf_builder copy; // of `gguf`
     const tp_gguf_builder *model;
+    bool is_tabular; // or a model of trees, which becomes a bundle of its own kind
     char name[TP_MAX_MODEL_NAME_BYTES + 1];
     char *bundle_path;
     tp_sha256 source_hash;
@@ -61,8 +63,12 @@ static void name_from_path(const char *path, char *ret_name)
         begin--;
     }
     tp_str text = {path + begin, size - begin};
-    if (tp_str_has_suffix(text, TP_STR(".gguf"))) {
-        text.size -= strlen(".gguf");
+    static const char *const ends[] = {".gguf", ".ubj", ".json", ".txt", ".lgb", ".onnx", ".model"};
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        if (tp_str_has_suffix(text, tp_str_from(ends[i]))) {
+            text.size -= strlen(ends[i]);
+            break;
+        }
     }
     const size_t part = strlen("-00001-of-00001");
     if (text.size > part && memcmp(text.data + text.size - part, "-00001-of-", 10) == 0) {
@@ -119,6 +125,10 @@ static bool has_file(const tp_env *env, const char *folder, const char *name)
 
 static tapeout_status open_source(import_job *job, tapeout_error *err)
 {
+    job->is_tabular = tp_import_is_model(job->source);
+    if (job->is_tabular) {
+        return TAPEOUT_OK; // read when the bundle is written
+    }
     if (begins_as_gguf(job->source)) {
         TP_TRY(tp_sha256_file(job->source, &job->source_hash, err));
         TP_TRY(tp_gguf_open(job->env, job->source, &job->gguf, err));
@@ -130,10 +140,12 @@ static tapeout_status open_source(import_job *job, tapeout_error *err)
         tp_map map;
         TP_TRY(tp_map_open(job->source, &map, err)); // says what is wrong with the path itself
         tp_map_close(&map);
-        return tp_fail(err, TAPEOUT_E_UNSUPPORTED,
-                       "%s: is neither a GGUF file nor the folder of a BERT sentence model "
-                       "(config.json, model.safetensors)",
-                       job->source);
+        return tp_fail(
+            err, TAPEOUT_E_UNSUPPORTED,
+            "%s: is no model that can be imported: GGUF, XGBoost (JSON, UBJSON), LightGBM "
+            "(text), ONNX, or the folder of a BERT sentence model (config.json, "
+            "model.safetensors); pickles are never opened",
+            job->source);
     }
     TP_TRY(tp_hf_bert_open(job->env, job->source, &job->folder, err));
     job->model = tp_hf_bert_builder(job->folder);
@@ -174,6 +186,10 @@ static tapeout_status choose_bundle_path(import_job *job, tapeout_error *err)
 
 static tapeout_status write_bundle(import_job *job, tapeout_error *err)
 {
+    if (job->is_tabular) {
+        const tp_import_options options = {.name = tp_str_from(job->name)};
+        return tp_import_file(job->env, job->source, &options, job->bundle_path, &job->hash, err);
+    }
     char hex[TP_SHA256_HEX_SIZE + 1];
     tp_buffer licence;
     tp_buffer lineage;
@@ -207,15 +223,31 @@ static tapeout_status write_bundle(import_job *job, tapeout_error *err)
     return status;
 }
 
+// Opens the bundle as whoever serves it would.
+static tapeout_status check_bundle(import_job *job, tapeout_error *err)
+{
+    tp_scorer *scorer = NULL;
+    tp_llm *llm = NULL;
+    if (!job->is_tabular) {
+        TP_TRY(tp_llm_bundle_open(job->env, job->bundle_path, &llm, err));
+        (void)snprintf(job->architecture, sizeof(job->architecture), "%s",
+                       tp_llm_facts_of(llm)->architecture);
+        tp_llm_free(llm);
+        return TAPEOUT_OK;
+    }
+    TP_TRY(tp_scorer_open(job->env, job->bundle_path, &scorer, err));
+    const tp_model_parts *parts = tp_model_view(tp_scorer_model(scorer));
+    (void)snprintf(job->architecture, sizeof(job->architecture), "%s",
+                   parts->kind == TP_LEARNER_GBT ? "gbt" : "linear");
+    tp_scorer_close(&scorer);
+    return TAPEOUT_OK;
+}
+
 static tapeout_status check_and_register(import_job *job, tapeout_error *err)
 {
-    tp_llm *llm = NULL;
     char hex[TP_SHA256_HEX_SIZE + 1];
     tapeout_registration registration;
-    TP_TRY(tp_llm_bundle_open(job->env, job->bundle_path, &llm, err));
-    (void)snprintf(job->architecture, sizeof(job->architecture), "%s",
-                   tp_llm_facts_of(llm)->architecture);
-    tp_llm_free(llm);
+    TP_TRY(check_bundle(job, err));
     tapeout_registration_init(&registration);
     tp_sha256_hex(&job->hash, hex);
     registration.name = job->name;
@@ -253,7 +285,7 @@ static tapeout_status render(const import_job *job, double seconds, char **ret_j
     } texts[] = {{"name", job->name},
                  {"bundle", job->out_path != NULL ? job->bundle_path : job->ref.path},
                  {"sha256", hex},
-                 {"kind", "llm"},
+                 {"kind", job->is_tabular ? "tabular" : "llm"},
                  {"architecture", job->architecture}};
     tp_buffer_append_char(&json, '{');
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {

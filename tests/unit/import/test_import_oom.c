@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every allocation of importing a model file fails in turn.
+#include "import/tp_import.h"
+#include "lightgbm_cases.h"
+#include "test.h"
+#include "xgboost_cases.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static tapeout_status parse(const tapeout_allocator *alloc, void *user, tapeout_error *err)
+{
+    tp_env env = tp_env_plain();
+    env.alloc = alloc;
+    tp_import *import = NULL;
+    const tapeout_status status = tp_import_parse(&env, *(tp_str *)user, &import, err);
+    ASSERT((status == TAPEOUT_OK) == (import != NULL));
+    tp_import_free(import);
+    return status;
+}
+
+static void test_xgboost(void)
+{
+    tp_str text = tp_str_from(xgboost_model);
+    test_out_of_memory(parse, &text);
+}
+
+static void test_lightgbm(void)
+{
+    char text[8192];
+    const int size = snprintf(text, sizeof(text), "%stree_sizes=%zu %zu\n\n%s", LIGHTGBM_HEAD,
+                              strlen(LIGHTGBM_TREE0), strlen(LIGHTGBM_TREE1),
+                              LIGHTGBM_TREE0 LIGHTGBM_TREE1 LIGHTGBM_TAIL);
+    tp_str model = {text, (size_t)size};
+    test_out_of_memory(parse, &model);
+}
+
+TEST_MAIN(TEST(test_xgboost), TEST(test_lightgbm))
