@@ -85,6 +85,9 @@ tapeout_status tp_mlflow_put_models(tp_mlflow *mlflow, tp_sql_values run_id, boo
 // "mlflow-artifacts:/FOLDER" without its scheme.
 tapeout_status tp_mlflow_folder_of(tp_str uri, tp_buffer *ret_folder, tapeout_error *err);
 
+// A stage by its name in MLflow's writing; NULL for a word that is none (mlflow_registered.c).
+const char *tp_mlflow_stage_name(tp_str word);
+
 // -- between the tables --------------------------------------------------------------------------
 // Fails unless the experiment is there and active; `ret_location` has its artifacts' place.
 tapeout_status tp_mlflow_experiment_need(tp_mlflow *mlflow, int64_t id, tp_buffer *ret_location,

@@ -43,6 +43,12 @@ static void refuse_memory(mlflow_ask *ask)
     }
 }
 
+void tp_ask_put_text(mlflow_ask *ask, const char *key, tp_str value)
+{
+    tp_json_append_key(ask->json, key);
+    tp_json_append_str(ask->json, value);
+}
+
 // -- queries -------------------------------------------------------------------------------------
 static int hex_value(char c)
 {

@@ -52,6 +52,9 @@ double tp_ask_real_of(mlflow_ask *ask, yyjson_val *object, const char *key);
 // filter, order_by, max_results, page_token, view and experiments, as all searches have them.
 tp_mlflow_search tp_ask_search(mlflow_ask *ask, const char *view_key);
 
+// `"key":"value"` into the reply.
+void tp_ask_put_text(mlflow_ask *ask, const char *key, tp_str value);
+
 void tp_ask_refuse(mlflow_ask *ask, const char *format, ...) __attribute__((format(printf, 2, 3)));
 tapeout_status tp_ask_check(const mlflow_ask *ask, tapeout_error *err);
 

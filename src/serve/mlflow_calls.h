@@ -29,4 +29,13 @@ mlflow_call tp_mlflow_artifacts_of_run, tp_mlflow_models_artifacts, tp_mlflow_ar
     tp_mlflow_artifacts_get, tp_mlflow_artifacts_put,
     tp_mlflow_artifacts_delete; // route_mlflow_artifacts.c
 
+mlflow_call tp_mlflow_registry_create, tp_mlflow_registry_get, tp_mlflow_registry_update,
+    tp_mlflow_registry_rename, tp_mlflow_registry_delete, tp_mlflow_registry_search,
+    tp_mlflow_registry_latest, tp_mlflow_registry_tag, tp_mlflow_registry_untag,
+    tp_mlflow_registry_alias, tp_mlflow_registry_unalias, tp_mlflow_registry_by_alias,
+    tp_mlflow_versions_create, tp_mlflow_versions_get, tp_mlflow_versions_update,
+    tp_mlflow_versions_delete, tp_mlflow_versions_stage, tp_mlflow_versions_search,
+    tp_mlflow_versions_uri, tp_mlflow_versions_tag,
+    tp_mlflow_versions_untag; // route_mlflow_registry.c
+
 #endif

@@ -51,4 +51,29 @@
     X(POST, "/mlflow-artifacts/mpu/{path...}", PUBLISH, tp_mlflow_refuse)                          \
     X(GET, "/mlflow-artifacts/presigned/{path...}", READ, tp_mlflow_refuse)
 
+// The same of its registry, model by model.
+#define SERVE_MLFLOW_REGISTRY_MAP(X)                                                               \
+    X(POST, "/mlflow/registered-models/create", PUBLISH, tp_mlflow_registry_create)                \
+    X(GET, "/mlflow/registered-models/get", READ, tp_mlflow_registry_get)                          \
+    X(PATCH, "/mlflow/registered-models/update", PUBLISH, tp_mlflow_registry_update)               \
+    X(POST, "/mlflow/registered-models/rename", PUBLISH, tp_mlflow_registry_rename)                \
+    X(DELETE, "/mlflow/registered-models/delete", PUBLISH, tp_mlflow_registry_delete)              \
+    X(GET, "/mlflow/registered-models/search", READ, tp_mlflow_registry_search)                    \
+    X(POST, "/mlflow/registered-models/get-latest-versions", READ, tp_mlflow_registry_latest)      \
+    X(GET, "/mlflow/registered-models/get-latest-versions", READ, tp_mlflow_registry_latest)       \
+    X(POST, "/mlflow/registered-models/set-tag", PUBLISH, tp_mlflow_registry_tag)                  \
+    X(DELETE, "/mlflow/registered-models/delete-tag", PUBLISH, tp_mlflow_registry_untag)           \
+    X(POST, "/mlflow/registered-models/alias", PUBLISH, tp_mlflow_registry_alias)                  \
+    X(GET, "/mlflow/registered-models/alias", READ, tp_mlflow_registry_by_alias)                   \
+    X(DELETE, "/mlflow/registered-models/alias", PUBLISH, tp_mlflow_registry_unalias)              \
+    X(POST, "/mlflow/model-versions/create", PUBLISH, tp_mlflow_versions_create)                   \
+    X(GET, "/mlflow/model-versions/get", READ, tp_mlflow_versions_get)                             \
+    X(PATCH, "/mlflow/model-versions/update", PUBLISH, tp_mlflow_versions_update)                  \
+    X(DELETE, "/mlflow/model-versions/delete", PUBLISH, tp_mlflow_versions_delete)                 \
+    X(POST, "/mlflow/model-versions/transition-stage", PUBLISH, tp_mlflow_versions_stage)          \
+    X(GET, "/mlflow/model-versions/search", READ, tp_mlflow_versions_search)                       \
+    X(GET, "/mlflow/model-versions/get-download-uri", READ, tp_mlflow_versions_uri)                \
+    X(POST, "/mlflow/model-versions/set-tag", PUBLISH, tp_mlflow_versions_tag)                     \
+    X(DELETE, "/mlflow/model-versions/delete-tag", PUBLISH, tp_mlflow_versions_untag)
+
 #endif

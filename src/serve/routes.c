@@ -104,10 +104,15 @@
 #define SERVE_TRACKING_LINE(method, pattern, right, call)                                          \
     {TP_HTTP_##method, "/api/2.0" pattern, TP_RIGHT_##right,    MLFLOW,                            \
      SERVE_LONG,       tp_serve_mlflow,    "MLflow's tracking", call},
+#define SERVE_REGISTRY_LINE(method, pattern, right, call)                                          \
+    {TP_HTTP_##method, "/api/2.0" pattern,    TP_RIGHT_##right,    MLFLOW,                         \
+     SERVE_LONG,       tp_serve_mlflow_model, "MLflow's registry", call},
 const serve_route tp_serve_routes[] = {SERVE_ROUTE_MAP(SERVE_NOW_LINE) SERVE_LONG_MAP(
     SERVE_LONG_LINE) SERVE_LATER_MAP(SERVE_LATER_LINE) SERVE_SLOW_MAP(SERVE_SLOW_LINE)
-                                           SERVE_MLFLOW_TRACKING_MAP(SERVE_TRACKING_LINE)};
+                                           SERVE_MLFLOW_TRACKING_MAP(SERVE_TRACKING_LINE)
+                                               SERVE_MLFLOW_REGISTRY_MAP(SERVE_REGISTRY_LINE)};
 #undef SERVE_TRACKING_LINE
+#undef SERVE_REGISTRY_LINE
 #undef SERVE_NOW_LINE
 #undef SERVE_LONG_LINE
 #undef SERVE_LATER_LINE

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an unmodified mlflow client does against a server, and what it saw, as JSON on stdout.
+"""What an unmodified mlflow client does against a server, and what it saw, as FOLDER/seen.json.
 
 Run by test_mlflow_client.py in a process of its own, since two versions of the client can't live
 in one: `mlflow_session.py URI FOLDER STEP...`. Each step is a function below.
@@ -188,6 +188,117 @@ def race():
             "refused": made.count("RESOURCE_ALREADY_EXISTS")}
 
 
+def booster():
+    import lightgbm
+    import numpy
+    rows = numpy.random.default_rng(7).normal(size=(200, 3))
+    data = lightgbm.Dataset(rows, rows[:, 0] + rows[:, 1] ** 2, feature_name=["a", "b", "c"])
+    return lightgbm.train({"verbosity": -1, "num_leaves": 7, "num_threads": 1}, data, 10), rows
+
+
+def models():
+    """log_model, and the ways to load what it logged."""
+    import mlflow.lightgbm
+    model, rows = booster()
+    mlflow.set_experiment("models")
+    name = {"name": "model"} if MAJOR >= 3 else {"artifact_path": "model"}
+    with mlflow.start_run() as run:
+        mlflow.log_metric("rmse", 0.5)
+        info = mlflow.lightgbm.log_model(model, registered_model_name="lgb",
+                                         input_example=rows[:3], **name)
+    again = mlflow.lightgbm.log_model(model, registered_model_name="lgb", **name)
+    version = CLIENT.get_model_version("lgb", "1")
+    expected = model.predict(rows).tolist()
+    CLIENT.set_registered_model_alias("lgb", "champion", "2")
+    uris = ["models:/lgb/1", "models:/lgb@champion", "models:/lgb/latest", info.model_uri,
+            f"runs:/{run.info.run_id}/model"]
+    same = [mlflow.lightgbm.load_model(uri).predict(rows).tolist() == expected for uri in uris]
+    seen = {"same": same, "status": version.status, "message": bool(version.status_message),
+            "run": version.run_id == run.info.run_id, "version": info.registered_model_version,
+            "next": again.registered_model_version, "pyfunc": mlflow.pyfunc.load_model(
+                "models:/lgb/2").predict(rows).tolist() == expected}
+    if MAJOR >= 3:
+        logged = mlflow.get_logged_model(info.model_id)
+        seen["logged"] = [logged.status.value, logged.source_run_id == run.info.run_id,
+                          logged.metrics[0].key if logged.metrics else None]
+        found = mlflow.search_logged_models(
+            experiment_ids=[logged.experiment_id], output_format="list",
+            filter_string="name = 'model'", order_by=[{"field_name": "creation_timestamp",
+                                                       "ascending": False}])
+        seen["found"] = [len(found), found[-1].model_id == info.model_id]
+        seen["tags"] = "mlflow.modelVersions" in logged.tags
+        seen["outputs"] = [out.model_id for out in CLIENT.get_run(
+            run.info.run_id).outputs.model_outputs] == [info.model_id]
+        mlflow.set_logged_model_tags(info.model_id, {"k": "v"})
+        mlflow.delete_logged_model_tag(info.model_id, "k")
+        seen["model_tag"] = "k" in mlflow.get_logged_model(info.model_id).tags
+    return seen
+
+
+def registry():
+    """Registered models without files behind them: names, aliases, tags, stages, searches."""
+    run = CLIENT.create_run("0")
+    CLIENT.create_registered_model("R", tags={"team": "a"}, description="first words")
+    source = run.info.artifact_uri + "/model"
+    versions = [CLIENT.create_model_version("R", source, run.info.run_id, tags={"n": str(i)})
+                for i in range(3)]
+    CLIENT.set_registered_model_alias("R", "champion", "1")
+    CLIENT.set_registered_model_alias("R", "champion", "2")
+    champion = CLIENT.get_model_version_by_alias("R", "champion").version
+    delete_used = refused(CLIENT.delete_model_version, "R", "2")
+    CLIENT.delete_registered_model_alias("R", "champion")
+    CLIENT.delete_registered_model_alias("R", "champion")
+    unknown_alias = refused(CLIENT.get_model_version_by_alias, "R", "champion")
+    CLIENT.update_registered_model("R", "second words")
+    CLIENT.update_model_version("R", "1", "of the version")
+    CLIENT.set_registered_model_tag("R", "k", "v")
+    CLIENT.delete_registered_model_tag("R", "team")
+    CLIENT.set_model_version_tag("R", "1", "k", "v")
+    CLIENT.delete_model_version_tag("R", "1", "n")
+    CLIENT.transition_model_version_stage("R", "1", "Production")
+    CLIENT.transition_model_version_stage("R", "2", "production", archive_existing_versions=True)
+    production = CLIENT.get_model_version_by_alias("R", "prod").version
+    latest = [[v.version, v.current_stage] for v in CLIENT.get_latest_versions("R")]
+    in_stage = [v.version for v in CLIENT.get_latest_versions("R", ["Production"])]
+    CLIENT.transition_model_version_stage("R", "2", "None")
+    left_stage = refused(CLIENT.get_model_version_by_alias, "R", "prod")
+    model = CLIENT.get_registered_model("R")
+    first = CLIENT.get_model_version("R", "1")
+    CLIENT.create_registered_model("S")
+    CLIENT.rename_registered_model("S", "T")
+    found = {
+        "models": [m.name for m in CLIENT.search_registered_models("name LIKE 'R%'")],
+        "by_tag": [m.name for m in CLIENT.search_registered_models("tags.k = 'v'")],
+        "absent": [m.name for m in CLIENT.search_registered_models(
+            "tag.k != 'v' AND name ILIKE '_'")],
+        "versions": [v.version for v in CLIENT.search_model_versions(
+            "name = 'R'", order_by=["version_number DESC"])],
+        "by_run": len(CLIENT.search_model_versions(f"run_id = '{run.info.run_id}'")),
+        "by_number": [v.version for v in CLIENT.search_model_versions(
+            "name = 'R' AND version_number > 1 AND tags.n = '2'")],
+    }
+    CLIENT.delete_model_version("R", "3")
+    CLIENT.delete_registered_model("T")
+    return {
+        "numbers": [v.version for v in versions], "champion": champion,
+        "delete_used": delete_used, "unknown_alias": unknown_alias,
+        "model": [model.description, model.tags, dict(model.aliases)],
+        "first": [first.description, first.tags, first.current_stage, first.run_id ==
+                  run.info.run_id], "production": production, "latest": latest,
+        "in_stage": in_stage, "left_stage": left_stage, "found": found,
+        "uri": CLIENT.get_model_version_download_uri("R", "1") == source,
+        "gone": [refused(CLIENT.get_model_version, "R", "3"),
+                 refused(CLIENT.get_registered_model, "T")],
+        "duplicate": refused(CLIENT.create_registered_model, "R"),
+        "outside": refused(CLIENT.create_model_version, "R", "file:///etc"),
+        "bad": [refused(CLIENT.create_registered_model, name)
+                for name in ("a/b", "a:b", "..", "")],
+        "bad_alias": [refused(CLIENT.set_registered_model_alias, "R", alias, "1")
+                      for alias in ("latest", "v1")],
+        "bad_stage": refused(CLIENT.transition_model_version_stage, "R", "1", "Nowhere"),
+    }
+
+
 def main():
     global CLIENT
     mlflow.set_tracking_uri(URI)
@@ -195,7 +306,7 @@ def main():
     seen = {"version": mlflow.__version__}
     for step in sys.argv[3:]:
         seen[step] = globals()[step]()
-    print(json.dumps(seen))
+    (FOLDER / "seen.json").write_text(json.dumps(seen))
 
 
 main()

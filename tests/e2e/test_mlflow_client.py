@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT, Server
 
 CLIENTS = {"mlflow3": "3.18.0", "mlflow2": "2.22.5"}
-STEPS = ["tracking", "artifacts", "search", "deleting", "race"]
+STEPS = ["tracking", "artifacts", "search", "deleting", "race", "registry", "models"]
 
 
 def client_path(name):
@@ -31,7 +31,7 @@ def session(uri, folder, name, *steps, **extra):
         env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=600,
         check=False)
     assert done.returncode == 0, done.stderr.decode()[-3000:]
-    return json.loads(done.stdout.decode().splitlines()[-1])
+    return json.loads((folder / "seen.json").read_text())
 
 
 @pytest.fixture(scope="module", params=list(CLIENTS))
@@ -86,3 +86,33 @@ def test_deleting_and_restoring(seen):
 
 def test_threads_do_not_disturb_each_other(seen):
     assert seen["race"] == {"tags": ["OK"], "made": 1, "refused": 63}
+
+
+def test_registered_models(seen):
+    saw = seen["registry"]
+    assert saw["numbers"] in (["1", "2", "3"], [1, 2, 3]) and str(saw["champion"]) == "2"
+    assert saw["delete_used"] == "RESOURCE_CONFLICT"
+    assert saw["unknown_alias"] == saw["left_stage"] == "INVALID_PARAMETER_VALUE"
+    assert saw["model"] == ["second words", {"k": "v"}, {}]
+    assert saw["first"] == ["of the version", {"k": "v"}, "Archived", True]
+    assert str(saw["production"]) == "2" and [str(v) for v in saw["in_stage"]] == ["2"]
+    assert [[str(v), stage] for v, stage in saw["latest"]] == [
+        ["1", "Archived"], ["2", "Production"], ["3", "None"]]
+    assert saw["found"] == {
+        "models": ["R"], "by_tag": ["R"], "absent": ["T"], "by_run": 3,
+        "versions": saw["numbers"][::-1], "by_number": [saw["numbers"][2]]}
+    assert saw["uri"] and saw["gone"] == ["RESOURCE_DOES_NOT_EXIST"] * 2
+    assert saw["duplicate"] == "RESOURCE_ALREADY_EXISTS"
+    assert saw["outside"] == saw["bad_stage"] == "INVALID_PARAMETER_VALUE"
+    assert set(saw["bad"]) == set(saw["bad_alias"]) == {"INVALID_PARAMETER_VALUE"}
+
+
+def test_logged_models_load_as_they_were(seen):
+    saw = seen["models"]
+    assert saw["same"] == [True] * 5 and saw["pyfunc"]
+    assert saw["status"] == "READY" and saw["message"] and saw["run"]
+    assert str(saw["version"]) == "1" and str(saw["next"]) == "2"
+    if "logged" in saw:
+        assert saw["logged"] == ["READY", True, "rmse"]
+        assert saw["found"] == [2, True] and saw["tags"] and saw["outputs"]
+        assert saw["model_tag"] is False
