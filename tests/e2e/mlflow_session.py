@@ -255,13 +255,14 @@ def registry():
     CLIENT.delete_registered_model_tag("R", "team")
     CLIENT.set_model_version_tag("R", "1", "k", "v")
     CLIENT.delete_model_version_tag("R", "1", "n")
-    CLIENT.transition_model_version_stage("R", "1", "Production")
-    CLIENT.transition_model_version_stage("R", "2", "production", archive_existing_versions=True)
-    production = CLIENT.get_model_version_by_alias("R", "prod").version
+    gated = [refused(CLIENT.transition_model_version_stage, "R", "1", "Production"),
+             refused(CLIENT.set_registered_model_alias, "R", "prod", "1"),
+             refused(CLIENT.delete_registered_model_alias, "R", "prod")]
+    CLIENT.transition_model_version_stage("R", "1", "Staging")
+    CLIENT.transition_model_version_stage("R", "2", "staging", archive_existing_versions=True)
     latest = [[v.version, v.current_stage] for v in CLIENT.get_latest_versions("R")]
-    in_stage = [v.version for v in CLIENT.get_latest_versions("R", ["Production"])]
+    in_stage = [v.version for v in CLIENT.get_latest_versions("R", ["Staging"])]
     CLIENT.transition_model_version_stage("R", "2", "None")
-    left_stage = refused(CLIENT.get_model_version_by_alias, "R", "prod")
     model = CLIENT.get_registered_model("R")
     first = CLIENT.get_model_version("R", "1")
     CLIENT.create_registered_model("S")
@@ -284,8 +285,8 @@ def registry():
         "delete_used": delete_used, "unknown_alias": unknown_alias,
         "model": [model.description, model.tags, dict(model.aliases)],
         "first": [first.description, first.tags, first.current_stage, first.run_id ==
-                  run.info.run_id], "production": production, "latest": latest,
-        "in_stage": in_stage, "left_stage": left_stage, "found": found,
+                  run.info.run_id], "gated": gated, "latest": latest,
+        "in_stage": in_stage, "found": found,
         "uri": CLIENT.get_model_version_download_uri("R", "1") == source,
         "gone": [refused(CLIENT.get_model_version, "R", "3"),
                  refused(CLIENT.get_registered_model, "T")],
