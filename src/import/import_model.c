@@ -183,12 +183,15 @@ static tapeout_status read_bytes(const tp_env *env, tp_str bytes, tp_import *imp
     case TP_IMPORT_LIGHTGBM:
         return tp_lightgbm_read(env, bytes, import, err);
     case TP_IMPORT_ONNX:
+        return tp_fail(err, TAPEOUT_E_UNSUPPORTED,
+                       "an ONNX model, and these are not imported yet; a model that XGBoost or "
+                       "LightGBM trained can be saved by itself (save_model) and imported");
     case TP_IMPORT_UNKNOWN:
         break;
     }
-    return tp_fail(err, TAPEOUT_E_UNSUPPORTED,
-                   "is no model of XGBoost (JSON, UBJSON), LightGBM (text) or ONNX; pickles are "
-                   "never opened");
+    return tp_fail(
+        err, TAPEOUT_E_UNSUPPORTED,
+        "no model of XGBoost (JSON, UBJSON) or LightGBM (text); pickles are never opened");
 }
 
 static tapeout_status parse(const tp_env *env, tp_str bytes, tp_import *import, tapeout_error *err)

@@ -31,7 +31,6 @@ tapeout_status tp_xgboost_read(const tp_env *env, tp_str bytes, tp_import *impor
                                tapeout_error *err);
 tapeout_status tp_lightgbm_read(const tp_env *env, tp_str bytes, tp_import *import,
                                 tapeout_error *err);
-tapeout_status tp_onnx_read(const tp_env *env, tp_str bytes, tp_import *import, tapeout_error *err);
 
 // Room for so many columns, all called `call`, named by the caller (or f0, f1, … later).
 tapeout_status tp_import_columns_new(tp_import *import, uint64_t count, const char *call,

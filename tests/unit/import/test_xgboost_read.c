@@ -190,8 +190,17 @@ static void test_what_it_is_says_the_content(void)
     }
 }
 
+static void test_what_is_no_model_of_ours_is_refused(void)
+{
+    tp_import *import;
+    ASSERT_FAILS(import_parse(TP_STR("\x08\x0a\x3a\x02xx"), &import), TAPEOUT_E_UNSUPPORTED,
+                 "ONNX model, and these are not imported yet");
+    ASSERT_FAILS(import_parse(TP_STR("\x80\x05pickle"), &import), TAPEOUT_E_UNSUPPORTED,
+                 "pickles are never opened");
+}
+
 TEST_MAIN(TEST(test_answers_as_worked_out), TEST(test_a_missing_category_may_go_left),
           TEST(test_sums_are_float32), TEST(test_dart_weights_multiply_leaves),
           TEST(test_what_is_wrong_is_refused_by_name),
           TEST(test_a_chain_of_a_million_levels_is_only_too_many_leaves),
-          TEST(test_what_it_is_says_the_content))
+          TEST(test_what_it_is_says_the_content), TEST(test_what_is_no_model_of_ours_is_refused))
