@@ -70,8 +70,8 @@ static bool ask(int terminal, const char *question, const char *key, cli_passphr
     }
     struct termios quiet = old;
     quiet.c_lflag &= ~(tcflag_t)ECHO;
+    (void)tcsetattr(terminal, TCSAFLUSH, &quiet); // before the question: quick fingers show nothing
     (void)dprintf(terminal, "%s \"%s\": ", question, key);
-    (void)tcsetattr(terminal, TCSAFLUSH, &quiet); // with an echo it is still read
     const bool is_good = read_line(terminal, ret_passphrase);
     (void)tcsetattr(terminal, TCSAFLUSH, &old);
     (void)dprintf(terminal, "\n");

@@ -2,6 +2,8 @@
 """Signatures as a user meets them: what is registered is signed, what is not is refused, by command
 and server; people's keys; revocation while a server runs; no secret in any output."""
 import json
+import os
+import pty
 import shutil
 import signal
 import time
@@ -142,6 +144,62 @@ def test_revocation_reaches_a_running_server(home, serve):
         assert "revoked" in failed["error"]
         assert server.curl("/score", body=b"{}")[0] == 200
     assert "revoked" in command.fails("serve", "toy", "--no-auth", "--listen", "127.0.0.1:0")
+
+
+def test_a_damaged_new_version_leaves_the_old_one_serving(home, serve, tmp_path):
+    """T19: whatever bit of it is flipped."""
+    command, made, _ = home
+    (tmp_path / "toy.yaml").write_text(TOY_SPEC.replace("trees: 30", "trees: 29"))
+    with serve("toy", command=command) as server:
+        server.wait_until_ready()
+        newer = command.json("train", tmp_path / "toy.yaml")
+        path = blob(command, newer)
+        path.chmod(0o644)
+        whole = path.read_bytes()
+        for number, where in enumerate((50, 3000, len(whole) - 9), start=1):
+            path.write_bytes(whole[:where] + bytes([whole[where] ^ 4]) + whole[where + 1:])
+            server.process.send_signal(signal.SIGHUP)
+            deadline = time.monotonic() + 20
+            while sum(event["event"] == "reload_failed" for event in server.log) < number:
+                assert time.monotonic() < deadline, server.log
+                time.sleep(0.05)
+            _, headers, _ = server.curl("/score", body=b"{}")
+            assert made["sha256"] in headers["x-tapeout-model"]
+        path.write_bytes(whole)
+        server.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 20
+        while newer["sha256"] not in server.curl("/score", body=b"{}")[1]["x-tapeout-model"]:
+            assert time.monotonic() < deadline, server.log
+            time.sleep(0.05)
+
+
+def converse(command, words, answers):
+    """Runs the command on a terminal of its own and types; (status, all that was shown)."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(command.binary, [str(command.binary), *words], command.environment())
+    shown = b""
+    for answer in answers:
+        while not shown.rstrip().endswith(b":"):
+            shown += os.read(terminal, 1024)
+        shown += b"|"  # so that the same question is not answered twice
+        os.write(terminal, answer.encode() + b"\n")
+    try:
+        while True:
+            shown += os.read(terminal, 1024)
+    except OSError:  # the other end is gone
+        pass
+    _, status = os.waitpid(child, 0)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), shown.decode()
+
+
+def test_a_passphrase_is_asked_for_without_an_echo(tapeout):
+    status, shown = converse(tapeout, ["keys", "new", "ada"], ["open sesame", "open sesame"])
+    assert status == 0 and "sesame" not in shown and "sealed" in shown
+    status, shown = converse(tapeout, ["keys", "new", "bob"], ["one thing", "another"])
+    assert status == 1 and "differ" in shown and "thing" not in shown
+    assert not (tapeout.home / "keys/bob.key").exists()
 
 
 def test_secrets_stay_where_they_are(home, tmp_path):
