@@ -158,6 +158,7 @@
 #define TP_MAX_LLM_QUEUE 65536u              // requests that wait for one model
 #define TP_MAX_LLM_CHOICES 128u              // answers to one prompt
 #define TP_MAX_LLM_TOP_LOGPROBS 1000u        // beside a token
+#define TP_MAX_LLM_TRIGGER_BYTES 64u         // of the text that a grammar waits for
 #define TP_MAX_LLM_STOPS 64u                 // stop strings
 #define TP_MAX_LLM_STOP_BYTES 1024u          // of one
 #define TP_MAX_LLM_HELD_BYTES (1u << 20)     // of an answer, until no stop string can begin

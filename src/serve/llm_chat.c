@@ -88,6 +88,46 @@ tapeout_status tp_llm_tools_read(yyjson_val *tools, yyjson_val *choice, llm_chat
     return TAPEOUT_OK;
 }
 
+static bool has_strict(yyjson_val *tools)
+{
+    yyjson_val *tool = NULL;
+    size_t index = 0;
+    size_t count = 0;
+    bool found = false;
+    yyjson_arr_foreach(tools, index, count, tool)
+    {
+        yyjson_val *function = yyjson_obj_get(tool, "function");
+        found = found || yyjson_get_bool(yyjson_obj_get(function, "strict"));
+    }
+    return found;
+}
+
+// A call that the model begins by itself is held to the tools' schemas, where the family has a
+// marker that it begins with.
+static tapeout_status hold_tools(const serve_exchange *exchange, const llm_chat *chat, llm_ask *ask,
+                                 tapeout_error *err)
+{
+    const tp_env *env = exchange->state->env;
+    const tp_tool_format format = tp_llm_host_tool_format(exchange->model->llm);
+    const tp_tool_choice choice = {
+        .tools = chat->tools, .is_parallel = chat->is_parallel, .strict_alone = true};
+    const tp_str marker = tp_tool_format_marker(format);
+    tp_tool_force force = {0};
+    TP_TRY(tp_tool_force_make(env, format, &choice, &force, err));
+    tapeout_status status = TAPEOUT_OK;
+    if (force.trigger.size > 0) {
+        const tp_grammar_options options = {
+            .prefix = {force.prefix.data + marker.size, force.prefix.size - marker.size},
+            .suffix = tp_buffer_view(&force.suffix)};
+        ask->generation.trigger = marker;
+        ask->generation.triggers_once = !chat->is_parallel;
+        status = tp_grammar_from_json_schema(env, tp_buffer_view(&force.schema), &options,
+                                             &ask->generation.grammar, err);
+    }
+    tp_tool_force_deinit(&force);
+    return status;
+}
+
 static tapeout_status force_tool(const serve_exchange *exchange, const llm_chat *chat,
                                  tp_grammar **ret_grammar, tapeout_error *err)
 {
@@ -162,6 +202,8 @@ tapeout_status tp_llm_chat_prepare(const serve_exchange *exchange, const llm_cha
                            "a forced tool and a response_format exclude each other");
         }
         TP_TRY(force_tool(exchange, chat, &ask->generation.grammar, err));
+    } else if (uses_tools && ask->generation.grammar == NULL && has_strict(chat->tools)) {
+        TP_TRY(hold_tools(exchange, chat, ask, err));
     }
     ask->parts_text = uses_tools || format.has_reasoning;
     ask->parses_calls = uses_tools;

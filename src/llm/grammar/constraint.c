@@ -297,6 +297,23 @@ tapeout_status tp_constraint_accept(tp_constraint *constraint, uint32_t id, tape
     return TAPEOUT_OK;
 }
 
+tapeout_status tp_constraint_accept_bytes(tp_constraint *constraint, tp_str bytes,
+                                          tapeout_error *err)
+{
+    tp_constraint *c = constraint;
+    TP_TRY(renew(c, err));
+    uint32_t state = c->state;
+    for (size_t i = 0; i < bytes.size && state != GRAMMAR_STATE_DEAD; i++) {
+        TP_TRY(step(c, state, (uint8_t)bytes.data[i], &state, err));
+    }
+    if (state == GRAMMAR_STATE_DEAD || c->has_ended) {
+        return tp_fail(err, TAPEOUT_E_INVALID, "grammar: '%.*s' cannot come here",
+                       TP_STR_ARGS(bytes));
+    }
+    c->state = state;
+    return TAPEOUT_OK;
+}
+
 bool tp_constraint_is_complete(const tp_constraint *constraint)
 {
     return (constraint->walk.states[constraint->state].flags & GRAMMAR_STATE_COMPLETE) != 0;

@@ -74,6 +74,10 @@ tapeout_status tp_constraint_mask(tp_constraint *constraint, const uint32_t **re
                                   tapeout_error *err);
 // Goes on by one token. E_INVALID for one that the mask excludes; the place is then unchanged.
 tapeout_status tp_constraint_accept(tp_constraint *constraint, uint32_t id, tapeout_error *err);
+// The same for text that no token of this constraint stands for, such as what a token holds behind
+// the text that began it.
+tapeout_status tp_constraint_accept_bytes(tp_constraint *constraint, tp_str bytes,
+                                          tapeout_error *err);
 // True when what was accepted is a whole text of the grammar.
 bool tp_constraint_is_complete(const tp_constraint *constraint);
 // True when nothing but an end-of-generation token can follow.

@@ -57,6 +57,10 @@ static tapeout_status request_check(const tp_scheduler *scheduler,
                            request->stops[i].size, TP_MAX_LLM_STOP_BYTES);
         }
     }
+    if (request->trigger.size > TP_MAX_LLM_TRIGGER_BYTES) {
+        return tp_fail(err, TAPEOUT_E_INVALID, "a trigger of %zu bytes; at most %u",
+                       request->trigger.size, TP_MAX_LLM_TRIGGER_BYTES);
+    }
     return tp_sampling_check(&request->sampling, scheduler->vocab_count, err);
 }
 
@@ -93,6 +97,7 @@ static tapeout_status request_copy(tp_generation *generation, const tp_generatio
         stops[i] = tp_arena_str(&generation->arena, from->stops[i]);
     }
     to->stops = stops;
+    to->trigger = tp_arena_str(&generation->arena, from->trigger);
     TP_TRY(tp_arena_check(&generation->arena, "a request", err));
     if (from->grammar != NULL) {
         to->grammar = tp_grammar_ref(from->grammar);
@@ -130,6 +135,9 @@ static tapeout_status choice_init(tp_scheduler *scheduler, tp_generation *genera
     }
     const tp_vocab_index *index = NULL;
     TP_TRY(tp_scheduler_vocab_index(scheduler, &index, err));
+    if (request->trigger.size > 0) {
+        return TAPEOUT_OK; // it begins when the text has come to it
+    }
     return tp_constraint_new(&scheduler->env, request->grammar, index, &choice->constraint, err);
 }
 
@@ -319,6 +327,76 @@ static void tell_prompt(tp_scheduler *scheduler, generation_choice *choice)
     }
 }
 
+// -- a grammar that waits for its trigger --------------------------------------------------------
+// Keeps what may yet become the trigger.
+static void keep_tail(generation_choice *choice, tp_str text)
+{
+    const size_t most = choice->generation->request.trigger.size - 1;
+    const size_t size = text.size < most ? text.size : most;
+    memcpy(choice->tail, text.data + (text.size - size), size);
+    choice->tail_size = size;
+}
+
+// Whether the text goes on with `id`. Where that completes the trigger, the grammar holds from
+// there on, so what the token has behind it must follow the grammar already.
+static tapeout_status go_on(tp_scheduler *scheduler, generation_choice *choice, uint32_t id,
+                            bool *ret_fits, tapeout_error *err)
+{
+    const tp_generation_request *request = &choice->generation->request;
+    const tp_str piece = tp_tokenizer_special_text(scheduler->tokenizer, id);
+    char joined[TP_MAX_LLM_TRIGGER_BYTES + TP_MAX_TOKEN_BYTES];
+    const size_t size = choice->tail_size + piece.size;
+    memcpy(joined, choice->tail, choice->tail_size);
+    if (piece.size > 0) {
+        memcpy(joined + choice->tail_size, piece.data, piece.size);
+    }
+    const char *found = memmem(joined, size, request->trigger.data, request->trigger.size);
+    *ret_fits = true;
+    if (found == NULL) {
+        keep_tail(choice, (tp_str){joined, size});
+        return TAPEOUT_OK;
+    }
+    const size_t end = (size_t)(found - joined) + request->trigger.size;
+    const tp_vocab_index *index = NULL;
+    tp_constraint *constraint = NULL;
+    tapeout_error unfit = {0};
+    TP_TRY(tp_scheduler_vocab_index(scheduler, &index, err));
+    TP_TRY(tp_constraint_new(&scheduler->env, request->grammar, index, &constraint, err));
+    const tapeout_status status =
+        tp_constraint_accept_bytes(constraint, (tp_str){joined + end, size - end}, &unfit);
+    if (status == TAPEOUT_OK) {
+        choice->constraint = constraint;
+        choice->tail_size = 0;
+        return TAPEOUT_OK;
+    }
+    tp_constraint_free(constraint);
+    *ret_fits = false;
+    if (status != TAPEOUT_E_INVALID && err != NULL) {
+        *err = unfit;
+    }
+    return status == TAPEOUT_E_INVALID ? TAPEOUT_OK : status;
+}
+
+// Tokens that do not fit are taken back until one does.
+static tapeout_status pick_waiting(tp_scheduler *scheduler, generation_choice *choice,
+                                   tp_sample_input *input, uint32_t *ret_id, tapeout_error *err)
+{
+    const tp_sampling *sampling = &choice->generation->request.sampling;
+    bool fits = false;
+    TP_TRY(tp_sampler_pick(scheduler->sampler, sampling, input, ret_id, err));
+    TP_TRY(go_on(scheduler, choice, *ret_id, &fits, err));
+    if (!fits) {
+        memset(scheduler->allowed, 0xff, (scheduler->vocab_count + 31u) / 32 * sizeof(uint32_t));
+        input->allowed = scheduler->allowed;
+    }
+    while (!fits) {
+        scheduler->allowed[*ret_id / 32] &= ~(UINT32_C(1) << (*ret_id % 32));
+        TP_TRY(tp_sampler_pick(scheduler->sampler, sampling, input, ret_id, err));
+        TP_TRY(go_on(scheduler, choice, *ret_id, &fits, err));
+    }
+    return TAPEOUT_OK;
+}
+
 static tapeout_status pick(tp_scheduler *scheduler, generation_choice *choice, const float *logits,
                            uint32_t *ret_id, tapeout_error *err)
 {
@@ -329,9 +407,26 @@ static tapeout_status pick(tp_scheduler *scheduler, generation_choice *choice, c
                              .stream = choice->number};
     if (choice->constraint != NULL) {
         TP_TRY(tp_constraint_mask(choice->constraint, &input.allowed, err));
+    } else if (choice->generation->request.trigger.size > 0) {
+        return pick_waiting(scheduler, choice, &input, ret_id, err);
     }
     return tp_sampler_pick(scheduler->sampler, &choice->generation->request.sampling, &input,
                            ret_id, err);
+}
+
+// Whether nothing can follow; behind a grammar that was triggered the text is free again.
+static bool is_done_with_grammar(generation_choice *choice)
+{
+    const tp_generation_request *request = &choice->generation->request;
+    if (choice->constraint == NULL || !tp_constraint_is_finished(choice->constraint)) {
+        return false;
+    }
+    if (request->trigger.size == 0 || request->triggers_once) {
+        return true;
+    }
+    tp_constraint_free(choice->constraint);
+    choice->constraint = NULL;
+    return false;
 }
 
 // Notes and tells the token; whether that was the end, and why.
@@ -340,13 +435,14 @@ static tapeout_status take_token(tp_scheduler *scheduler, generation_choice *cho
 {
     const tp_generation_request *request = &choice->generation->request;
     tp_generation_event event = {.has_token = true, .stop_index = -1};
+    const bool was_held = choice->constraint != NULL;
     TP_TRY(pick(scheduler, choice, logits, &event.id, err));
     const bool is_end =
         !request->ignores_eog && tp_tokenizer_is_eog(scheduler->tokenizer, event.id);
     TP_TRY(tp_ids_append(&choice->ids, event.id, err));
     choice->generated_count++;
     if (!is_end) {
-        if (choice->constraint != NULL) {
+        if (was_held) {
             TP_TRY(tp_constraint_accept(choice->constraint, event.id, err));
         }
         TP_TRY(tp_answer_text_push(&choice->text, event.id, &event.text, &event.stop_index, err));
@@ -358,8 +454,7 @@ static tapeout_status take_token(tp_scheduler *scheduler, generation_choice *cho
         choice->first_ns = tp_clock_monotonic_ns();
     }
     const bool is_full = choice->ids.count >= longest(scheduler, request);
-    if (is_end || event.stop_index >= 0 ||
-        (choice->constraint != NULL && tp_constraint_is_finished(choice->constraint))) {
+    if (is_end || event.stop_index >= 0 || is_done_with_grammar(choice)) {
         *ret_finish = TP_FINISH_STOP;
     } else {
         *ret_finish = is_full ? TP_FINISH_LENGTH : TP_FINISH_NONE;

@@ -341,7 +341,9 @@ static tapeout_status generator_make(tp_scheduler *scheduler, tapeout_error *err
         (size_t)(limits.running + SCHEDULER_ALL_ROWS) * scheduler->vocab_count;
     scheduler->logits = tp_alloc_array(alloc, scheduler->logits_count, sizeof(float));
     scheduler->top = tp_alloc_array(alloc, TP_MAX_LLM_TOP_LOGPROBS, sizeof(*scheduler->top));
-    if (scheduler->logits == NULL || scheduler->top == NULL) {
+    scheduler->allowed =
+        tp_alloc_array(alloc, (scheduler->vocab_count + 31u) / 32, sizeof(uint32_t));
+    if (scheduler->logits == NULL || scheduler->top == NULL || scheduler->allowed == NULL) {
         return tp_fail_nomem(err);
     }
     return tp_llm_run_new(&scheduler->env, scheduler->llm, scheduler->kv, options->thread_count,
@@ -408,6 +410,7 @@ void tp_scheduler_free(tp_scheduler *scheduler)
     tp_sampler_free(scheduler->sampler);
     tp_vocab_index_free(scheduler->vocab_index);
     tp_free_array(alloc, scheduler->logits, scheduler->logits_count, sizeof(float));
+    tp_free_array(alloc, scheduler->allowed, (scheduler->vocab_count + 31u) / 32, sizeof(uint32_t));
     tp_free_array(alloc, scheduler->top, TP_MAX_LLM_TOP_LOGPROBS, sizeof(*scheduler->top));
     (void)pthread_cond_destroy(&scheduler->wake);
     (void)pthread_cond_destroy(&scheduler->embedded);

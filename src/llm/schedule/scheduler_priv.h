@@ -5,6 +5,7 @@
 #ifndef SCHEDULER_PRIV_H
 #define SCHEDULER_PRIV_H
 
+#include "base/limits.h"
 #include "base/tp_arena.h"
 #include "llm/schedule/answer_text.h"
 #include "llm/schedule/step_plan.h"
@@ -25,7 +26,9 @@ typedef struct generation_choice {
     uint32_t generated_count;
     uint32_t cached_count; // of the prompt, when it was begun; preempted, it finds its own pages
     uint32_t told_count;   // of the prompt's log-probabilities, by position
-    tp_constraint *constraint;
+    tp_constraint *constraint;           // NULL: none holds now
+    char tail[TP_MAX_LLM_TRIGGER_BYTES]; // of the text, which may yet become the trigger
+    size_t tail_size;
     answer_text text;
     bool is_planned; // the plan has it
     bool is_ended;
@@ -73,7 +76,8 @@ struct tp_scheduler {
     tp_llm_run *run;
     tp_llm_run *embed_run; // NULL until a text is to be embedded
     tp_sampler *sampler;
-    float *logits; // [running_max + all_rows, V]
+    float *logits;     // [running_max + all_rows, V]
+    uint32_t *allowed; // [(V + 31) / 32] where a token had to be taken back
     size_t logits_count;
     tp_token_logprob *top; // [TP_MAX_LLM_TOP_LOGPROBS]
     tp_generation *open;   // that have been taken in and have not ended

@@ -91,6 +91,8 @@ typedef struct tp_generation_request {
     const tp_str *stops;   // [stop_count]
     uint32_t stop_count;   // at most TP_MAX_LLM_STOPS
     tp_grammar *grammar;   // NULL: free text
+    tp_str trigger;        // the grammar holds behind this text, each time; empty: from the start
+    bool triggers_once;    // and the answer ends where the grammar does
     bool ignores_eog;      // goes on behind an end-of-generation token
     bool shows_special;    // text has control tokens as they are written
     bool wants_logprobs;   // of each generated token

@@ -258,6 +258,11 @@ static tp_str call_marker(tp_tool_family family)
     return TP_STR("");
 }
 
+tp_str tp_tool_format_marker(tp_tool_format format)
+{
+    return call_marker(format.family);
+}
+
 // What goes on: `is_stuck` until more text comes.
 typedef tapeout_status (*step_fn)(tp_tool_parser *parser, bool *is_stuck, tapeout_error *err);
 

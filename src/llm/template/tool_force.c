@@ -27,9 +27,10 @@ static tapeout_status append_json(const tp_env *env, tp_buffer *out, yyjson_val 
 
 // The schema of one call of `function`.
 static tapeout_status append_call(const tp_env *env, tp_buffer *out, yyjson_val *function,
-                                  const char *arguments, tapeout_error *err)
+                                  const char *arguments, bool strict_alone, tapeout_error *err)
 {
-    yyjson_val *parameters = yyjson_obj_get(function, "parameters");
+    const bool is_held = !strict_alone || yyjson_get_bool(yyjson_obj_get(function, "strict"));
+    yyjson_val *parameters = is_held ? yyjson_obj_get(function, "parameters") : NULL;
     tp_buffer_append_text(out, "{\"type\":\"object\",\"properties\":{\"name\":{\"const\":");
     tp_json_append_str(out, tp_json_get_str(function, "name"));
     tp_buffer_printf(out, "},\"%s\":", arguments);
@@ -62,7 +63,7 @@ static tapeout_status append_choice(const tp_env *env, tp_buffer *out, const tp_
             continue;
         }
         tp_buffer_append_text(out, count++ > 0 ? "," : "");
-        TP_TRY(append_call(env, out, function, arguments, err));
+        TP_TRY(append_call(env, out, function, arguments, choice->strict_alone, err));
     }
     tp_buffer_append_text(out, "]}");
     if (count == 0) {

@@ -28,6 +28,7 @@ typedef struct tp_tool_format {
 // By what stands in the template's text.
 tp_tool_format tp_tool_format_of(tp_str template_source);
 const char *tp_tool_family_name(tp_tool_family family);
+tp_str tp_tool_format_marker(tp_tool_format format); // that a call begins with; empty: none
 
 typedef enum tp_tool_delta_kind {
     TP_DELTA_CONTENT,   // `text` of the answer
@@ -81,6 +82,7 @@ typedef struct tp_tool_choice {
     yyjson_val *tools; // as in the request: [{"type": "function", "function": {...}}]
     tp_str name;       // the one function, or {NULL, 0} for any
     bool is_parallel;  // more than one call at once, where the family has it
+    bool strict_alone; // arguments of a tool that is not `strict` are any object
 } tp_tool_choice;
 
 // E_INVALID where `name` is none of the tools or a tool has no name.

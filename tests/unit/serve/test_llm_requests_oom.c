@@ -30,7 +30,7 @@ static const request_case requests[] = {
                   "\"options\":{\"num_predict\":5,\"stop\":\"x\"},\"format\":" SCHEMA "}"},
     {"/api/chat",
      "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"tools\":[{\"type\":\"function\","
-     "\"function\":{\"name\":\"f\",\"parameters\":" SCHEMA "}}]}"},
+     "\"function\":{\"name\":\"f\",\"strict\":true,\"parameters\":" SCHEMA "}}]}"},
     {"/api/generate", "{\"prompt\":\"hi\",\"system\":\"be brief\",\"format\":\"json\"}"},
     {"/api/generate", "{\"prompt\":\"hi\",\"raw\":true}"},
     {"/v1/chat/completions",

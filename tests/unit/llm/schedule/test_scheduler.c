@@ -4,6 +4,7 @@
 // in which a request can end.
 #include "llm/schedule/tp_scheduler.h"
 
+#include "base/limits.h"
 #include "llm/model/tp_kv.h"
 #include "schedule_sample.h"
 #include "test.h"
@@ -386,7 +387,82 @@ static void test_embeddings(void)
     schedule_end(scheduler);
 }
 
-TEST_MAIN(TEST_SLOW(test_the_same_in_company, 300), TEST_SLOW(test_the_same_in_small_steps, 300),
+// -- a grammar that waits ------------------------------------------------------------------------
+// Behind each trigger of `text` three digits and a semicolon, as far as the text goes; how many.
+static uint32_t count_held(const char *text, size_t size, const char *trigger)
+{
+    const size_t trigger_size = strlen(trigger);
+    uint32_t count = 0;
+    for (size_t i = 0; i + trigger_size <= size; i++) {
+        if (memcmp(text + i, trigger, trigger_size) != 0) {
+            continue;
+        }
+        count++;
+        i += trigger_size;
+        for (size_t k = 0; k < 4 && i < size; k++, i++) {
+            ASSERT(k < 3 ? text[i] >= '0' && text[i] <= '9' : text[i] == ';');
+        }
+        i--;
+    }
+    return count;
+}
+
+static void check_trigger(const char *trigger, bool once)
+{
+    static told what;
+    tp_env env = tp_env_plain();
+    uint32_t found = 0;
+    tp_scheduler *scheduler = schedule_begin(LLAMA, &(tp_scheduler_options){.thread_count = 1});
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        uint32_t ids[4];
+        schedule_ids(ids, 4, seed);
+        memset(&what, 0, sizeof(what));
+        tp_generation_request request = request_of(ids, 4, ANSWER);
+        request.sampling.temperature = 1.5;
+        request.sampling.seed = seed;
+        request.trigger = tp_str_from(trigger);
+        request.triggers_once = once;
+        ASSERT_OK(
+            tp_grammar_from_regex(&env, TP_STR("[0-9]{3};"), NULL, &request.grammar, &test_err));
+        ask(scheduler, request, &what);
+        tp_grammar_unref(request.grammar);
+        const told_choice *choice = &what.choices[0];
+        const uint32_t count = count_held(choice->text, choice->text_size, trigger);
+        found += count;
+        if (once && choice->finish == TP_FINISH_STOP) {
+            ASSERT_EQ_UINT(count, 1);
+            ASSERT_EQ_INT(choice->text[choice->text_size - 1], ';');
+        } else {
+            ASSERT_EQ_INT(choice->finish, TP_FINISH_LENGTH);
+        }
+    }
+    ASSERT(found >= 3);
+    schedule_end(scheduler);
+}
+
+static void test_a_grammar_waits_for_its_trigger(void)
+{
+    check_trigger("a", false);
+    check_trigger("e", false);
+    check_trigger("t", true);
+}
+
+static void test_a_trigger_that_is_too_long(void)
+{
+    const uint32_t id = 5;
+    char text[TP_MAX_LLM_TRIGGER_BYTES + 1];
+    told what;
+    tp_scheduler *scheduler = schedule_begin(LLAMA, &(tp_scheduler_options){.thread_count = 1});
+    memset(text, 'x', sizeof(text));
+    tp_generation_request request = request_of(&id, 1, 5);
+    request.trigger = (tp_str){text, sizeof(text)};
+    memset(&what, 0, sizeof(what));
+    ASSERT_FAILS(told_submit(scheduler, request, &what, &test_err), TAPEOUT_E_INVALID, "trigger");
+    schedule_end(scheduler);
+}
+
+TEST_MAIN(TEST(test_a_grammar_waits_for_its_trigger), TEST(test_a_trigger_that_is_too_long),
+          TEST_SLOW(test_the_same_in_company, 300), TEST_SLOW(test_the_same_in_small_steps, 300),
           TEST_SLOW(test_the_same_when_preempted, 300), TEST(test_the_same_from_the_cache),
           TEST(test_choices), TEST(test_a_stop_string), TEST(test_a_grammar), TEST(test_cancel),
           TEST(test_a_deadline), TEST(test_a_full_queue), TEST(test_fairness),

@@ -164,5 +164,29 @@ static void test_force(void)
     yyjson_doc_free(doc);
 }
 
-TEST_MAIN(TEST(test_hermes), TEST(test_other_families), TEST(test_blanks),
-          TEST(test_list_with_other_things), TEST(test_every_allocation), TEST(test_force))
+// With "auto" only a strict tool is held to its parameters; what marks a call is told apart.
+static void test_force_strict_alone(void)
+{
+    const tp_env env = tp_env_plain();
+    const tp_tool_format format = tp_tool_format_of(tp_str_from(hermes));
+    yyjson_doc *doc;
+    tp_tool_force force;
+    ASSERT_OK(tp_json_parse(env.alloc,
+                            TP_STR("[{\"function\":{\"name\":\"f\",\"strict\":true,\"parameters\":"
+                                   "{\"type\":\"null\"}}},{\"function\":{\"name\":\"g\","
+                                   "\"parameters\":{\"type\":\"null\"}}}]"),
+                            "tools", &doc, &test_err));
+    const tp_tool_choice choice = {.tools = yyjson_doc_get_root(doc), .strict_alone = true};
+    ASSERT_OK(tp_tool_force_make(&env, format, &choice, &force, &test_err));
+    tp_buffer_append_char(&force.schema, 0);
+    const char *schema = force.schema.data;
+    ASSERT(strstr(schema, "\"f\"},\"arguments\":{\"type\":\"null\"}") != NULL);
+    ASSERT(strstr(schema, "\"g\"},\"arguments\":{\"type\":\"object\"}") != NULL);
+    ASSERT(tp_str_equal(tp_tool_format_marker(format), tp_buffer_view(&force.trigger)));
+    tp_tool_force_deinit(&force);
+    yyjson_doc_free(doc);
+}
+
+TEST_MAIN(TEST(test_force_strict_alone), TEST(test_hermes), TEST(test_other_families),
+          TEST(test_blanks), TEST(test_list_with_other_things), TEST(test_every_allocation),
+          TEST(test_force))
