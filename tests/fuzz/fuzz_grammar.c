@@ -1,106 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Grammars in GBNF out of arbitrary text. What compiles is walked with bytes as tokens: a mask is
-// never empty, a token is accepted if and only if the mask has it, and a copy stands where the
-// original does. What does not is refused with a status that says why.
-#include "base/tp_alloc.h"
-#include "llm/grammar/tp_grammar.h"
-
-#include <stdlib.h>
-#include <string.h>
+// Grammars in GBNF out of arbitrary text.
+#include "grammar_walker.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { STEPS = 24 };
-
-static void check(bool condition)
-{
-    if (!condition) {
-        abort();
-    }
-}
-
-// Every byte is a token; token 256 ends.
-static tp_vocab_index *make_index(const tp_env *env)
-{
-    static char bytes[256];
-    tp_str pieces[257] = {{NULL, 0}};
-    const uint32_t eog[] = {256};
-    tp_vocab_index *index = NULL;
-    for (int i = 0; i < 256; i++) {
-        bytes[i] = (char)i;
-        pieces[i] = (tp_str){&bytes[i], 1};
-    }
-    check(tp_vocab_index_new(env, pieces, 257, eog, 1, &index, NULL) == TAPEOUT_OK);
-    return index;
-}
-
-static bool is_set(const uint32_t *mask, uint32_t id)
-{
-    return (mask[id / 32] >> (id % 32) & 1) != 0;
-}
-
-// One of the allowed tokens, by a number; and one that is not is refused.
-static uint32_t choose(tp_constraint *constraint, const uint32_t *mask, uint32_t number)
-{
-    uint32_t count = 0;
-    uint32_t chosen = 257;
-    for (uint32_t id = 0; id < 257; id++) {
-        count += is_set(mask, id);
-    }
-    check(count > 0);
-    number %= count;
-    for (uint32_t id = 0; id < 257; id++) {
-        if (is_set(mask, id) && number-- == 0) {
-            chosen = id;
-        } else if (!is_set(mask, id) && id % 16 == 3) {
-            check(tp_constraint_accept(constraint, id, NULL) != TAPEOUT_OK);
-        }
-    }
-    return chosen;
-}
-
-static void walk(const tp_env *env, tp_grammar *grammar, const uint8_t *data, size_t size)
-{
-    tp_vocab_index *index = make_index(env);
-    tp_constraint *constraint = NULL;
-    check(tp_constraint_new(env, grammar, index, &constraint, NULL) == TAPEOUT_OK);
-    for (size_t i = 0; i < STEPS; i++) {
-        const uint32_t *mask = NULL;
-        tp_constraint *copy = NULL;
-        const tapeout_status status = tp_constraint_mask(constraint, &mask, NULL);
-        if (status != TAPEOUT_OK) {
-            check(status == TAPEOUT_E_LIMIT);
-            break;
-        }
-        const uint32_t id = choose(constraint, mask, size == 0 ? 0 : data[i % size] * 31u);
-        check(tp_constraint_fork(constraint, &copy, NULL) == TAPEOUT_OK);
-        const tapeout_status one = tp_constraint_accept(constraint, id, NULL);
-        check(one == tp_constraint_accept(copy, id, NULL));
-        check(one == TAPEOUT_OK);
-        tp_constraint_free(copy);
-        if (id == 256) {
-            break;
-        }
-    }
-    tp_constraint_free(constraint);
-    tp_vocab_index_free(index);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const tp_env env = tp_env_plain();
-    tp_grammar *grammar = NULL;
-    tapeout_error err = {0};
-    const tp_str text = {(const char *)data, size};
-    const tapeout_status status = tp_grammar_from_gbnf(&env, text, NULL, &grammar, &err);
-    if (status == TAPEOUT_OK) {
-        walk(&env, grammar, data, size);
-    } else {
-        check(status == TAPEOUT_E_INVALID || status == TAPEOUT_E_UNSUPPORTED ||
-              status == TAPEOUT_E_LIMIT);
-        check(err.message[0] != '\0');
-    }
-    tp_grammar_unref(grammar);
-    return 0;
+    return grammar_fuzz(tp_grammar_from_gbnf, data, size);
 }

@@ -42,12 +42,11 @@ void llm_ask_open(llm_ask_server *server, const tapeout_allocator *alloc, const 
 {
     static const tp_metric_family none[] = {
         {"t_total", "None.", TP_METRIC_COUNTER, false, 1, {NULL}}};
-    char folder[] = "/tmp/llm_ask_XXXXXX";
-    char path[64];
-    check(mkdtemp(folder) != NULL);
-    (void)snprintf(path, sizeof(path), "%s/chat.gguf", folder);
-    write_model(source_dir, path);
     memset(server, 0, sizeof(*server));
+    (void)snprintf(server->folder, sizeof(server->folder), "/tmp/llm_ask_XXXXXX");
+    check(mkdtemp(server->folder) != NULL);
+    (void)snprintf(server->path, sizeof(server->path), "%s/chat.gguf", server->folder);
+    write_model(source_dir, server->path);
     server->env = tp_env_plain();
     server->env.alloc = alloc;
     const tp_principal_spec everybody = {.id = TP_STR("anonymous"), .grants = TP_STR("admin")};
@@ -60,9 +59,8 @@ void llm_ask_open(llm_ask_server *server, const tapeout_allocator *alloc, const 
     check(tp_monitor_new(alloc, none, 1, 1, &state->monitor, NULL) == TAPEOUT_OK);
     const tp_engine_options options = {.llm = {.thread_count = 1, .running_max = 1}};
     check(tp_engine_new(&server->env, &options, &state->engine, NULL) == TAPEOUT_OK);
-    const tp_model_spec model = {.path = path};
+    const tp_model_spec model = {.path = server->path};
     check(tp_engine_install(state->engine, &model, 1, NULL, NULL) == TAPEOUT_OK);
-    check(unlink(path) == 0 && rmdir(folder) == 0);
 }
 
 void llm_ask_close(llm_ask_server *server)
@@ -70,6 +68,7 @@ void llm_ask_close(llm_ask_server *server)
     tp_principal_unref(server->state.anonymous);
     tp_engine_free(server->state.engine);
     tp_monitor_free(server->state.monitor);
+    check(unlink(server->path) == 0 && rmdir(server->folder) == 0);
 }
 
 int llm_ask_post(serve_exchange *exchange, const char *path, tp_str body)

@@ -11,10 +11,12 @@
 typedef struct llm_ask_server {
     tp_env env;
     serve_state state;
+    char folder[32]; // where the model lies, so that it can be unloaded and loaded again
+    char path[64];
 } llm_ask_server;
 
-// Writes the model below a folder of its own, which is removed again once it is loaded. Aborts
-// where something fails: there is nothing to test then.
+// Writes the model below a folder of its own, which closing removes. Aborts where something fails:
+// there is nothing to test then.
 void llm_ask_open(llm_ask_server *server, const tapeout_allocator *alloc, const char *source_dir);
 void llm_ask_close(llm_ask_server *server);
 
