@@ -40,6 +40,8 @@ typedef struct tapeout_serve_options {
     bool no_auth;        // anybody may do everything, on loopback alone
     bool handle_signals; // TERM and INT drain, HUP reloads
     bool quiet_requests; // no line for each request
+    bool no_audit;       // keep no audit log in the home
+    bool receipts;       // put each prediction of a table's model into it
     // TLS; without either of them HTTP is plain. Files are PEM and read again when they change.
     const char *tls_cert;      // the certificate and those between it and the root
     const char *tls_key;       // its key, without a passphrase

@@ -237,7 +237,8 @@
 #define TP_MAX_PASSWORD_BYTES 1024u
 
 // -- trust: audit log ----------------------------------------------------------------------------
-#define TP_AUDIT_SEGMENT_BYTES (16u << 20) // of a file, before the next begins
+#define TP_AUDIT_SEGMENT_BYTES (16u << 20)     // of a file, before the next begins
+#define TP_MAX_AUDIT_SEGMENT_BYTES (32u << 20) // with what a last batch adds
 #define TP_MAX_AUDIT_KIND_BYTES 64u
 #define TP_MAX_AUDIT_WHO_BYTES 1024u
 #define TP_MAX_AUDIT_WHAT_BYTES (256u << 10)
@@ -251,7 +252,12 @@
 #define TP_MAX_AUDIT_REFUSALS 64u           // kinds of refused logins told apart at a time
 #define TP_MAX_AUDIT_REFUSAL_TEXT 128u      // bytes of each of a refusal's texts
 #define TP_MAX_AUDIT_REFUSAL_BYTES 2560u    // of these as JSON
-#define TP_AUDIT_REFUSED_MS 60000u          // in which the same refusals are one entry
+#define TP_MAX_CHECKPOINT_BYTES 16384u      // with the signatures of witnesses
+#define TP_MAX_NOTE_SIGNATURES 100u
+#define TP_MAX_AUDIT_PROOF_BYTES (2u << 20)
+#define TP_MAX_RECEIPT_TEXT_BYTES (64u << 10) // of rows or scores; of longer ones the hash alone
+#define TP_MAX_RECEIPT_INPUT_FILE_BYTES (256u << 20)
+#define TP_AUDIT_REFUSED_MS 60000u // in which the same refusals are one entry
 
 // -- registry ------------------------------------------------------------------------------------
 #define TP_MAX_REGISTRY_FACT_BYTES (1u << 20) // of gates, timings and facts each

@@ -71,6 +71,7 @@ bool cli_has(const cli *self, const char *name);
 // All values of a flag that repeats.
 const char *const *cli_values(const cli *self, const char *name, int *ret_count);
 // A whole number; false after a usage message when the text is none.
+bool cli_parse_number(const char *text, uint64_t *ret_value); // false for NULL and what is none
 bool cli_number(cli *self, const char *name, uint64_t *ret_value);
 
 // Prints "tapeout VERB: message" to stderr and returns CLI_EXIT_USAGE.

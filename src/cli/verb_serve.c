@@ -15,6 +15,8 @@ static const cli_flag flags[] = {
     {"tls-key", "FILE", "its key in PEM", false},
     {"tls-client-ca", "FILE", "clients need a certificate that one of these vouches for", false},
     {"no-auth", NULL, "answer anybody on this machine, without keys; on loopback alone", false},
+    {"receipts", NULL, "put each prediction into the audit log, for tapeout replay", false},
+    {"no-audit", NULL, "keep no audit log in the home", false},
     {"quiet-requests", NULL, "no log line for each request", false},
     {"context", "TOKENS", "longest prompt and answer of a language model", false},
     {"kv-bytes", "N", "size of each one's key/value cache", false},
@@ -92,6 +94,8 @@ static int run(cli *self)
     options.config = cli_value(self, "config");
     options.no_auth = cli_has(self, "no-auth");
     options.first_key = tell_first_key;
+    options.receipts = cli_has(self, "receipts");
+    options.no_audit = cli_has(self, "no-audit");
     options.quiet_requests = cli_has(self, "quiet-requests");
     options.handle_signals = true;
     options.log = write_stderr;

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 
 extern const cli_verb cli_verb_access;
+extern const cli_verb cli_verb_audit;
 extern const cli_verb cli_verb_bench;
 extern const cli_verb cli_verb_bench_part;
 extern const cli_verb cli_verb_chat;
@@ -25,6 +26,7 @@ extern const cli_verb cli_verb_predict;
 extern const cli_verb cli_verb_profile;
 extern const cli_verb cli_verb_promote;
 extern const cli_verb cli_verb_quantize;
+extern const cli_verb cli_verb_replay;
 extern const cli_verb cli_verb_rm;
 extern const cli_verb cli_verb_rollback;
 extern const cli_verb cli_verb_score;

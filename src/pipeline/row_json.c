@@ -6,12 +6,14 @@
 #include "table/tp_json.h"
 #include "table/tp_value.h"
 
+#include <math.h>
+
 static void append_text(tp_buffer *json, const char *text, size_t size)
 {
     tp_json_append_str(json, (tp_str){text, size});
 }
 
-static void append_value(tp_buffer *json, const tp_column *column, uint64_t row)
+static void append_value(tp_buffer *json, const tp_column *column, uint64_t row, bool is_exact)
 {
     char text[TP_VALUE_TEXT_SIZE];
     if (!tp_column_is_valid(column, row)) {
@@ -27,7 +29,11 @@ static void append_value(tp_buffer *json, const tp_column *column, uint64_t row)
         tp_json_append_i64(json, column->values.i64[row]);
         return;
     case TAPEOUT_TYPE_FLOAT64:
-        tp_json_append_f64(json, column->values.f64[row]);
+        if (is_exact && isinf(column->values.f64[row])) {
+            append_text(json, text, tp_print_f64(column->values.f64[row], text));
+        } else {
+            tp_json_append_f64(json, column->values.f64[row]);
+        }
         return;
     case TAPEOUT_TYPE_DATE:
         append_text(json, text, tp_print_date(column->values.days[row], text));
@@ -44,12 +50,22 @@ static void append_value(tp_buffer *json, const tp_column *column, uint64_t row)
     }
 }
 
-void tp_json_append_row(tp_buffer *json, const tapeout_table *table, uint64_t row)
+static void append_row(tp_buffer *json, const tapeout_table *table, uint64_t row, bool is_exact)
 {
     tp_buffer_append_char(json, '{');
     for (uint32_t c = 0; c < table->column_count; c++) {
         tp_json_append_key_str(json, table->columns[c].name);
-        append_value(json, &table->columns[c], row);
+        append_value(json, &table->columns[c], row, is_exact);
     }
     tp_buffer_append_char(json, '}');
+}
+
+void tp_json_append_row(tp_buffer *json, const tapeout_table *table, uint64_t row)
+{
+    append_row(json, table, row, false);
+}
+
+void tp_json_append_row_exact(tp_buffer *json, const tapeout_table *table, uint64_t row)
+{
+    append_row(json, table, row, true);
 }

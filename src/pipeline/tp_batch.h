@@ -38,5 +38,7 @@ tapeout_status tp_batch_evaluate(const tp_batch *batch, const tapeout_table *tab
 
 // One row of a table as a JSON object; missing values are null.
 void tp_json_append_row(tp_buffer *json, const tapeout_table *table, uint64_t row);
+// The same with infinite numbers as texts, so that each value reads back to the same bits.
+void tp_json_append_row_exact(tp_buffer *json, const tapeout_table *table, uint64_t row);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "registry/tp_registry.h"
+#include "trust/tp_audit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,17 @@ static tapeout_status open_home(tapeout_context *context, tp_registry_mode mode,
                             ret_registry, err);
 }
 
+// What was done is told to the audit log, and the caller hears where that fails.
+static tapeout_status tell(tapeout_context *context, const tp_audit_note *note, tapeout_error *err)
+{
+    const tapeout_status status =
+        tp_audit_tell_home(tp_context_env(context)->alloc, tp_context_home(context), note, err);
+    if (status != TAPEOUT_OK) {
+        tp_error_prefix(err, "%s, but the audit log does not say so", note->kind);
+    }
+    return status;
+}
+
 tapeout_status tapeout_registry_register(tapeout_context *context,
                                          const tapeout_registration *registration,
                                          tapeout_model_ref *ret_ref, tapeout_error *err)
@@ -42,7 +54,15 @@ tapeout_status tapeout_registry_register(tapeout_context *context,
     TP_TRY(open_home(context, TP_REGISTRY_WRITE, &registry, err));
     const tapeout_status status = tp_registry_register(registry, registration, ret_ref, err);
     tp_registry_close(&registry);
-    return status;
+    TP_TRY(status);
+    char version[24];
+    (void)snprintf(version, sizeof(version), "%llu", (unsigned long long)ret_ref->version);
+    const tp_audit_field fields[] = {{"model", tp_str_from(ret_ref->name)},
+                                     {"version", tp_str_from(version)},
+                                     {"bundle", tp_str_from(ret_ref->sha256)},
+                                     {"refused", tp_str_from(ret_ref->is_refused ? "yes" : "no")}};
+    const tp_audit_note note = {"model.registered", {NULL, 0}, fields, 4};
+    return tell(context, &note, err);
 }
 
 static tapeout_status use_path(const char *path, tapeout_model_ref *ret_ref, tapeout_error *err)
@@ -127,5 +147,8 @@ tapeout_status tapeout_registry_remove(tapeout_context *context, const char *mod
     TP_TRY(open_home(context, TP_REGISTRY_WRITE, &registry, err));
     const tapeout_status status = tp_registry_remove(registry, tp_str_from(model), err);
     tp_registry_close(&registry);
-    return status;
+    TP_TRY(status);
+    const tp_audit_field field = {"model", tp_str_from(model)};
+    const tp_audit_note note = {"model.removed", {NULL, 0}, &field, 1};
+    return tell(context, &note, err);
 }

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/tp_clock.h"
 #include "base/tp_error.h"
+#include "serve/serve_audit.h"
 #include "table/tp_json.h"
 
 #include <string.h>
@@ -141,6 +142,7 @@ static tapeout_status answer_loading(serve_exchange *exchange, yyjson_val *body,
         // The exchange has a reference of its own, which is the last to go.
         TP_TRY(tp_engine_unload(exchange->state->engine, exchange->model->tenant,
                                 exchange->model->name, err));
+        tp_serve_models_changed(exchange);
     }
     exchange->reply.content_type = "application/json";
     tp_buffer_append_text(json, "{\"model\":");

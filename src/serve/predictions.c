@@ -7,6 +7,7 @@
 
 #include "base/tp_clock.h"
 #include "base/tp_error.h"
+#include "serve/serve_audit.h"
 #include "table/tp_json.h"
 
 static void add(atomic_uint_fast64_t *counter, uint64_t more)
@@ -28,6 +29,7 @@ tapeout_status tp_serve_batch_score_table(serve_batch *batch, const tapeout_tabl
     exchange->row_count += table->row_count;
     add(&batch->model->stats.row_count, table->row_count);
     add(&batch->model->stats.compute_ns, took_ns);
+    tp_serve_receipt(batch, table);
     return TAPEOUT_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "serve/oip_priv.h"
 
 #include "base/tp_error.h"
+#include "serve/serve_audit.h"
 #include "table/tp_json.h"
 
 tapeout_status tp_serve_v2_server(serve_exchange *exchange, tapeout_error *err)
@@ -240,8 +241,10 @@ tapeout_status tp_serve_v2_load(serve_exchange *exchange, tapeout_error *err)
     exchange->reply.content_type = "application/json";
     tp_buffer_append_text(&exchange->reply.body, "{}");
     TP_TRY(check_may_change(exchange, err));
-    return tp_engine_load(exchange->state->engine, tp_serve_tenant(exchange), exchange->params[0],
-                          err);
+    TP_TRY(tp_engine_load(exchange->state->engine, tp_serve_tenant(exchange), exchange->params[0],
+                          err));
+    tp_serve_models_changed(exchange);
+    return TAPEOUT_OK;
 }
 
 tapeout_status tp_serve_v2_unload(serve_exchange *exchange, tapeout_error *err)
@@ -249,6 +252,8 @@ tapeout_status tp_serve_v2_unload(serve_exchange *exchange, tapeout_error *err)
     exchange->reply.content_type = "application/json";
     tp_buffer_append_text(&exchange->reply.body, "{}");
     TP_TRY(check_may_change(exchange, err));
-    return tp_engine_unload(exchange->state->engine, tp_serve_tenant(exchange), exchange->params[0],
-                            err);
+    TP_TRY(tp_engine_unload(exchange->state->engine, tp_serve_tenant(exchange), exchange->params[0],
+                            err));
+    tp_serve_models_changed(exchange);
+    return TAPEOUT_OK;
 }

@@ -21,6 +21,9 @@ typedef struct config_file {
     uint32_t threads;
     bool log_requests;
     bool allow_unsigned;
+    bool audit_log;
+    bool audit_receipts;
+    bool audit_rows;
     tp_yaml_node models;
     tp_yaml_node access;
     uint32_t body_bytes;
@@ -80,6 +83,13 @@ static const tp_yaml_key timeout_keys[] = {
 static const tp_yaml_table timeout_table = {timeout_keys,
                                             sizeof(timeout_keys) / sizeof(timeout_keys[0])};
 
+static const tp_yaml_key audit_keys[] = {
+    {"log", TP_YAML_BOOL, PLACE(audit_log), 0, 0, NULL},
+    {"receipts", TP_YAML_BOOL, PLACE(audit_receipts), 0, 0, NULL},
+    {"rows", TP_YAML_BOOL, PLACE(audit_rows), 0, 0, NULL},
+};
+static const tp_yaml_table audit_table = {audit_keys, sizeof(audit_keys) / sizeof(audit_keys[0])};
+
 static const tp_yaml_key log_keys[] = {
     {"requests", TP_YAML_BOOL, PLACE(log_requests), 0, 0, NULL},
 };
@@ -117,6 +127,7 @@ static const tp_yaml_key file_keys[] = {
     {"limits", TP_YAML_MAP, 0, 0, 0, &limit_table},
     {"timeouts", TP_YAML_MAP, 0, 0, 0, &timeout_table},
     {"log", TP_YAML_MAP, 0, 0, 0, &log_table},
+    {"audit", TP_YAML_MAP, 0, 0, 0, &audit_table},
     {"metrics", TP_YAML_STR_LIST, PLACE(metrics), 0, 0, NULL},
     {"llm", TP_YAML_MAP, 0, 0, 0, &llm_table},
     {"tls", TP_YAML_MAP, 0, 0, 0, &tls_table},
@@ -139,6 +150,8 @@ void tp_serve_config_init(tp_serve_config *config, const tapeout_allocator *allo
     tp_arena_init(&config->arena, alloc, TP_MAX_SERVE_CONFIG_BYTES * 8);
     config->listen = "127.0.0.1:8080";
     config->logs_requests = true;
+    config->audit_log = true;
+    config->audit_rows = true;
     config->max_body_bytes = TP_MAX_HTTP_BODY_BYTES;
     config->max_bodies_bytes = TP_MAX_HTTP_BODIES_BYTES;
     config->max_rows = TP_MAX_SERVE_ROWS;
@@ -298,6 +311,9 @@ static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const ch
 {
     config_file file = {
         .log_requests = config->logs_requests,
+        .audit_log = config->audit_log,
+        .audit_receipts = config->audit_receipts,
+        .audit_rows = config->audit_rows,
         .body_bytes = (uint32_t)config->max_body_bytes,
         .bodies_bytes = (uint32_t)config->max_bodies_bytes,
         .rows = (uint32_t)config->max_rows,
@@ -322,6 +338,9 @@ static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const ch
     }
     config->thread_count = file.threads;
     config->logs_requests = file.log_requests;
+    config->audit_log = file.audit_log;
+    config->audit_receipts = file.audit_receipts;
+    config->audit_rows = file.audit_rows;
     config->allow_unsigned = file.allow_unsigned;
     config->max_body_bytes = file.body_bytes;
     config->max_bodies_bytes = file.bodies_bytes;
@@ -451,6 +470,8 @@ tapeout_status tp_serve_config_load(tp_serve_config *config, const tapeout_serve
         config->engine.memory_bytes = options->llm_memory_bytes;
     }
     config->engine.llm.kv_is_q8 = config->engine.llm.kv_is_q8 || options->llm_kv_is_q8;
+    config->audit_log = config->audit_log && !options->no_audit;
+    config->audit_receipts = config->audit_receipts || options->receipts;
     if (options->quiet_requests) {
         config->logs_requests = false;
     }

@@ -86,6 +86,11 @@ typedef struct serve_state {
     size_t max_body_bytes;
     uint64_t max_rows;
     uint32_t llm_deadline_ms; // of an answer; 0: none
+    struct tp_audit *audit;   // NULL: no log
+    bool keeps_receipts;      // of each prediction
+    bool receipts_have_rows;  // or their hash alone
+    // Told when a request has loaded or unloaded models. May be NULL.
+    void (*models_changed)(void *user, tp_str who);
     // Appends what only the server itself can tell; called when /metrics is asked for.
     void (*refresh_metrics)(void *user);
     void *user;

@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
+#include "serve/serve_audit.h"
 #include "serve/serve_log.h"
 
 #include <string.h>
@@ -70,6 +71,7 @@ static void on_load(uv_work_t *work)
     struct tapeout_server *server = work->data;
     server->load_error = (tapeout_error){0};
     server->load_status = tp_server_load_models(server, true, &server->load_error);
+    tp_server_audit_models(server, (tp_str){NULL, 0});
 }
 
 static void log_reload(struct tapeout_server *server)

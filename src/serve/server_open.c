@@ -12,6 +12,7 @@
 #include "base/tp_context.h"
 #include "base/tp_error.h"
 #include "base/tp_file.h"
+#include "serve/serve_audit.h"
 #include "serve/serve_store.h"
 
 #include <arpa/inet.h>
@@ -175,6 +176,7 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     server->state.llm_deadline_ms = server->config->llm_deadline_ms;
     server->state.refresh_metrics = tp_server_refresh_metrics;
     server->state.user = server;
+    server->state.models_changed = tp_server_models_changed;
     server->shards = tp_alloc_array_zero(alloc, count, sizeof(*server->shards));
     if (server->shards == NULL) {
         return tp_fail_nomem(err);
@@ -188,7 +190,8 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     // them.
     (void)close(server->listen_fd);
     server->listen_fd = -1;
-    return open_handles(server, err);
+    TP_TRY(open_handles(server, err));
+    return tp_server_audit_open(server, err);
 }
 
 tapeout_status tapeout_server_open(tapeout_context *context, const tapeout_serve_options *options,
@@ -247,6 +250,7 @@ void tapeout_server_close(tapeout_server **server_place)
     if (server->listen_fd >= 0) {
         (void)close(server->listen_fd);
     }
+    tp_server_audit_close(server);
     tp_engine_free(server->state.engine);
     tp_serve_store_free(server->state.store);
     tp_monitor_free(server->state.monitor);

@@ -85,7 +85,8 @@ struct tapeout_server {
     tp_serve_config *config;
     tp_arena models_arena; // of the texts in config->models, once they were read again
     serve_state state;
-    server_shard *shards; // [shard_count]
+    struct server_audit *audit; // NULL: no log
+    server_shard *shards;       // [shard_count]
     uint32_t shard_count;
     tp_http_budget bodies;             // that the loops share
     tp_tls *tls;                       // NULL: plain HTTP

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/tp_alloc.h"
 #include "base/tp_clock.h"
+#include "serve/serve_audit.h"
 #include "serve/serve_log.h"
 
 #include <string.h>
@@ -174,6 +175,9 @@ void tp_server_account(server_shard *shard, const serve_exchange *exchange)
     tp_monitor_observe(monitor, shard->index, duration_series(server, exchange->route), took_ns);
     if (exchange->model != NULL && exchange->route->right == TP_RIGHT_SCORE) {
         count_model(shard, exchange, took_ns);
+    }
+    if (exchange->login_why != NULL) {
+        tp_serve_audit_refused(exchange);
     }
     if (server->config->logs_requests) {
         const size_t size_before = shard->log.size;

@@ -17,6 +17,9 @@ typedef struct tp_serve_config {
     const char *listen;
     uint32_t thread_count;
     bool logs_requests;
+    bool audit_log;      // keep one
+    bool audit_receipts; // with every prediction
+    bool audit_rows;     // and its rows
     bool allow_unsigned; // registered bundles without a trusted signature may be served
     uint64_t max_body_bytes;
     uint64_t max_bodies_bytes; // of all connections together

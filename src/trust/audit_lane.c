@@ -151,6 +151,17 @@ tapeout_status tp_audit_lane_sync(tp_audit *audit, tapeout_error *err)
     return status;
 }
 
+void tp_audit_lost(tp_audit *audit)
+{
+    struct audit_lane *lane = tp_audit_lane(audit);
+    if (lane != NULL) {
+        (void)pthread_mutex_lock(&lane->lock);
+        lane->lost++;
+        (void)pthread_cond_signal(&lane->wake);
+        (void)pthread_mutex_unlock(&lane->lock);
+    }
+}
+
 // -- refused logins ------------------------------------------------------------------------------
 // A text of a client as JSON, cut and cleaned of what is no UTF-8.
 static void append_text(tp_buffer *json, const char *key, tp_str text)

@@ -52,7 +52,11 @@ tapeout_status tp_audit_open(const tapeout_allocator *alloc, const char *home, t
         return tp_fail_nomem(err);
     }
     audit->alloc = alloc;
-    audit->tail = (audit_tail){.alloc = alloc, .lock_fd = -1, .fd = -1, .hasher = &audit->hasher};
+    audit->tail = (audit_tail){.alloc = alloc,
+                               .lock_fd = -1,
+                               .fd = -1,
+                               .segment_bytes = TP_AUDIT_SEGMENT_BYTES,
+                               .hasher = &audit->hasher};
     tp_buffer_init(&audit->lines, alloc, 2 * (size_t)TP_MAX_AUDIT_BATCH_BYTES);
     (void)pthread_mutex_init(&audit->lock, NULL); // neither can fail with default attributes
     (void)pthread_cond_init(&audit->moved, NULL);
@@ -313,6 +317,11 @@ tapeout_status tp_audit_tell_home(const tapeout_allocator *alloc, const char *ho
     const tapeout_status status = tp_audit_tell(audit, note, err);
     tp_audit_close(&audit);
     return status;
+}
+
+void tp_audit_segment_limit(tp_audit *audit, uint64_t bytes)
+{
+    audit->tail.segment_bytes = bytes;
 }
 
 // -- for the lane --------------------------------------------------------------------------------

@@ -68,11 +68,12 @@ tapeout_status tp_audit_segment_path(const char *directory, uint64_t first,
 typedef struct audit_tail {
     const tapeout_allocator *alloc;
     char directory[TP_MAX_PATH_BYTES];
-    int lock_fd;         // -1 until the folder is there
-    int fd;              // of the last segment, -1: not known
-    uint64_t size_bytes; // of that file, all of it read or written by us, and synced
-    uint64_t next;       // sequence of the next entry
-    tp_sha256 leaf;      // of the entry before it
+    int lock_fd;            // -1 until the folder is there
+    int fd;                 // of the last segment, -1: not known
+    uint64_t segment_bytes; // after which the next file begins
+    uint64_t size_bytes;    // of that file, all of it read or written by us, and synced
+    uint64_t next;          // sequence of the next entry
+    tp_sha256 leaf;         // of the entry before it
     tp_hasher *hasher;
     // What the last load cut off and has not yet told the log.
     uint64_t cut_bytes;
@@ -107,6 +108,8 @@ bool tp_audit_is_unfinished(tp_str text, uint64_t sequence);
 // -- appending through the shared queue (audit_log.c) ---------------------------------------------
 tapeout_status tp_audit_append_items(tp_audit *audit, const audit_item *items, size_t count,
                                      uint64_t *ret_first, tapeout_error *err);
+// For tests, before the first append: all handles of a log must have the same.
+void tp_audit_segment_limit(tp_audit *audit, uint64_t bytes);
 struct audit_lane;
 struct audit_lane *tp_audit_lane(tp_audit *audit); // NULL: not started
 void tp_audit_lane_set(tp_audit *audit, struct audit_lane *lane);

@@ -85,6 +85,10 @@ bool tp_audit_is_unfinished(tp_str text, uint64_t sequence)
         snprintf(begin, sizeof(begin), "{\"seq\":%llu,\"batch\":", (unsigned long long)sequence);
     const size_t shared = text.size < (size_t)size ? text.size : (size_t)size;
     audit_record record;
+    // A whole entry whose line feed is gone, or another byte, was not cut short.
+    const bool is_whole =
+        tp_audit_line_read(text, &record, NULL) == TAPEOUT_OK ||
+        tp_audit_line_read((tp_str){text.data, text.size - 1}, &record, NULL) == TAPEOUT_OK;
     return memchr(text.data, '\n', text.size) == NULL && memcmp(text.data, begin, shared) == 0 &&
-           tp_audit_line_read(text, &record, NULL) != TAPEOUT_OK;
+           !is_whole;
 }

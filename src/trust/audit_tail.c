@@ -188,14 +188,17 @@ static tapeout_status stop(audit_tail *tail, int error_number, tapeout_error *er
                    tail->directory, strerror_r(error_number, words, sizeof(words)));
 }
 
-static tapeout_status sync_folder(audit_tail *tail, const char *path, tapeout_error *err)
+// A folder that can't be opened is no sync that failed: nothing was tried.
+static tapeout_status sync_folder(audit_tail *tail, tapeout_error *err)
 {
-    const tapeout_status status = tp_directory_sync(path, err);
-    if (status == TAPEOUT_E_IO || status == TAPEOUT_E_FULL) {
-        tail->is_stopped = true;
-        forget(tail);
+    const int fd = open(tail->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return tp_fail_errno(err, errno, "audit: cannot open %s, to sync it", tail->directory);
     }
-    return status;
+    // EINVAL: a file system that does not sync directories has nothing to lose by it.
+    const int error_number = fsync(fd) == 0 || errno == EINVAL ? 0 : errno;
+    (void)close(fd);
+    return error_number == 0 ? TAPEOUT_OK : stop(tail, error_number, err);
 }
 
 // Keeps the bytes after the last good entry in a file beside, then cuts them off.
@@ -258,7 +261,7 @@ static tapeout_status open_segment(audit_tail *tail, uint64_t first, int flags, 
     if (tail->fd < 0) {
         return tp_fail_errno(err, errno, "audit: cannot write %s", path);
     }
-    return flags == 0 ? TAPEOUT_OK : sync_folder(tail, path, err);
+    return flags == 0 ? TAPEOUT_OK : sync_folder(tail, err);
 }
 
 // The last segment, and the one before it where a crash came before the last got its first entry.
@@ -292,9 +295,7 @@ static tapeout_status load_segments(audit_tail *tail, const audit_segments *segm
     if (fsync(tail->fd) != 0) {
         return stop(tail, errno, err);
     }
-    char path[TP_MAX_PATH_BYTES];
-    TP_TRY(tp_audit_segment_path(tail->directory, segments->firsts[last], path, err));
-    TP_TRY(sync_folder(tail, path, err));
+    TP_TRY(sync_folder(tail, err));
     tail->next = scan.next;
     tail->leaf = scan.has_leaf ? scan.leaf : (tp_sha256){{0}};
     tail->size_bytes = scan.good_bytes;
@@ -328,10 +329,10 @@ tapeout_status tp_audit_tail_ready(audit_tail *tail, tapeout_error *err)
     const bool is_known = tail->fd >= 0 && fstat(tail->fd, &about) == 0 && about.st_nlink > 0 &&
                           (uint64_t)about.st_size == tail->size_bytes;
     // Only who fills a segment begins the next, so that a segment with room is the last.
-    if (!is_known || tail->size_bytes >= TP_AUDIT_SEGMENT_BYTES) {
+    if (!is_known || tail->size_bytes >= tail->segment_bytes) {
         TP_TRY(load(tail, err));
     }
-    if (tail->size_bytes < TP_AUDIT_SEGMENT_BYTES) {
+    if (tail->size_bytes < tail->segment_bytes) {
         return TAPEOUT_OK;
     }
     forget(tail);

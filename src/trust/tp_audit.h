@@ -75,6 +75,9 @@ tapeout_status tp_audit_post(tp_audit *audit, const tp_audit_event *event, tapeo
 // Returns when all that was posted before is on disk, or why it isn't.
 tapeout_status tp_audit_lane_sync(tp_audit *audit, tapeout_error *err);
 
+// Counts an event that could not even be made, as one that found no room.
+void tp_audit_lost(tp_audit *audit);
+
 // A login that was refused, from `peer` for the reason `why`. The first of its kind in a minute is
 // posted; what follows within TP_AUDIT_REFUSED_MS is counted and posted as one entry, and beyond
 // TP_MAX_AUDIT_REFUSALS different ones only as a number: an attacker can't fill the disk.

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit log from outside: what commands and a server leave in it, checked with hashlib alone
+by the RFC's definitions, what happens when it is changed, and predictions that are run again.
+"""
+import base64
+import hashlib
+import json
+import shutil
+
+import pytest
+
+from conftest import Command
+
+
+def sha(data):
+    return hashlib.sha256(data).digest()
+
+
+def root_of(leaves):
+    """MTH of RFC 9162, section 2.1.1, over leaf hashes."""
+    if len(leaves) < 2:
+        return leaves[0] if leaves else sha(b"")
+    k = 1 << (len(leaves) - 1).bit_length() - 1
+    return sha(b"\1" + root_of(leaves[:k]) + root_of(leaves[k:]))
+
+
+def leaves_of(home):
+    """Leaf hashes of the files, with every link checked as docs/formats/audit.md says."""
+    leaves = []
+    before = bytes(32)
+    for path in sorted((home / "audit").glob("*.log")):
+        assert int(path.stem) == len(leaves)
+        for line in path.read_bytes().splitlines():
+            entry = json.loads(line)
+            assert entry["seq"] == len(leaves) and entry["prev"] == before.hex()
+            before = sha(b"\0" + line[:line.rindex(b',"leaf":')])
+            assert entry["leaf"] == before.hex()[:16]
+            leaves.append(before)
+    return leaves
+
+
+def includes(leaf, index, size, proof):
+    """The root that the proof leads to, by section 2.1.3.2."""
+    fn, sn, r = index, size - 1, leaf
+    for p in proof:
+        assert sn > 0
+        if fn & 1 or fn == sn:
+            r = sha(b"\1" + p + r)
+            while not fn & 1 and fn:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            r = sha(b"\1" + r + p)
+        fn, sn = fn >> 1, sn >> 1
+    assert sn == 0
+    return r
+
+
+@pytest.fixture
+def own(toy, tmp_path):
+    """A copy of the toy's home, to be changed."""
+    home = tmp_path / "own"
+    shutil.copytree(toy.command.home, home)
+    shutil.rmtree(home / "audit", ignore_errors=True)
+    return Command(toy.command.binary, home)
+
+
+def entries(command, *words):
+    return [json.loads(line) for line in command.ok("audit", "list", "--json", *words).splitlines()]
+
+
+def test_a_server_tells_what_it_does(toy, own, serve):
+    with serve(toy.name, "--receipts", command=own) as server:
+        assert server.post("/score", toy.records[0])[0] == 200
+        assert server.post("/invocations", {"dataframe_records": toy.records[:5]})[0] == 200
+    found = entries(own)
+    assert [entry["kind"] for entry in found] == [
+        "server.started", "model.loaded", "prediction", "prediction", "server.stopped"]
+    assert found[0]["what"]["no_auth"] is True and found[0]["what"]["receipts"] is True
+    assert found[1]["what"]["bundle"] == toy.json["sha256"]
+    assert [entry["seq"] for entry in entries(own, "--kind", "server")] == [0, 4]
+    leaves = leaves_of(own.home)
+    verdict = own.json("audit", "verify")
+    assert verdict["ok"] and verdict["entries"] == 5
+    assert verdict["root"] == root_of(leaves).hex()
+    for receipt in found[2:4]:
+        answer = own.json("replay", receipt["seq"])
+        assert answer["same"] and answer["recorded"] == answer["replayed"]
+
+
+def test_proofs_hold_by_the_rfc(toy, own, serve, tmp_path):
+    for _ in range(3):
+        with serve(toy.bundle, command=own):
+            pass
+    kept = tmp_path / "kept"
+    own.ok("audit", "checkpoint", "--out", kept)
+    with serve(toy.bundle, command=own):
+        pass
+    leaves = leaves_of(own.home)
+    name, size, root = kept.read_text().split("\n")[:3]
+    assert name.startswith("tapeout-audit-")
+    assert base64.b64decode(root) == root_of(leaves[:int(size)])
+    for index in range(int(size)):
+        proof = own.json("audit", "prove", index, "--checkpoint", kept)
+        hashes = [bytes.fromhex(text) for text in proof["inclusion"]]
+        assert includes(leaves[index], index, int(size), hashes) == base64.b64decode(root)
+        assert proof["consistency"]["root"] == root_of(leaves).hex()
+    assert own.json("audit", "verify", "--checkpoint", kept)["checkpoints"][0]["ok"]
+
+
+def test_what_is_changed_is_named(toy, own, serve, tmp_path):
+    with serve(toy.name, "--receipts", command=own) as server:
+        for record in toy.records[:9]:
+            assert server.post("/score", record)[0] == 200
+    kept = tmp_path / "kept"
+    own.ok("audit", "checkpoint", "--out", kept)
+    path = next((own.home / "audit").glob("*.log"))
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for at in range(len(lines) - 1):
+        path.write_bytes(b"".join(lines[:at] + lines[at + 1:]))
+        assert f"entry {at} " in own.fails("audit", "verify")
+        path.write_bytes(b"".join(lines[:at] + [lines[at].replace(b'"time":"2', b'"time":"3')] +
+                                  lines[at + 1:]))
+        assert f"entry {at} " in own.fails("audit", "verify")
+    path.write_bytes(b"".join(lines[:4]))
+    assert own.json("audit", "verify")["entries"] == 4
+    assert "entry 4 is missing" in own.fails("audit", "verify", "--checkpoint", kept)
+    path.write_bytes(whole)
+    assert own.json("audit", "verify", "--checkpoint", kept)["ok"]
+
+
+def test_a_server_that_is_killed_leaves_a_good_log(toy, own, serve):
+    for _ in range(5):
+        server = serve(toy.name, "--receipts", command=own)
+        server.__enter__()
+        for record in toy.records[:20]:
+            server.post("/score", record)
+        server.process.kill()
+        server.process.wait()
+        assert own.json("audit", "verify")["ok"]
+    assert len([entry for entry in entries(own) if entry["kind"] == "server.started"]) == 5
+    leaves_of(own.home)
+
+
+def test_replay_wants_the_very_bundle_and_rows(toy, own, serve, tmp_path):
+    config = tmp_path / "serve.yaml"
+    config.write_text(f"models:\n  - {{ref: {toy.name}}}\naudit: {{receipts: true, rows: false}}\n")
+    with serve("--config", config, command=own) as server:
+        assert server.post("/score", toy.records[0])[0] == 200
+    receipt = entries(own, "--kind", "prediction")[0]
+    assert "row_list" not in receipt["what"]
+    assert "--input" in own.fails("replay", receipt["seq"])
+    rows = tmp_path / "rows.json"
+    rows.write_text(json.dumps([toy.records[0]]))
+    assert own.json("replay", receipt["seq"], "--input", rows)["same"]
+    rows.write_text(json.dumps([toy.records[1]]))
+    assert "not those of the receipt" in own.fails("replay", receipt["seq"], "--input", rows)
+    rows.write_text(json.dumps([toy.records[0]]))
+    line = tmp_path / "receipt.json"
+    forged = json.loads(json.dumps(receipt))
+    forged["what"]["output"] = "0" * 64
+    line.write_text(json.dumps(forged))
+    assert "differently" in own.fails("replay", line, "--input", rows)
+    forged["what"]["bundle"] = "0" * 64
+    line.write_text(json.dumps(forged))
+    assert "was made by" in own.fails("replay", line, "--input", rows)
+
+
+def test_no_log_no_server_unless_said(toy, own):
+    (own.home / "audit").write_text("a file, no folder")
+    message = own.fails("serve", toy.bundle, "--no-auth", "--listen", "127.0.0.1:0")
+    assert "--no-audit" in message
