@@ -76,6 +76,10 @@
       "Load a model that was unloaded")                                                            \
     X(POST, "/v2/repository/models/{model}/unload", ADMIN, PLAIN, tp_serve_v2_unload,              \
       "Give a model's memory back")                                                                \
+    X(POST, "/registry/models/{model}/aliases/{alias}/promote", APPROVE, PLAIN, tp_serve_promote,  \
+      "Let an alias lead to a version, through the gate")                                          \
+    X(POST, "/registry/models/{model}/aliases/{alias}/rollback", ROLLBACK, PLAIN,                  \
+      tp_serve_roll_back, "Lead an alias back to where it pointed before")                         \
     X(POST, "/api/embed", SCORE, PLAIN, tp_serve_ollama_embed, "Ollama: vectors of texts")         \
     X(POST, "/api/embeddings", SCORE, PLAIN, tp_serve_ollama_embeddings,                           \
       "Ollama: the vector of a text")

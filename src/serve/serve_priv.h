@@ -93,6 +93,7 @@ typedef struct serve_state {
     void (*models_changed)(void *user, tp_str who);
     // Appends what only the server itself can tell; called when /metrics is asked for.
     void (*refresh_metrics)(void *user);
+    void (*alias_moved)(void *user); // what is served may have to change
     void *user;
 } serve_state;
 
@@ -280,6 +281,7 @@ serve_handler tp_serve_root, tp_serve_live, tp_serve_ready, tp_serve_ping, tp_se
     tp_serve_v2_ready;                                                      // route_probe.c
 serve_handler tp_serve_score;                                               // route_score.c
 serve_handler tp_serve_invocations;                                         // route_invocations.c
+serve_handler tp_serve_promote, tp_serve_roll_back;                         // route_gate.c
 serve_handler tp_serve_mlflow, tp_serve_mlflow_model, tp_serve_mlflow_info; // route_mlflow.c
 serve_handler tp_serve_v1_list, tp_serve_v1_model, tp_serve_v1_predict;     // route_v1.c
 serve_handler tp_serve_v2_server, tp_serve_v2_list, tp_serve_v2_model, tp_serve_v2_model_ready,

@@ -63,12 +63,12 @@ void tp_serve_store_free(serve_store *store)
 
 static tapeout_status open_registry(serve_store *store, serve_handle *handle, tapeout_error *err)
 {
-    char home[TP_MAX_PATH_BYTES];
+    char *home = handle->home;
     const bool is_operator = tp_str_equal(handle->tenant, TP_STR(TP_TENANT_OPERATOR));
-    const int size = is_operator ? snprintf(home, sizeof(home), "%s", store->home)
-                                 : snprintf(home, sizeof(home), "%s/tenants/%.*s", store->home,
-                                            TP_STR_ARGS(handle->tenant));
-    if (size < 0 || (size_t)size >= sizeof(home)) {
+    const int size = is_operator ? snprintf(home, sizeof(handle->home), "%s", store->home)
+                                 : snprintf(home, sizeof(handle->home), "%s/tenants/%.*s",
+                                            store->home, TP_STR_ARGS(handle->tenant));
+    if (size < 0 || (size_t)size >= sizeof(handle->home)) {
         return tp_fail(err, TAPEOUT_E_LIMIT, "the path of the home directory is too long");
     }
     const tp_registry_options options = {

@@ -8,6 +8,7 @@
 #ifndef SERVE_STORE_H
 #define SERVE_STORE_H
 
+#include "base/limits.h"
 #include "registry/tp_mlflow.h"
 
 typedef struct serve_store serve_store;
@@ -15,7 +16,8 @@ typedef struct serve_store serve_store;
 typedef struct serve_handle {
     tp_registry *registry;
     tp_mlflow mlflow;
-    tp_str tenant; // its own copy
+    tp_str tenant;                // its own copy
+    char home[TP_MAX_PATH_BYTES]; // of the tenant
     struct serve_handle *next;
 } serve_handle;
 

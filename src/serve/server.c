@@ -214,6 +214,7 @@ tapeout_status tapeout_server_run(tapeout_server *server, tapeout_error *err)
                                 "anybody who reaches this address may do everything");
         }
         tp_server_load_start(server);
+        tp_server_watch_start(server);
         (void)uv_timer_start(&server->timer, on_announce_timer, ANNOUNCE_MS, 0);
     } else {
         tp_server_drain(server, true);

@@ -21,10 +21,14 @@ static tapeout_status resolve_models(struct tapeout_server *server, tp_arena *ar
 {
     const tp_serve_config *config = server->config;
     tapeout_model_ref ref;
+    server->load_leads = 0;
     for (size_t i = 0; i < config->model_count; i++) {
         TP_TRY(tapeout_registry_resolve(server->context, config->models[i].path, &ref, err));
         tp_model_spec *spec = &ret_specs[i];
         *spec = config->models[i];
+        if (tp_server_is_alias(spec)) {
+            server->load_leads = tp_server_lead_on(server->load_leads, ref.version);
+        }
         spec->path = tp_arena_str(arena, tp_str_from(ref.path)).data;
         if (ref.is_registered) {
             spec->sha256 = tp_arena_str(arena, tp_str_from(ref.sha256));
@@ -94,6 +98,9 @@ static void on_loaded(uv_work_t *work, int status)
     const bool was_ready = tp_engine_list(server->state.engine, NULL, 0) > 0 && server->has_loaded;
     if (server->load_status == TAPEOUT_OK && !server->is_draining) {
         atomic_store_explicit(&server->state.is_ready, true, memory_order_release);
+    }
+    if (server->load_status == TAPEOUT_OK) {
+        server->watch_leads = server->load_leads;
     }
     if (server->load_status == TAPEOUT_OK && !was_ready) {
         server->has_loaded = true;

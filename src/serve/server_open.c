@@ -142,6 +142,11 @@ static tapeout_status open_handles(struct tapeout_server *server, tapeout_error 
                : tp_fail(err, TAPEOUT_E_IO, "cannot set up the server: %s", uv_strerror(code));
 }
 
+static void on_alias_moved(void *user)
+{
+    tapeout_server_reload(user);
+}
+
 static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *err)
 {
     const tapeout_allocator *alloc = server->env.alloc;
@@ -175,6 +180,7 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     server->bodies.max_bytes = (size_t)server->config->max_bodies_bytes;
     server->state.llm_deadline_ms = server->config->llm_deadline_ms;
     server->state.refresh_metrics = tp_server_refresh_metrics;
+    server->state.alias_moved = on_alias_moved;
     server->state.user = server;
     server->state.models_changed = tp_server_models_changed;
     server->shards = tp_alloc_array_zero(alloc, count, sizeof(*server->shards));

@@ -106,6 +106,12 @@ struct tapeout_server {
     uv_signal_t signals[3];
     uv_timer_t timer;
     uv_timer_t tls_timer;
+    uv_timer_t watch_timer; // server_watch.c
+    uv_work_t watch;
+    bool is_watching;
+    uint64_t watch_leads; // where the aliases led that are served: a number for all of them
+    uint64_t watch_found; // and where they lead now
+    uint64_t load_leads;  // and where they led when they were loaded
     uv_work_t load;
     bool is_loading;
     bool is_announced;
@@ -154,6 +160,13 @@ tapeout_status tp_server_access_open(struct tapeout_server *server, tapeout_erro
 tapeout_status tp_server_access_start(struct tapeout_server *server, tapeout_error *err);
 void tp_server_access_stop(struct tapeout_server *server);
 void tp_server_access_close(struct tapeout_server *server); // of one opened half way too
+
+// -- server_watch.c ------------------------------------------------------------------------------
+// Whether the model is written as "name@alias".
+bool tp_server_is_alias(const tp_model_spec *spec);
+// The number for where aliases lead, with one more.
+uint64_t tp_server_lead_on(uint64_t leads, uint64_t version);
+void tp_server_watch_start(struct tapeout_server *server); // on loop 0, after the first load began
 
 // -- server_request.c ----------------------------------------------------------------------------
 void tp_server_handle(void *user, tp_client *client);

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes prod, from outside: promotions and rollbacks under load, and ways round the gate.
+
+Forty moves while requests come without a pause, 1,000 over 1,000,000 requests with --full. Every
+answer names its version and must be that version's to the bit, and no version may answer that the
+gate did not let through.
+"""
+import json
+import socket
+import threading
+import time
+
+from conftest import FULL, TOY_COLUMNS, TOY_SPEC, toy_rows, write_csv
+
+MOVES = 1000 if FULL else 40
+REQUESTS = 1_000_000 if FULL else 20_000
+BATCH = 50
+RECORD = {"age": 40, "income": 30000.0, "city": "Oslo", "joined": "2020-02-02", "member": True}
+
+
+def train_versions(tapeout, folder, seeds):
+    write_csv(folder / "toy.csv", TOY_COLUMNS, toy_rows(800, seed=1))
+    (folder / "toy.yaml").write_text(TOY_SPEC, encoding="utf-8")
+    return [tapeout.json("train", folder / "toy.yaml", "--seed", seed)["version"]
+            for seed in seeds]
+
+
+class Asker(threading.Thread):
+    """Sends the record over one connection, BATCH at a time, until told to stop."""
+
+    def __init__(self, address):
+        super().__init__(daemon=True)
+        host, port = address.split(":")
+        self.socket = socket.create_connection((host, int(port)), timeout=60)
+        body = json.dumps(RECORD).encode()
+        self.request = (b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                        b"Content-Length: %d\r\n\r\n" % len(body)) + body
+        self.seen = {}
+        self.failed = []
+        self.count = 0
+        self.is_stopped = False
+
+    def run(self):
+        rest = b""
+        while not self.is_stopped:
+            self.socket.sendall(self.request * BATCH)
+            for _ in range(BATCH):
+                while b"\r\n\r\n" not in rest:
+                    rest += self.socket.recv(65536)
+                head, rest = rest.split(b"\r\n\r\n", 1)
+                size = next(int(line.split(b":")[1]) for line in head.split(b"\r\n")
+                            if line.lower().startswith(b"content-length"))
+                while len(rest) < size:
+                    rest += self.socket.recv(65536)
+                body, rest = rest[:size], rest[size:]
+                self.count += 1
+                if not head.startswith(b"HTTP/1.1 200"):
+                    self.failed.append((head, body))
+                    continue
+                answer = json.loads(body)
+                pair = answer["version"], answer["sha256"], answer["probability"]
+                self.seen[pair] = self.seen.get(pair, 0) + 1
+        self.socket.close()
+
+
+def test_moves_under_load(tapeout, serve, tmp_path):
+    train_versions(tapeout, tmp_path, (1, 2, 3))
+    tapeout.ok("promote", "toy:1", "prod")
+    expected = {}
+    for version in ("1", "2"):
+        with serve(f"toy:{version}", "--quiet-requests") as server:
+            answer = server.post("/score", RECORD)[1]
+            expected[version] = answer["version"], answer["sha256"], answer["probability"]
+    assert expected["1"] != expected["2"]
+    with serve("toy@prod", "--quiet-requests") as server:
+        askers = [Asker(server.address) for _ in range(2)]
+        for asker in askers:
+            asker.start()
+        path = "/registry/models/toy/aliases/prod/"
+        for move in range(MOVES):
+            # An even share of the requests falls between any two moves.
+            while sum(a.count for a in askers) < REQUESTS * move // MOVES:
+                time.sleep(0.001)
+            if move % 2 == 0:
+                status, answer = server.post(path + "promote", {"version": 2})
+                assert (status, answer.get("from")) == (200, 1), answer
+            else:
+                status, answer = server.post(path + "rollback", {"reason": "test"})
+                assert (status, answer.get("version")) == (200, 1), answer
+        for asker in askers:
+            asker.is_stopped = True
+        for asker in askers:
+            asker.join(timeout=60)
+    assert not [asker.failed[:2] for asker in askers if asker.failed]
+    seen = {pair for asker in askers for pair in asker.seen}
+    assert seen == set(expected.values())
+    assert sum(asker.count for asker in askers) >= REQUESTS * (MOVES - 1) // MOVES
+    history = tapeout.json("list")["models"][0]["versions"]
+    assert [v["aliases"] for v in history] == [["prod"] if MOVES % 2 == 0 else [], [], []]
+
+
+def test_a_version_that_is_kept_out_is_told_why(tapeout, serve, tmp_path):
+    train_versions(tapeout, tmp_path, (1, 2))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("metrics: {auc: '>= 0.999'}\n", encoding="utf-8")
+    tapeout.ok("promote", "toy:1", "prod")
+    tapeout.ok("policy", "set", policy)
+    with serve("toy@prod", "--quiet-requests") as server:
+        path = "/registry/models/toy/aliases/prod/promote"
+        status, answer = server.post(path, {"version": 2})
+        assert status == 403 and "metrics.auc wants >= 0.999" in answer["error"]
+        assert answer["passed"] is False
+        assert {"name": "metrics.auc", "want": ">= 0.999"}.items() <= answer["checks"][1].items()
+        for body, words in (({"version": 7}, "no version 7"), ({}, '"version" is needed'),
+                            ({"version": "2"}, "has a wrong value"), ([1], "wants {"),
+                            ({"version": 2, "force": True}, '"force" is not known')):
+            status, answer = server.post(path, body)
+            assert status in (400, 404) and words in answer["error"], answer
+        status, answer = server.post("/score", RECORD)
+        assert status == 200 and answer["version"] == "1"
+
+
+def test_going_back_is_no_promotion(tapeout, tmp_path):
+    train_versions(tapeout, tmp_path, (1, 2))
+    tapeout.ok("promote", "toy:2", "prod")
+    assert "is a rollback" in tapeout.fails("promote", "toy:1", "prod")
+    assert "nothing to go back to" in tapeout.fails("rollback", "toy", "prod")
+    assert "nothing to go back to" in tapeout.fails("rollback", "toy:1", "prod")
