@@ -18,6 +18,7 @@ setup:
 	@tools/setup.sh
 demo: setup all
 	@examples/flights/demo.sh
+	@examples/trust/demo.sh
 	@examples/llm/demo.sh
 test: setup all $(BUILD)-asan/build.ninja
 	@tools/run-tests lint tools asan ref cli e2e

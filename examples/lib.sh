@@ -27,10 +27,13 @@ stop_server() {
 }
 trap stop_server EXIT
 
-# start_server MODEL: sets `url` once it answers.
+# The text under a key of the JSON object on standard input.
+json_text() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+
+# start_server MODEL FLAGS...: sets `url` once it answers.
 start_server() {
-    echo "$ tapeout serve $1 --no-auth --listen 127.0.0.1:0 &"
-    tapeout serve "$1" --no-auth --listen 127.0.0.1:0 >"$work/serve.out" 2>"$work/serve.log" &
+    echo "$ tapeout serve $* --listen 127.0.0.1:0 &"
+    tapeout serve "$@" --listen 127.0.0.1:0 >"$work/serve.out" 2>"$work/serve.log" &
     server=$!
     url=
     for _ in $(seq 100); do

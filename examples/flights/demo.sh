@@ -25,7 +25,7 @@ run tapeout list
 run tapeout inspect flight-delay
 
 step "4. Serve it, and send it a raw record as a person would write it"
-start_server flight-delay
+start_server flight-delay --no-auth
 run cat $here/record.json
 run curl --silent --fail-with-body -H 'Content-Type: application/json' \
     --data-binary @$here/record.json "$url/score"

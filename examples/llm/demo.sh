@@ -22,7 +22,7 @@ run cat examples/llm/person.json
 run tapeout generate smollm2 --prompt "Describe a person." --json-schema examples/llm/person.json
 
 step "4. Serve it, and ask with OpenAI's own client"
-start_server smollm2
+start_server smollm2 --no-auth
 run cat examples/llm/ask.py
 run .deps/venv/bin/python examples/llm/ask.py "$url"
 
