@@ -10,7 +10,6 @@
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "table/tp_json.h"
-#include "trust/tp_dsse.h"
 #include "trust/tp_oms.h"
 #include "trust/tp_trust.h"
 
@@ -101,26 +100,6 @@ static void append_text(tp_buffer *json, const char *key, tp_str text)
 }
 
 // -- signing -------------------------------------------------------------------------------------
-static tapeout_status sign(const signed_model *model, const tp_signer *signer, tapeout_error *err)
-{
-    tp_buffer statement;
-    tp_buffer envelope;
-    tp_buffer_init(&statement, model->env->alloc, TP_MAX_ENVELOPE_BYTES);
-    tp_buffer_init(&envelope, model->env->alloc, TP_MAX_ENVELOPE_BYTES);
-    tapeout_status status =
-        tp_statement_write(model->bundle, tp_clock_unix_us() / 1000000, &statement, err);
-    if (status == TAPEOUT_OK) {
-        status = tp_dsse_sign(signer, TP_STR(TP_DSSE_IN_TOTO), tp_buffer_view(&statement),
-                              &envelope, err);
-    }
-    if (status == TAPEOUT_OK) {
-        status = tp_signature_add(model->env->alloc, model->path, tp_buffer_view(&envelope), err);
-    }
-    tp_buffer_deinit(&envelope);
-    tp_buffer_deinit(&statement);
-    return status;
-}
-
 static tapeout_status sign_oms(const signed_model *model, const tp_signer *signer,
                                tapeout_error *err)
 {
@@ -182,7 +161,9 @@ tapeout_status tapeout_sign(tapeout_context *context, const char *text,
             tp_key_home_info(model.env->alloc, tp_context_home(context), options->key, &key, err);
     }
     if (status == TAPEOUT_OK) {
-        status = model.is_oms ? sign_oms(&model, signer, err) : sign(&model, signer, err);
+        status = model.is_oms
+                     ? sign_oms(&model, signer, err)
+                     : tp_trust_sign(model.env->alloc, signer, model.bundle, model.path, err);
     }
     if (status == TAPEOUT_OK) {
         status = sign_json(&model, &key, ret_json, err);

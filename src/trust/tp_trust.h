@@ -134,6 +134,9 @@ tapeout_status tp_signature_read(const tapeout_allocator *alloc, const char *pat
 tapeout_status tp_signature_add(const tapeout_allocator *alloc, const char *path, tp_str envelope,
                                 tapeout_error *err);
 
+// Signs an open bundle into the file of signatures at `path`.
+tapeout_status tp_trust_sign(const tapeout_allocator *alloc, const tp_signer *signer,
+                             const tp_bundle *bundle, const char *path, tapeout_error *err);
 // Signs with the home's own key, into the home, the bundle that is about to be registered there.
 tapeout_status tp_trust_sign_own(const tp_env *env, const char *home, const char *bundle_path,
                                  tapeout_error *err);

@@ -136,18 +136,12 @@ tapeout_status tp_signature_add(const tapeout_allocator *alloc, const char *path
     return tp_writer_commit(&writer, err);
 }
 
-// -- the home's own ------------------------------------------------------------------------------
-static tapeout_status sign_bundle(const tp_signer *signer, const char *home,
-                                  const tp_bundle *bundle, const tapeout_allocator *alloc,
-                                  tapeout_error *err)
+// -- signing -------------------------------------------------------------------------------------
+tapeout_status tp_trust_sign(const tapeout_allocator *alloc, const tp_signer *signer,
+                             const tp_bundle *bundle, const char *path, tapeout_error *err)
 {
-    char path[TP_MAX_PATH_BYTES];
-    char hex[TP_SHA256_HEX_SIZE + 1];
     tp_buffer statement;
     tp_buffer envelope;
-    const tp_sha256 hash = tp_bundle_hash(bundle);
-    tp_sha256_hex(&hash, hex);
-    TP_TRY(tp_signature_home_path(home, tp_str_from(hex), path, err));
     tp_buffer_init(&statement, alloc, TP_MAX_ENVELOPE_BYTES);
     tp_buffer_init(&envelope, alloc, TP_MAX_ENVELOPE_BYTES);
     tapeout_status status =
@@ -167,12 +161,19 @@ static tapeout_status sign_bundle(const tp_signer *signer, const char *home,
 tapeout_status tp_trust_sign_own(const tp_env *env, const char *home, const char *bundle_path,
                                  tapeout_error *err)
 {
+    char path[TP_MAX_PATH_BYTES];
+    char hex[TP_SHA256_HEX_SIZE + 1];
     tp_signer *signer = NULL;
     tp_bundle *bundle = NULL;
     TP_TRY(tp_key_home_own(env->alloc, home, &signer, err));
     tapeout_status status = tp_bundle_open(env, bundle_path, &bundle, err);
     if (status == TAPEOUT_OK) {
-        status = sign_bundle(signer, home, bundle, env->alloc, err);
+        const tp_sha256 hash = tp_bundle_hash(bundle);
+        tp_sha256_hex(&hash, hex);
+        status = tp_signature_home_path(home, tp_str_from(hex), path, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = tp_trust_sign(env->alloc, signer, bundle, path, err);
     }
     tp_bundle_close(&bundle);
     tp_signer_free(&signer);
