@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/tp_error.h"
+#include "registry/mlflow_import.h"
 #include "registry/mlflow_path.h"
 #include "registry/mlflow_priv.h"
 #include "registry/tp_entry.h"
@@ -155,6 +156,9 @@ tapeout_status tp_mlflow_registered_create(tp_mlflow *mlflow, const tp_mlflow_re
 
 typedef struct version_call {
     const tp_mlflow_version_spec *spec;
+    tp_registry *registry;
+    mlflow_bundle bundle;
+    char hex[TP_SHA256_HEX_SIZE + 1];
     tp_version_facts facts;
     tp_entry entry;
 } version_call;
@@ -165,6 +169,11 @@ static tapeout_status version_body(tp_store *store, void *user, tapeout_error *e
     const tp_mlflow_pairs tags = call->spec->tags;
     tp_entry model;
     TP_TRY(tp_entry_find(store, call->spec->name, 0, &model, err));
+    if (call->bundle.is_there) {
+        bool is_new = false; // one too many is harmless: it is collected
+        const tp_str data = {(const char *)call->bundle.map.data, call->bundle.map.size};
+        TP_TRY(tp_blob_put(call->registry, data, &call->bundle.hash, &is_new, err));
+    }
     TP_TRY(tp_version_create(store, &call->facts, &call->entry, err));
     for (uint32_t i = 0; i < tags.count; i++) {
         TP_TRY(tp_tag_set(store, &call->entry, tags.items[i].key, tags.items[i].value, err));
@@ -183,10 +192,18 @@ static tapeout_status create_from(tp_mlflow *mlflow, version_call *call, tp_buff
     const tp_str prefix = TP_STR("models:/");
     const bool is_logged = tp_str_has_prefix(spec->source, TP_STR("models:/m-"));
     if (status == TAPEOUT_OK) {
+        status = tp_mlflow_import(mlflow, tp_buffer_view(&folder), spec->name, &call->bundle, err);
+    }
+    if (status == TAPEOUT_OK) {
+        if (call->bundle.is_there) {
+            tp_sha256_hex(&call->bundle.hash, call->hex);
+        }
         call->facts = (tp_version_facts){
             .model = spec->name,
+            .sha256 = tp_str_from(call->hex),
+            .size_bytes = call->bundle.is_there ? (int64_t)call->bundle.map.size : 0,
             .now_us = tp_mlflow_now_ms() * 1000,
-            .reason = TP_STR("stored as it was logged; it is not served"),
+            .reason = tp_str_from(call->bundle.message),
             .gates = TP_STR("[]"),
             .timings = TP_STR("{}"),
             .facts = TP_STR("{}"),
@@ -198,6 +215,7 @@ static tapeout_status create_from(tp_mlflow *mlflow, version_call *call, tp_buff
                                                                      : spec->model_id,
         };
         status = tp_store_transact(mlflow->store, TP_STORE_ALONE, version_body, call, err);
+        tp_mlflow_import_end(&call->bundle);
     }
     tp_buffer_deinit(&folder);
     return status;
@@ -206,7 +224,7 @@ static tapeout_status create_from(tp_mlflow *mlflow, version_call *call, tp_buff
 tapeout_status tp_mlflow_version_create(tp_mlflow *mlflow, const tp_mlflow_version_spec *spec,
                                         int64_t *ret_version, tapeout_error *err)
 {
-    version_call call = {.spec = spec};
+    version_call call = {.spec = spec, .registry = mlflow->registry};
     tp_buffer source;
     tp_buffer run;
     TP_TRY(tp_mlflow_length_check("the description", spec->description, TP_MAX_MLFLOW_TEXT_BYTES,

@@ -199,6 +199,7 @@ def booster():
 def models():
     """log_model, and the ways to load what it logged."""
     import mlflow.lightgbm
+    import numpy
     model, rows = booster()
     mlflow.set_experiment("models")
     name = {"name": "model"} if MAJOR >= 3 else {"artifact_path": "model"}
@@ -213,7 +214,9 @@ def models():
     uris = ["models:/lgb/1", "models:/lgb@champion", "models:/lgb/latest", info.model_uri,
             f"runs:/{run.info.run_id}/model"]
     same = [mlflow.lightgbm.load_model(uri).predict(rows).tolist() == expected for uri in uris]
-    seen = {"same": same, "status": version.status, "message": bool(version.status_message),
+    numpy.savetxt(FOLDER / "rows.csv", rows, delimiter=",", header="a,b,c", comments="", fmt="%r")
+    (FOLDER / "expected.json").write_text(json.dumps(expected))
+    seen = {"same": same, "status": version.status, "message": version.status_message,
             "run": version.run_id == run.info.run_id, "version": info.registered_model_version,
             "next": again.registered_model_version, "pyfunc": mlflow.pyfunc.load_model(
                 "models:/lgb/2").predict(rows).tolist() == expected}

@@ -111,7 +111,8 @@ def test_registered_models(seen):
 def test_logged_models_load_as_they_were(seen):
     saw = seen["models"]
     assert saw["same"] == [True] * 5 and saw["pyfunc"]
-    assert saw["status"] == "READY" and saw["message"] and saw["run"]
+    assert saw["status"] == "READY" and saw["run"]
+    assert saw["message"] == "imported, to be served under its name"
     assert str(saw["version"]) == "1" and str(saw["next"]) == "2"
     if "logged" in saw:
         assert saw["logged"] == ["READY", True, "rmse"]
