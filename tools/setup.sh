@@ -37,6 +37,8 @@ libyaml-dev      pc:yaml-0.1
 libsqlite3-dev   pc:sqlite3
 libsodium-dev    pc:libsodium
 libssl-dev       pc:libssl
+libseccomp-dev   pc:libseccomp
+openssl          cmd:openssl
 libutf8proc-dev  pc:libutf8proc
 zlib1g-dev       pc:zlib
 libedit-dev      pc:libedit

@@ -48,6 +48,13 @@ TAPEOUT_API TAPEOUT_NODISCARD tapeout_status
 tapeout_doctor_model(tapeout_context *context, const char *model,
                      const tapeout_plan_options *options, char **ret_json, tapeout_error *err);
 
+// Tries what `serve --airgap` promises: in a child, locked up as the server would be, answering
+// must work and each way out must be refused. "checks" as above, "ok" when all hold. E_UNAVAILABLE
+// where the kernel offers no such lock.
+TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_doctor_airgap(tapeout_context *context,
+                                                                   char **ret_json,
+                                                                   tapeout_error *err);
+
 #ifdef __cplusplus
 }
 #endif

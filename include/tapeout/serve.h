@@ -47,6 +47,9 @@ typedef struct tapeout_serve_options {
     const char *tls_key;       // its key, without a passphrase
     const char *tls_client_ca; // who may vouch for clients, which then need a certificate; or NULL
     bool tls_self;             // a certificate of the server's own making instead, for trying
+    // What the process gives up once it has bound and read its key, for good and for all of it.
+    const char *user; // whom it becomes, if it is root's; NULL: it stays who it is
+    bool airgap;      // the kernel lets it call nobody: it answers, and that is all
     // Of language models; 0: what the file says, or a default (docs/serve.md).
     uint64_t llm_kv_bytes;     // of each one's key/value cache
     uint32_t llm_context;      // tokens, prompt and answer

@@ -267,6 +267,20 @@ tapeout_status tp_directory_sync(const char *path, tapeout_error *err)
                              : tp_fail_errno(err, error_number, "%s: cannot sync", directory);
 }
 
+bool tp_path_is_directory(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+}
+
+tapeout_status tp_file_rename(const char *path, const char *fresh, tapeout_error *err)
+{
+    if (rename(path, fresh) != 0) {
+        return tp_fail_errno(err, errno, "%s: cannot be put there", fresh);
+    }
+    return tp_directory_sync(fresh, err);
+}
+
 tapeout_status tp_file_remove(const char *path, tapeout_error *err)
 {
     if (unlink(path) != 0 && errno != ENOENT) {

@@ -28,6 +28,27 @@ bool tp_library_function(void *library, const char *name, void *ret_function)
     return true;
 }
 
+bool tp_library_of(void (*function)(void), char *ret_path, size_t path_size)
+{
+    Dl_info info;
+    void *address = NULL;
+    memcpy(&address, &function, sizeof(address));
+    if (dladdr(address, &info) == 0 || info.dli_fname == NULL) {
+        return false;
+    }
+    // The program itself goes by the name that it was called by, which need not be a path.
+    if (info.dli_fname[0] != '/') {
+        const ssize_t size = readlink("/proc/self/exe", ret_path, path_size);
+        if (size <= 0 || (size_t)size >= path_size) {
+            return false;
+        }
+        ret_path[size] = '\0';
+        return true;
+    }
+    const int size = snprintf(ret_path, path_size, "%s", info.dli_fname);
+    return size > 0 && (size_t)size < path_size;
+}
+
 bool tp_executable_directory(char *ret_path, size_t path_size)
 {
     if (path_size < 2) {

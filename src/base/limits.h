@@ -8,6 +8,7 @@
 // -- base ----------------------------------------------------------------------------------------
 #define TP_MAX_THREADS 256u
 #define TP_MAX_PATH_BYTES 4096u
+#define TP_MAX_SANDBOX_REPLY_BYTES (16u << 20) // what a locked-up child has to say at its end
 
 // -- table ---------------------------------------------------------------------------------------
 #define TP_MAX_TABLE_ROWS UINT32_MAX // row indexes are 32 bits wide

@@ -58,6 +58,9 @@ tapeout_status tp_directory_make(const char *path, tapeout_error *err); // paren
 // Syncs the directory that holds `path`, so that its entry survives a power cut.
 tapeout_status tp_directory_sync(const char *path, tapeout_error *err);
 bool tp_path_exists(const char *path);
+bool tp_path_is_directory(const char *path);
+// Gives a file another name, in place of what has that name.
+tapeout_status tp_file_rename(const char *path, const char *fresh, tapeout_error *err);
 // Removes a file; one that is not there is no failure.
 tapeout_status tp_file_remove(const char *path, tapeout_error *err);
 

@@ -17,6 +17,10 @@ void *tp_library_open(const char *name, char *ret_why, size_t why_size);
 // pointer; false where there is none, and then nothing is stored.
 bool tp_library_function(void *library, const char *name, void *ret_function);
 
+// The file that a function's code was loaded from; false where the system does not say or
+// `path_size` is too small.
+bool tp_library_of(void (*function)(void), char *ret_path, size_t path_size);
+
 // The directory of the running executable, without a slash behind it; false where the system does
 // not say or `path_size` is too small.
 bool tp_executable_directory(char *ret_path, size_t path_size);

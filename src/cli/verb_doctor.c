@@ -15,13 +15,22 @@ static uint64_t mebibytes(yyjson_val *memory, const char *key)
     return yyjson_get_uint(yyjson_obj_get(memory, key)) / BYTES_PER_MIB;
 }
 
-static void print_findings(yyjson_val *root)
+static void print_checks(yyjson_val *root)
 {
-    yyjson_val *build = yyjson_obj_get(root, "build");
-    yyjson_val *memory = yyjson_obj_get(root, "memory");
     yyjson_val *check = NULL;
     size_t index = 0;
     size_t count = 0;
+    yyjson_arr_foreach(yyjson_obj_get(root, "checks"), index, count, check)
+    {
+        (void)printf("%-8s %-14s %s\n", cli_text(check, "state"), cli_text(check, "name"),
+                     cli_text(check, "words"));
+    }
+}
+
+static void print_machine(yyjson_val *root)
+{
+    yyjson_val *build = yyjson_obj_get(root, "build");
+    yyjson_val *memory = yyjson_obj_get(root, "memory");
     (void)printf("tapeout %s (%s, %s)\n", cli_text(root, "version"), cli_text(build, "type"),
                  cli_text(build, "compiler"));
     (void)printf("%llu processors, %llu threads; %llu MiB of memory, %llu MiB free\n",
@@ -29,11 +38,6 @@ static void print_findings(yyjson_val *root)
                  (unsigned long long)yyjson_get_uint(yyjson_obj_get(root, "threads")),
                  (unsigned long long)mebibytes(memory, "total_bytes"),
                  (unsigned long long)mebibytes(memory, "available_bytes"));
-    yyjson_arr_foreach(yyjson_obj_get(root, "checks"), index, count, check)
-    {
-        (void)printf("%-8s %-11s %s\n", cli_text(check, "state"), cli_text(check, "name"),
-                     cli_text(check, "words"));
-    }
 }
 
 // -- a model -------------------------------------------------------------------------------------
@@ -131,10 +135,13 @@ static int run_model(cli *self)
 static int run(cli *self)
 {
     char *json = NULL;
+    const bool is_airgap = cli_has(self, "airgap");
     if (self->argument_count > 0) {
-        return run_model(self);
+        return is_airgap ? cli_usage(self, "--airgap looks at the machine, not at a MODEL")
+                         : run_model(self);
     }
-    if (tapeout_doctor(self->context, &json, &self->err) != TAPEOUT_OK) {
+    if ((is_airgap ? tapeout_doctor_airgap(self->context, &json, &self->err)
+                   : tapeout_doctor(self->context, &json, &self->err)) != TAPEOUT_OK) {
         return cli_failure(self);
     }
     yyjson_doc *doc = yyjson_read(json, strlen(json), 0);
@@ -143,7 +150,10 @@ static int run(cli *self)
     if (self->is_json) {
         (void)puts(json);
     } else {
-        print_findings(root);
+        if (!is_airgap) {
+            print_machine(root);
+        }
+        print_checks(root);
     }
     yyjson_doc_free(doc);
     tapeout_text_free(self->context, json);
@@ -154,6 +164,7 @@ static int run(cli *self)
 }
 
 static const cli_flag flags[] = {
+    {"airgap", NULL, "try each way out that serve --airgap closes, and what must go on", false},
     {"memory", "BYTES", "what a MODEL has to fit in; default: what is available now", false},
     {"context", "TOKENS", "longest prompt and answer, as for serve", false},
     {"running", "N", "sequences computed together; default 16", false},

@@ -14,6 +14,8 @@ static const cli_flag flags[] = {
     {"tls-cert", "FILE", "TLS: the certificate in PEM, and those up to the root", false},
     {"tls-key", "FILE", "its key in PEM", false},
     {"tls-client-ca", "FILE", "clients need a certificate that one of these vouches for", false},
+    {"user", "NAME", "become that user once the port is bound and the key is read", false},
+    {"airgap", NULL, "the kernel lets the server call nobody; see doctor --airgap", false},
     {"no-auth", NULL, "answer anybody on this machine, without keys; on loopback alone", false},
     {"receipts", NULL, "put each prediction into the audit log, for tapeout replay", false},
     {"no-audit", NULL, "keep no audit log in the home", false},
@@ -92,6 +94,8 @@ static int run(cli *self)
     options.thread_count = self->options.thread_count;
     options.listen = listen;
     options.config = cli_value(self, "config");
+    options.user = cli_value(self, "user");
+    options.airgap = cli_has(self, "airgap");
     options.no_auth = cli_has(self, "no-auth");
     options.first_key = tell_first_key;
     options.receipts = cli_has(self, "receipts");

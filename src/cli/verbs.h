@@ -29,6 +29,7 @@ extern const cli_verb cli_verb_quantize;
 extern const cli_verb cli_verb_replay;
 extern const cli_verb cli_verb_rm;
 extern const cli_verb cli_verb_rollback;
+extern const cli_verb cli_verb_sbom;
 extern const cli_verb cli_verb_score;
 extern const cli_verb cli_verb_serve;
 extern const cli_verb cli_verb_sign;

@@ -9,6 +9,7 @@
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "base/tp_machine.h"
+#include "base/tp_sandbox.h"
 #include "table/tp_json.h"
 #include "table/tp_table.h"
 
@@ -174,6 +175,26 @@ static void check_zones(doctor *self)
     }
 }
 
+static void check_sandbox(doctor *self)
+{
+    const tp_sandbox_offer offer = tp_sandbox_probe();
+    char words[192];
+    if (!offer.has_seccomp) {
+        add_check(self, "sandbox", CHECK_MISSING,
+                  "the kernel has no seccomp filters: import and serve --airgap refuse to run");
+        return;
+    }
+    if (offer.landlock_abi == 0) {
+        add_check(self, "sandbox", CHECK_MISSING,
+                  "seccomp; no Landlock: an importer can call nobody and start nothing, but may "
+                  "read what you may");
+        return;
+    }
+    (void)snprintf(words, sizeof(words), "seccomp, and Landlock %u, %s", offer.landlock_abi,
+                   offer.landlock_abi >= 4 ? "with rules for TCP" : "for files alone");
+    add_check(self, "sandbox", CHECK_OK, words);
+}
+
 static void check_cpu(doctor *self)
 {
     if ((tp_cpu_flags() & TP_CPU_AVX2) != 0) {
@@ -212,6 +233,7 @@ tapeout_status tapeout_doctor(tapeout_context *context, char **ret_json, tapeout
     check_registry(&self);
     check_duckdb(&self);
     check_zones(&self);
+    check_sandbox(&self);
     tp_buffer_append_text(&json, self.is_broken ? "],\"ok\":false}" : "],\"ok\":true}");
     return tp_text_from_buffer(&json, "doctor", ret_json, err);
 }

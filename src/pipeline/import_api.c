@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tapeout_import: a model file of another program becomes a bundle in the registry. The bundle is
-// opened once before it is registered, so that a model that the engine cannot run is refused now
-// and not by whoever serves it.
+// tapeout_import: a model file of another program becomes a bundle in the registry. It is read in a
+// sandbox (import_sandbox.h), and the bundle is opened once before it is registered, so that a
+// model that the engine cannot run is refused now and not by whoever serves it.
 #include "base/limits.h"
 #include "base/tp_alloc.h"
 #include "base/tp_clock.h"
 #include "base/tp_context.h"
 #include "base/tp_error.h"
 #include "base/tp_file.h"
+#include "bundle/tp_bundle.h"
 #include "bundle/tp_llm_bundle.h"
 #include "import/tp_hf_bert.h"
 #include "import/tp_import.h"
+#include "pipeline/import_sandbox.h"
 #include "table/tp_json.h"
 #include "trust/tp_trust.h"
 
@@ -27,16 +29,17 @@ void tapeout_import_options_init(tapeout_import_options *options)
 
 typedef struct import_job {
     tapeout_context *context;
-    const tp_env *env;
+    const tp_env *env;  // in the sandbox, the sandbox's
     const char *source; // the path that was given
     const char *out_path;
     tp_gguf *gguf; // one of these two is what is imported
-    tp_hf_bert *folder;
+    tp_hf_bert *hf;
     tp_gguf_builder copy; // of `gguf`
     const tp_gguf_builder *model;
     bool is_tabular; // or a model of trees, which becomes a bundle of its own kind
     char name[TP_MAX_MODEL_NAME_BYTES + 1];
-    char *bundle_path;
+    char *folder;      // where the sandbox may write
+    char *bundle_path; // in it
     tp_sha256 source_hash;
     tp_sha256 hash;
     tapeout_model_ref ref;
@@ -147,8 +150,8 @@ static tapeout_status open_source(import_job *job, tapeout_error *err)
             "model.safetensors); pickles are never opened",
             job->source);
     }
-    TP_TRY(tp_hf_bert_open(job->env, job->source, &job->folder, err));
-    job->model = tp_hf_bert_builder(job->folder);
+    TP_TRY(tp_hf_bert_open(job->env, job->source, &job->hf, err));
+    job->model = tp_hf_bert_builder(job->hf);
     char *weights = tp_path_join(job->env->alloc, job->source, "model.safetensors");
     if (weights == NULL) {
         return tp_fail_nomem(err);
@@ -169,18 +172,24 @@ static void append_fact(tp_buffer *text, const tp_gguf *gguf, const char *key)
 
 // -- the bundle ----------------------------------------------------------------------------------
 
-static tapeout_status choose_bundle_path(import_job *job, tapeout_error *err)
+static tapeout_status make_folder(import_job *job, tapeout_error *err)
 {
     const tapeout_allocator *alloc = job->env->alloc;
-    if (job->out_path != NULL) {
-        job->bundle_path = tp_strndup(alloc, job->out_path, strlen(job->out_path));
-        return job->bundle_path == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
+    const char *home = tp_context_home(job->context);
+    if (job->out_path == NULL) {
+        TP_TRY(tp_directory_make(home, err));
+        TP_TRY(tp_sandbox_folder_make(alloc, home, &job->folder, err));
+    } else {
+        char *beside = tp_path_directory(alloc, job->out_path);
+        const tapeout_status status =
+            beside == NULL ? tp_fail_nomem(err)
+                           : tp_sandbox_folder_make(alloc, beside, &job->folder, err);
+        if (beside != NULL) {
+            tp_free(alloc, beside, strlen(beside) + 1);
+        }
+        TP_TRY(status);
     }
-    TP_TRY(tp_directory_make(tp_context_home(job->context), err));
-    char file[TP_MAX_MODEL_NAME_BYTES + 64];
-    (void)snprintf(file, sizeof(file), "%s.%llu.%llu.tapeout", job->name,
-                   (unsigned long long)getpid(), (unsigned long long)tp_clock_monotonic_ns());
-    job->bundle_path = tp_path_join(alloc, tp_context_home(job->context), file);
+    job->bundle_path = tp_path_join(alloc, job->folder, "bundle.tapeout");
     return job->bundle_path == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
 }
 
@@ -258,15 +267,56 @@ static tapeout_status check_and_register(import_job *job, tapeout_error *err)
     return tapeout_registry_register(job->context, &registration, &job->ref, err);
 }
 
+// In the sandbox: everything that looks at the foreign model. What it opens goes with its process.
+static tapeout_status convert(const tp_env *env, void *user, tp_buffer *reply, tapeout_error *err)
+{
+    import_job *job = user;
+    (void)reply; // the bundle says all
+    job->env = env;
+    tp_gguf_builder_init(&job->copy, env->alloc);
+    TP_TRY(open_source(job, err));
+    return write_bundle(job, err);
+}
+
+static tapeout_status convert_locked_up(import_job *job, tapeout_error *err)
+{
+    const tp_import_work work = {
+        .source = job->source, .folder = job->folder, .run = convert, .user = job};
+    tp_buffer reply;
+    tp_buffer_init(&reply, job->env->alloc, 0);
+    const tapeout_status status = tp_import_locked_up(job->env, &work, &reply, err);
+    tp_buffer_deinit(&reply);
+    TP_TRY(status);
+    // What the sandbox has found out it may lie about; the file says it itself.
+    job->is_tabular = tp_bundle_is_kind(job->bundle_path, TP_STR("tabular"));
+    return tp_sha256_file(job->bundle_path, &job->hash, err);
+}
+
+// Where it was asked for, if it was; signatures are written beside it.
+static tapeout_status put_in_place(import_job *job, tapeout_error *err)
+{
+    const tapeout_allocator *alloc = job->env->alloc;
+    if (job->out_path == NULL) {
+        return TAPEOUT_OK;
+    }
+    char *place = tp_strndup(alloc, job->out_path, strlen(job->out_path));
+    if (place == NULL) {
+        return tp_fail_nomem(err);
+    }
+    const tapeout_status status = tp_file_rename(job->bundle_path, place, err);
+    tp_free(alloc, job->bundle_path, strlen(job->bundle_path) + 1);
+    job->bundle_path = place;
+    return status;
+}
+
 static tapeout_status run(import_job *job, const char *name, tapeout_error *err)
 {
     TP_TRY(choose_name(job, name, err));
-    TP_TRY(open_source(job, err));
-    TP_TRY(choose_bundle_path(job, err));
-    TP_TRY(write_bundle(job, err));
+    TP_TRY(make_folder(job, err));
+    TP_TRY(convert_locked_up(job, err));
+    TP_TRY(put_in_place(job, err));
     const tapeout_status status = check_and_register(job, err);
-    // Without --out the file was on its way to the registry; after a failure it is of no use.
-    if (job->out_path == NULL || status != TAPEOUT_OK) {
+    if (status != TAPEOUT_OK) {
         (void)tp_file_remove(job->bundle_path, NULL); // the first failure is the one to tell
     }
     return status;
@@ -283,7 +333,7 @@ static tapeout_status render(const import_job *job, double seconds, char **ret_j
         const char *key;
         const char *value;
     } texts[] = {{"name", job->name},
-                 {"bundle", job->out_path != NULL ? job->bundle_path : job->ref.path},
+                 {"bundle", job->out_path != NULL ? job->out_path : job->ref.path},
                  {"sha256", hex},
                  {"kind", job->is_tabular ? "tabular" : "llm"},
                  {"architecture", job->architecture}};
@@ -309,16 +359,13 @@ tapeout_status tapeout_import(tapeout_context *context, const char *path,
                       .env = tp_context_env(context),
                       .source = path,
                       .out_path = options->out_path};
-    tp_gguf_builder_init(&job.copy, job.env->alloc);
     tapeout_status status = run(&job, options->name, err);
     if (status == TAPEOUT_OK) {
         status = render(&job, (double)(tp_clock_monotonic_ns() - start_ns) * 1e-9, ret_json, err);
     }
-    tp_gguf_builder_deinit(&job.copy);
-    tp_gguf_close(&job.gguf);
-    tp_hf_bert_close(&job.folder);
     if (job.bundle_path != NULL) {
         tp_free(job.env->alloc, job.bundle_path, strlen(job.bundle_path) + 1);
     }
+    tp_sandbox_folder_remove(job.env->alloc, job.folder);
     return status;
 }

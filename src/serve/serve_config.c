@@ -52,6 +52,8 @@ typedef struct config_file {
     tp_str tls_min_version;
     bool tls_self;
     uint32_t hsts_s;
+    tp_str user;
+    bool airgap;
 } config_file;
 
 typedef struct config_model {
@@ -132,6 +134,8 @@ static const tp_yaml_key file_keys[] = {
     {"llm", TP_YAML_MAP, 0, 0, 0, &llm_table},
     {"tls", TP_YAML_MAP, 0, 0, 0, &tls_table},
     {"access", TP_YAML_NODE, PLACE(access), 0, 0, NULL},
+    {"user", TP_YAML_STR, PLACE(user), 0, 0, NULL},
+    {"airgap", TP_YAML_BOOL, PLACE(airgap), 0, 0, NULL},
 };
 static const tp_yaml_table file_table = {file_keys, sizeof(file_keys) / sizeof(file_keys[0])};
 
@@ -351,6 +355,13 @@ static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const ch
                                           .body_ms = file.body_s * 1000,
                                           .write_ms = file.write_s * 1000};
     config->drain_ms = file.drain_s * 1000;
+    config->is_airgapped = file.airgap;
+    if (file.user.size > 0) {
+        config->user = tp_arena_str(&config->arena, file.user).data;
+        if (config->user == NULL) {
+            return tp_fail_nomem(err);
+        }
+    }
     if (file.listen.size > 0) {
         config->listen = tp_arena_str(&config->arena, file.listen).data;
         if (config->listen == NULL) {
@@ -446,6 +457,8 @@ tapeout_status tp_serve_config_load(tp_serve_config *config, const tapeout_serve
         TP_TRY(read_file(config, options->config, err));
     }
     TP_TRY(settle_tls(config, options, err));
+    config->user = options->user != NULL ? options->user : config->user;
+    config->is_airgapped = config->is_airgapped || options->airgap;
     if (options->model_count > 0) {
         config->model_count = 0;
     }

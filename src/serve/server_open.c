@@ -12,6 +12,7 @@
 #include "base/tp_context.h"
 #include "base/tp_error.h"
 #include "base/tp_file.h"
+#include "base/tp_sandbox.h"
 #include "serve/serve_audit.h"
 #include "serve/serve_store.h"
 
@@ -48,12 +49,23 @@ static tapeout_status check_exposure(const struct tapeout_server *server,
                    has_tls ? "up --no-auth" : "--tls-cert and --tls-key (or --tls self to try)");
 }
 
+// From here on it is the user's process, and nothing in the home is made by another.
+static tapeout_status give_up_rights(const struct tapeout_server *server, tapeout_error *err)
+{
+    if (server->config->user != NULL) {
+        TP_TRY(tp_sandbox_become(server->config->user, err));
+    }
+    return server->config->is_airgapped ? tp_sandbox_airgap(false, err) : TAPEOUT_OK;
+}
+
 static tapeout_status bind_address(struct tapeout_server *server, tapeout_error *err)
 {
     struct sockaddr_storage address;
     TP_TRY(tp_serve_address_parse(server->config->listen, &address, err));
     TP_TRY(check_exposure(server, &address, err));
-    TP_TRY(tp_server_tls_open(server, &address, err));
+    if (!server->config->tls_self) {
+        TP_TRY(tp_server_tls_open(server, &address, err)); // a key may be root's alone
+    }
     const int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return tp_fail_errno(err, errno, "cannot make a socket");
@@ -71,6 +83,10 @@ static tapeout_status bind_address(struct tapeout_server *server, tapeout_error 
                    : tp_fail_errno(err, errno, "cannot listen on %s", server->config->listen);
     }
     size = sizeof(address);
+    TP_TRY(give_up_rights(server, err));
+    if (server->config->tls_self) {
+        TP_TRY(tp_server_tls_open(server, &address, err)); // and what is made is the user's
+    }
     char host[64] = "";
     if (getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
         return tp_fail_errno(err, errno, "cannot tell the port");
@@ -156,8 +172,8 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     }
     tp_serve_config_init(server->config, alloc);
     TP_TRY(tp_serve_config_load(server->config, &server->options, err));
-    TP_TRY(tp_server_load_models(server, false, err));
     TP_TRY(bind_address(server, err));
+    TP_TRY(tp_server_load_models(server, false, err));
     const uint32_t processors = tp_processor_count();
     const uint32_t usual = processors < DEFAULT_MAX_THREADS ? processors : DEFAULT_MAX_THREADS;
     const uint32_t count = server->config->thread_count > 0 ? server->config->thread_count : usual;

@@ -30,6 +30,8 @@ typedef struct tp_serve_config {
     bool tls_self;      // with a certificate that the server makes for itself
     tp_tls_options tls; // cert and key are NULL with tls_self
     uint32_t hsts_s;
+    const char *user;  // whom the process becomes; NULL: nobody else
+    bool is_airgapped; // it calls nobody
     bool metrics_vllm; // further names in /metrics
     bool metrics_llamacpp;
     serve_access_config access;
