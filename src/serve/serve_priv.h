@@ -85,12 +85,10 @@ typedef struct serve_state {
     atomic_bool is_ready; // models are loaded and no drain has begun
     size_t max_body_bytes;
     uint64_t max_rows;
-    uint32_t llm_deadline_ms; // of an answer; 0: none
-    struct tp_audit *audit;   // NULL: no log
-    bool keeps_receipts;      // of each prediction
-    bool receipts_have_rows;  // or their hash alone
-    // Told when a request has loaded or unloaded models. May be NULL.
-    void (*models_changed)(void *user, tp_str who);
+    uint32_t llm_deadline_ms;                       // of an answer; 0: none
+    struct tp_audit *audit;                         // NULL: no log
+    bool keeps_receipts, receipts_have_rows;        // of each prediction; or the rows' hash alone
+    void (*models_changed)(void *user, tp_str who); // by a request; may be NULL
     // Appends what only the server itself can tell; called when /metrics is asked for.
     void (*refresh_metrics)(void *user);
     void (*alias_moved)(void *user); // what is served may have to change
