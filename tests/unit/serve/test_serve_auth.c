@@ -2,6 +2,7 @@
 //
 // Credentials of requests: which are taken and which are not, what a caller is told and what the
 // log, keys that expire and are revoked (J5), passwords, a throttle for who guesses, limits.
+#include "../trust/jwt_cases.h"
 #include "access_cases.h"
 
 #include "base/tp_clock.h"
@@ -153,6 +154,16 @@ static void test_throttle(void)
     access_case_deinit(&self);
 }
 
+static void install_keys(access_case *self, const jwt_case_key *key)
+{
+    char text[1024];
+    tp_jwks *jwks = NULL;
+    (void)snprintf(text, sizeof(text), "{\"keys\":[%s]}", jwt_case_jwk(key, "k", ""));
+    ASSERT_OK(
+        tp_jwks_parse(self->serve.env.alloc, tp_str_from(text), TP_JWT_RS256, &jwks, &test_err));
+    tp_serve_access_install_keys(self->serve.state.access, 0, jwks);
+}
+
 static void test_request_limits(void)
 {
     access_case self;
@@ -226,6 +237,70 @@ static void test_closed_by_default(void)
     access_case_deinit(&self);
 }
 
+// Tokens: who an issuer says it is, in the roles and the tenant that the configuration gives; a set
+// of keys that is replaced ends those of the old one.
+static void test_tokens(void)
+{
+    static const char claims[] =
+        "{\"iss\":\"https://idp\",\"aud\":\"tapeout\",\"sub\":\"ann\",\"exp\":%lld,"
+        "\"realm\":{\"roles\":%s},\"org\":%s}";
+    static const struct {
+        const char *roles;
+        const char *tenant;
+        const char *path;
+        int status;
+    } cases[] = {
+        {"[\"other\",\"team\"]", "\"acme\"", "/v2/models/theirs", 200},
+        {"\"team\"", "\"acme\"", "/v2/models/theirs", 200},
+        {"[\"team\"]", "\"acme\"", "/v2/models/toy", 404},
+        {"[\"team\"]", "\"default\"", "/v2/models/toy", 200},
+        {"[\"team\"]", "\"../x\"", "/v2/models/toy", 401},
+        {"[\"team\"]", "null", "/v2/models/toy", 401},
+        {"[\"other\"]", "\"acme\"", "/v2/models/theirs", 401},
+        {"[]", "\"acme\"", "/v2/models/theirs", 401},
+        {"{\"team\":1}", "\"acme\"", "/v2/models/theirs", 401},
+    };
+    access_case self;
+    jwt_case_key key;
+    jwt_case_key other;
+    access_case_init(&self);
+    jwt_case_key_make(&key, TP_JWT_EDDSA);
+    jwt_case_key_make(&other, TP_JWT_EDDSA);
+    self.config.issuers[0] = (tp_issuer){.issuer = TP_STR("https://idp"),
+                                         .audience = TP_STR("tapeout"),
+                                         .algorithms = 1u << TP_JWT_EDDSA,
+                                         .leeway_s = 30,
+                                         .tenant_claim = TP_STR("org"),
+                                         .roles_claim = TP_STR("realm.roles"),
+                                         .roles = {{TP_STR("team"), TP_STR("viewer")}},
+                                         .role_count = 1};
+    self.config.issuer_count = 1;
+    char headers[4096];
+    char body[1024];
+    const long long soon = tp_clock_unix_us() / 1000000 + 60;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        if (i == 0) {
+            install_keys(&self, &key);
+        }
+        (void)snprintf(body, sizeof(body), claims, soon, cases[i].roles, cases[i].tenant);
+        (void)snprintf(headers, sizeof(headers), "authorization: Bearer %s\r\n",
+                       jwt_case_token(&key, "{\"alg\":\"EdDSA\",\"kid\":\"k\"}", body));
+        ASSERT_EQ_INT(access_case_send(&self, "GET", cases[i].path, headers), cases[i].status);
+        // Again: by what is remembered.
+        ASSERT_EQ_INT(access_case_send(&self, "GET", cases[i].path, headers), cases[i].status);
+        self.serve.exchange.peer[15]++; // another address, lest it be told to wait
+    }
+    (void)snprintf(body, sizeof(body), claims, soon, "[\"team\"]", "\"acme\"");
+    (void)snprintf(headers, sizeof(headers), "authorization: Bearer %s\r\n",
+                   jwt_case_token(&key, "{\"alg\":\"EdDSA\",\"kid\":\"k\"}", body));
+    ASSERT_EQ_INT(access_case_send(&self, "GET", "/v2/models/theirs", headers), 200);
+    install_keys(&self, &other);
+    ASSERT_EQ_INT(access_case_send(&self, "GET", "/v2/models/theirs", headers), 401);
+    jwt_case_key_free(&key);
+    jwt_case_key_free(&other);
+    access_case_deinit(&self);
+}
+
 TEST_MAIN(TEST(test_credentials), TEST(test_bodies), TEST(test_keys_that_do_not_hold),
-          TEST(test_passwords), TEST(test_throttle), TEST(test_request_limits),
+          TEST(test_passwords), TEST(test_tokens), TEST(test_throttle), TEST(test_request_limits),
           TEST(test_row_limits), TEST(test_closed_by_default))
