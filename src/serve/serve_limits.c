@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/tp_clock.h"
 #include "base/tp_error.h"
+#include "table/tp_json.h"
 
 static tp_limit_ask ask_of(const serve_exchange *exchange, tp_countable countable, uint64_t cost)
 {
@@ -58,27 +59,48 @@ static void write_duration(tp_buffer *headers, uint64_t ns)
 {
     const uint64_t ms = ns / 1000000;
     if (ms < 1000) {
-        tp_buffer_printf(headers, "%llums\r\n", (unsigned long long)ms);
+        tp_json_append_i64(headers, (int64_t)(ms));
+        tp_buffer_append_str(headers, TP_STR("ms\r\n"));
         return;
     }
     if (ms >= 60000) {
-        tp_buffer_printf(headers, "%llum", (unsigned long long)(ms / 60000));
+        tp_json_append_i64(headers, (int64_t)(ms / 60000));
+        tp_buffer_append_char(headers, 'm');
     }
-    tp_buffer_printf(headers, "%llu.%03llus\r\n", (unsigned long long)(ms % 60000 / 1000),
-                     (unsigned long long)(ms % 1000));
+    const char rest[6] = {
+        '.', (char)('0' + ms % 1000 / 100), (char)('0' + ms % 100 / 10), (char)('0' + ms % 10), 's',
+        '\r'};
+    tp_json_append_i64(headers, (int64_t)(ms % 60000 / 1000));
+    tp_buffer_append(headers, rest, sizeof(rest));
+    tp_buffer_append_char(headers, '\n');
 }
 
+// Piece by piece and without formats: this is written for every request that has limits.
 void tp_serve_limits_write(const serve_exchange *exchange, tp_buffer *headers)
 {
+    static const struct {
+        tp_str limit;
+        tp_str remaining;
+        tp_str reset;
+    } names[TP_COUNTABLE_COUNT] = {
+        [TP_COUNT_REQUESTS] = {TP_STR("x-ratelimit-limit-requests: "),
+                               TP_STR("\r\nx-ratelimit-remaining-requests: "),
+                               TP_STR("\r\nx-ratelimit-reset-requests: ")},
+        [TP_COUNT_ROWS] = {TP_STR("x-ratelimit-limit-rows: "),
+                           TP_STR("\r\nx-ratelimit-remaining-rows: "),
+                           TP_STR("\r\nx-ratelimit-reset-rows: ")},
+        [TP_COUNT_TOKENS] = {TP_STR("x-ratelimit-limit-tokens: "),
+                             TP_STR("\r\nx-ratelimit-remaining-tokens: "),
+                             TP_STR("\r\nx-ratelimit-reset-tokens: ")},
+    };
     for (int kind = 0; kind < TP_COUNTABLE_COUNT; kind++) {
         const tp_limit_state *state = &exchange->limits[kind];
-        const char *name = tp_countable_name((tp_countable)kind);
         if (state->is_limited) {
-            tp_buffer_printf(headers,
-                             "x-ratelimit-limit-%s: %llu\r\nx-ratelimit-remaining-%s: %llu\r\n"
-                             "x-ratelimit-reset-%s: ",
-                             name, (unsigned long long)state->limit, name,
-                             (unsigned long long)state->remaining, name);
+            tp_buffer_append_str(headers, names[kind].limit);
+            tp_json_append_i64(headers, (int64_t)(state->limit));
+            tp_buffer_append_str(headers, names[kind].remaining);
+            tp_json_append_i64(headers, (int64_t)(state->remaining));
+            tp_buffer_append_str(headers, names[kind].reset);
             write_duration(headers, state->reset_ns);
         }
     }
