@@ -49,7 +49,6 @@ typedef struct serve_route {
 } serve_route;
 
 #define SERVE_RETRY_NEVER UINT64_MAX
-
 enum { SERVE_MAX_PARAMS = 3, SERVE_PEER_SIZE = 16, SERVE_LOGIN_MARK_SIZE = 16 };
 
 // A stream on offer to the handler of a SERVE_LATER route.
@@ -213,7 +212,6 @@ tapeout_status tp_serve_admit(serve_exchange *exchange, tapeout_error *err);
 // Keeps what was found out, for the next request; on the loop's thread.
 void tp_serve_auth_settle(serve_exchange *exchange);
 void tp_serve_auth_clear(serve_exchange *exchange); // for the next request
-// The caller's tenant.
 tp_str tp_serve_tenant(const serve_exchange *exchange);
 // Whether the caller has `right` for `model` of its tenant; an empty name means all models.
 // E_NOT_FOUND where it may not even know of it, as for one that is not there; else E_DENIED.
@@ -225,8 +223,7 @@ tapeout_status tp_serve_require(const serve_exchange *exchange, tp_right right, 
 tapeout_status tp_serve_charge(serve_exchange *exchange, tp_countable countable, uint64_t cost,
                                tapeout_error *err);
 void tp_serve_give_back(serve_exchange *exchange, tp_countable countable, uint64_t cost);
-// How much is left, as headers of the reply.
-void tp_serve_limits_write(const serve_exchange *exchange, tp_buffer *headers);
+void tp_serve_limits_write(const serve_exchange *exchange, tp_buffer *headers); // what is left
 
 // -- rows ----------------------------------------------------------------------------------------
 // Rows on their way into a model: the kit's builder, and what was noticed.
