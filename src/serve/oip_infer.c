@@ -6,6 +6,7 @@
 // Outputs are `prediction` and `probability` or `p_<class>`, in JSON or as bytes behind it, as
 // asked for.
 #include "serve/oip_priv.h"
+#include "serve/serve_handlers.h"
 
 #include "base/tp_error.h"
 #include "table/tp_json.h"

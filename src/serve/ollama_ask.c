@@ -3,6 +3,7 @@
 // Ollama's /api/chat and /api/generate, the requests: options of its own names, messages or a
 // prompt with a system text. A request with neither asks that the model be loaded or given up.
 #include "serve/ollama.h"
+#include "serve/serve_handlers.h"
 
 #include "base/limits.h"
 #include "base/tp_clock.h"

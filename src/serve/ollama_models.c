@@ -4,6 +4,7 @@
 // the changes to a library of models that this server has not: what is served stands in its
 // configuration.
 #include "serve/ollama.h"
+#include "serve/serve_handlers.h"
 
 #include "base/limits.h"
 #include "base/tp_clock.h"

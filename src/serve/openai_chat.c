@@ -2,6 +2,7 @@
 //
 // POST /v1/chat/completions: OpenAI's chat, whole or as server-sent events.
 #include "serve/llm_answer.h"
+#include "serve/serve_handlers.h"
 
 #include "base/limits.h"
 #include "base/tp_alloc.h"

@@ -3,6 +3,7 @@
 // POST /v1/completions: text or tokens to go on with, as they are. Several prompts of one request
 // are a generation each; their choices are counted through, n for each prompt.
 #include "serve/llm_answer.h"
+#include "serve/serve_handlers.h"
 
 #include "base/limits.h"
 #include "base/tp_alloc.h"

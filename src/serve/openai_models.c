@@ -2,6 +2,7 @@
 //
 // What OpenAI's and llama.cpp's clients ask besides text: models, embeddings, tokens.
 #include "serve/llm_answer.h"
+#include "serve/serve_handlers.h"
 
 #include "base/limits.h"
 #include "base/tp_alloc.h"

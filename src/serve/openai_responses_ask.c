@@ -4,6 +4,7 @@
 // one. Nothing is stored here: what refers to a former response is refused, and a conversation is
 // sent whole. Reasoning that comes back is left out, as templates leave out that of former turns.
 #include "serve/llm_answer.h"
+#include "serve/serve_handlers.h"
 
 #include "base/limits.h"
 #include "base/tp_error.h"

@@ -3,7 +3,7 @@
 // POST /registry/models/{model}/aliases/{alias}/promote and …/rollback: {"version": 3, "reason":
 // "…"}, where a rollback may leave the version out. The reply is the evidence; a version that the
 // policy keeps out is answered 403, with the evidence of that.
-#include "serve/serve_priv.h"
+#include "serve/serve_handlers.h"
 #include "serve/serve_store.h"
 
 #include "base/tp_error.h"

@@ -3,7 +3,7 @@
 // POST /invocations: the scoring protocol of `mlflow models serve`, for the first model. JSON with
 // exactly one of dataframe_split, dataframe_records, instances and inputs, or CSV with a header
 // line. The content type is checked as MLflow checks it; a request without one is taken for JSON.
-#include "serve/serve_priv.h"
+#include "serve/serve_handlers.h"
 
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"

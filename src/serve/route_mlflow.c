@@ -5,6 +5,7 @@
 // Also what the server says of itself to them.
 #include "serve/mlflow_ask.h"
 #include "serve/mlflow_calls.h"
+#include "serve/serve_handlers.h"
 
 #include "base/limits.h"
 #include "base/tp_error.h"

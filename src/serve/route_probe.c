@@ -3,7 +3,7 @@
 // The routes that machinery asks: is it alive, is it ready, which version, which metrics, which
 // routes. Alive means that the process answers; ready, that models are loaded and no drain has
 // begun. Clients of these look at the status alone; the bodies follow each protocol's own words.
-#include "serve/serve_priv.h"
+#include "serve/serve_handlers.h"
 
 #include "base/tp_error.h"
 

@@ -5,7 +5,7 @@
 // without: keys that are no column, columns without a value, categories that training never saw.
 // Records of a list are scored one by one, since what was unseen belongs to each; the bits are
 // those of a batch.
-#include "serve/serve_priv.h"
+#include "serve/serve_handlers.h"
 
 #include "base/tp_error.h"
 #include "table/tp_json.h"

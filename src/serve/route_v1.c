@@ -3,7 +3,7 @@
 // Version 1 twice over: OpenAI's list of models and KServe's names stand in one reply, since both
 // kinds of client ask the same path. KServe's prediction: `instances` or `inputs` in,
 // `predictions` out. An instance is a record or a list of values in the model's column order.
-#include "serve/serve_priv.h"
+#include "serve/serve_handlers.h"
 
 #include "base/tp_error.h"
 #include "table/tp_json.h"

@@ -3,6 +3,7 @@
 // The Open Inference Protocol besides inference: what the server and its models are. Inputs are the
 // raw columns that the model's features read; every extension that is named here works.
 #include "serve/oip_priv.h"
+#include "serve/serve_handlers.h"
 
 #include "base/tp_error.h"
 #include "serve/serve_audit.h"

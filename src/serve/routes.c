@@ -6,7 +6,7 @@
 // and OPTIONS by all of a path's.
 #include "serve/mlflow_calls.h"
 #include "serve/mlflow_routes.h"
-#include "serve/serve_priv.h"
+#include "serve/serve_handlers.h"
 
 #include <string.h>
 
