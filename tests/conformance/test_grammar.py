@@ -3,7 +3,8 @@
 
 Random schemas: every text that a random model writes under the mask is valid for `jsonschema`, and
 texts that an independent generator writes for the schema are taken token by token. Patterns the
-same against `re`. grammar_try, a program of the unit tests, does our side.
+same against `re`; grammars in GBNF against a recogniser of sets. grammar_try, a program of the unit
+tests, does our side.
 """
 import collections
 import json
@@ -17,6 +18,7 @@ jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not set up:
 ROOT = __import__("pathlib").Path(__file__).resolve().parent.parent.parent
 PROGRAM = ROOT / "build/tests/unit/llm/grammar/grammar_try"
 SCHEMAS = 500
+GRAMMARS = 100
 PATTERNS = ["^[a-c]{2,4}$", "^x+y?$", "^(ab|cd)*e$", "^[0-9]{3}-[0-9]{2}$"]
 PATTERN_TEXTS = {PATTERNS[0]: ["ab", "abc"], PATTERNS[1]: ["x", "xxy"], PATTERNS[2]: ["e", "abcde"],
                  PATTERNS[3]: ["123-45"]}
@@ -219,3 +221,140 @@ def test_patterns():
             assert judge.fullmatch(text), (pattern, text)
         taken = [judge.fullmatch(text) is not None for text in texts]
         assert reply["accepted"] == taken, pattern
+
+
+# -- grammars ------------------------------------------------------------------------------------
+# A grammar is a tree: ("text", t), ("class", letters, negated), ("rule", name), ("row", [...]),
+# ("one", [...]), ("times", part, least, most). It is written as GBNF for the program, and read by
+# sets of ends for the judge, which knows nothing of automata.
+LETTERS = "abé(\n"
+
+
+class Grammar:
+    """Random rules; they call themselves only behind a letter, so none is left-recursive."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.rules = {}
+        for name in ("leaf", "knot", "root"):
+            self.rules[name] = self.part(3, name)
+
+    def part(self, depth, name):
+        kinds = [self.text, self.letters]
+        if depth > 0:
+            kinds += [self.row, self.one, self.times, self.row, self.nested, self.call]
+        return self.random.choice(kinds)(depth, name)
+
+    def text(self, depth, name):
+        del depth, name
+        return ("text", "".join(self.random.choices(LETTERS, k=self.random.randint(0, 3))))
+
+    def letters(self, depth, name):
+        del depth, name
+        return ("class", "".join(self.random.sample(LETTERS, k=2)), self.random.random() < 0.2)
+
+    def row(self, depth, name):
+        return ("row", [self.part(depth - 1, name) for _ in range(self.random.randint(1, 3))])
+
+    def one(self, depth, name):
+        return ("one", [self.part(depth - 1, name) for _ in range(self.random.randint(2, 3))])
+
+    def times(self, depth, name):
+        least, most = self.random.choice([(0, None), (1, None), (0, 1), (2, 2), (1, 3), (2, None)])
+        return ("times", self.part(depth - 1, name), least, most)
+
+    def call(self, depth, name):
+        before = list(self.rules)  # rules that are whole: no circle
+        return ("rule", self.random.choice(before)) if before else self.text(depth, name)
+
+    def nested(self, depth, name):
+        return ("one", [("row", [("text", "("), ("rule", name), self.part(depth - 1, name)]),
+                        ("text", "b")])
+
+    def written(self):
+        return "".join(f"{name} ::= {write(part)}\n" for name, part in self.rules.items())
+
+
+def escape(text):
+    return "".join({"\n": "\\n", '"': '\\"'}.get(c, c) for c in text)
+
+
+def write(part):
+    kind = part[0]
+    if kind == "text":
+        return f'"{escape(part[1])}"'
+    if kind == "class":
+        return f"[{'^' if part[2] else ''}{escape(part[1])}]"
+    if kind == "rule":
+        return part[1]
+    if kind == "row":
+        return "(" + " ".join(map(write, part[1])) + ")"
+    if kind == "one":
+        return "(" + " | ".join(map(write, part[1])) + ")"
+    _, inner, least, most = part
+    form = {(0, None): "*", (1, None): "+", (0, 1): "?"}.get((least, most))
+    return f"({write(inner)})" + (form or "{%d%s}" % (least, "" if most == least else
+                                                      "," if most is None else f",{most}"))
+
+
+class Judge:
+    """Where a part may end that begins at a place of the text: a set, and nothing cleverer."""
+
+    def __init__(self, rules, text):
+        self.rules, self.text, self.known = rules, text, {}
+
+    def takes(self):
+        return len(self.text) in self.ends(self.rules["root"], 0)
+
+    def ends(self, part, begin):
+        key = (id(part), begin)
+        if key not in self.known:
+            self.known[key] = getattr(self, "read_" + part[0])(part, begin)
+        return self.known[key]
+
+    def read_text(self, part, begin):
+        return {begin + len(part[1])} if self.text.startswith(part[1], begin) else set()
+
+    def read_class(self, part, begin):
+        fits = begin < len(self.text) and (self.text[begin] in part[1]) != part[2]
+        return {begin + 1} if fits else set()
+
+    def read_rule(self, part, begin):
+        return self.ends(self.rules[part[1]], begin)
+
+    def read_row(self, part, begin):
+        places = {begin}
+        for inner in part[1]:
+            places = {end for place in places for end in self.ends(inner, place)}
+        return places
+
+    def read_one(self, part, begin):
+        return set().union(*(self.ends(inner, begin) for inner in part[1]))
+
+    def read_times(self, part, begin):
+        _, inner, least, most = part
+        places, found = {begin}, {begin} if least == 0 else set()
+        for count in range(1, (most if most is not None else least + len(self.text) + 1) + 1):
+            places = {end for place in places for end in self.ends(inner, place)}
+            found |= places if count >= least else set()
+        return found
+
+
+def test_grammars():
+    made = [Grammar(seed) for seed in range(GRAMMARS)]
+    rng = random.Random(5)
+    texts = ["".join(rng.choices(LETTERS, k=rng.randint(0, 7))) for _ in range(60)]
+    replies = ask([{"kind": "gbnf", "text": grammar.written(), "seed": seed, "generate": 4,
+                    "accept": texts} for seed, grammar in enumerate(made)])
+    written = taken = 0
+    for grammar, reply in zip(made, replies):
+        assert reply["status"] == "OK", (grammar.written(), reply)
+        for text in reply["outputs"]:
+            if text is not None:
+                assert Judge(grammar.rules, text).takes(), (grammar.written(), text)
+                written += 1
+        want = [Judge(grammar.rules, text).takes() for text in texts]
+        assert reply["accepted"] == want, (grammar.written(), [
+            text for text, a, b in zip(texts, reply["accepted"], want) if a != b])
+        taken += sum(want)
+    assert written > GRAMMARS * 2 and taken > GRAMMARS, (written, taken)
