@@ -39,6 +39,7 @@ typedef struct tapeout_context_options {
     uint32_t thread_count;              // 0: as many as the machine has processors
     const tapeout_allocator *allocator; // NULL: the C library's
     const char *home;                   // NULL: TAPEOUT_HOME, else the XDG data directory
+    const char *store;                  // "postgresql://…"; NULL: TAPEOUT_STORE, else in the home
     const char *duckdb_library;         // NULL: TAPEOUT_DUCKDB, else the usual places
     tapeout_progress_fn progress;       // may be NULL
     void *progress_user;

@@ -79,6 +79,53 @@ TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_registry_remove(tapeout_con
                                                                      const char *model,
                                                                      tapeout_error *err);
 
+// -- aliases and tags ----------------------------------------------------------------------------
+// Points `alias` to "name:version". `who` is kept in the history; NULL: nobody. E_NOT_FOUND, E_GATE
+// (the version was refused), E_INVALID.
+TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_registry_alias_set(tapeout_context *context,
+                                                                        const char *model,
+                                                                        const char *alias,
+                                                                        const char *who,
+                                                                        tapeout_error *err);
+// Removes the alias of the name. E_NOT_FOUND.
+TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_registry_alias_remove(tapeout_context *context,
+                                                                           const char *name,
+                                                                           const char *alias,
+                                                                           const char *who,
+                                                                           tapeout_error *err);
+// {"moves": [{"id", "alias", "kind", "from", "to", "who", "time_us", "evidence"}]}, oldest first;
+// `alias` NULL: of all of the name. Freed with tapeout_text_free.
+TAPEOUT_API TAPEOUT_NODISCARD tapeout_status
+tapeout_registry_alias_history(tapeout_context *context, const char *name, const char *alias,
+                               char **ret_json, tapeout_error *err);
+
+// Sets a tag of "name" or "name:version"; `value` NULL removes it. E_NOT_FOUND, E_LIMIT.
+TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_registry_tag(tapeout_context *context,
+                                                                  const char *model,
+                                                                  const char *key,
+                                                                  const char *value,
+                                                                  tapeout_error *err);
+
+// -- upkeep --------------------------------------------------------------------------------------
+// Removes bytes that no version names and that are older than `grace_seconds`. {"removed",
+// "removed_bytes", "kept", "answers_removed"}.
+TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_registry_collect(tapeout_context *context,
+                                                                      uint64_t grace_seconds,
+                                                                      char **ret_json,
+                                                                      tapeout_error *err);
+// Copies registry and bytes into a folder, while others write. {"format", "sha256", "created_us",
+// "blobs", "bytes"}. E_UNSUPPORTED where the registry is in PostgreSQL.
+TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_registry_backup(tapeout_context *context,
+                                                                     const char *folder,
+                                                                     char **ret_json,
+                                                                     tapeout_error *err);
+// Puts a backup into the context's home, which must not have a registry: E_EXISTS. {"blobs",
+// "bytes"}.
+TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_registry_restore(tapeout_context *context,
+                                                                      const char *folder,
+                                                                      char **ret_json,
+                                                                      tapeout_error *err);
+
 #ifdef __cplusplus
 }
 #endif

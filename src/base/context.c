@@ -19,6 +19,8 @@ struct tapeout_context {
     atomic_bool cancelled;
     char *home;   // [strlen + 1]
     char *duckdb; // [strlen + 1], or NULL
+    char *store;  // [strlen + 1], or NULL
+    atomic_bool is_stopped;
     bool allows_unsigned;
 };
 
@@ -91,6 +93,13 @@ static tapeout_status fill(tapeout_context *context, const tapeout_context_optio
             return tp_fail_nomem(err);
         }
     }
+    const char *store = options->store != NULL ? options->store : environment("TAPEOUT_STORE");
+    if (store != NULL) {
+        context->store = tp_strndup(alloc, store, strlen(store));
+        if (context->store == NULL) {
+            return tp_fail_nomem(err);
+        }
+    }
     context->env = (tp_env){.alloc = alloc,
                             .cancelled = &context->cancelled,
                             .progress = options->progress,
@@ -139,6 +148,7 @@ void tapeout_context_free(tapeout_context *context)
     tp_pool_free(context->env.pool);
     free_text(&alloc, context->home);
     free_text(&alloc, context->duckdb);
+    free_text(&alloc, context->store);
     tp_free(&alloc, context, sizeof(*context));
 }
 
@@ -170,4 +180,14 @@ bool tp_context_allows_unsigned(const tapeout_context *context)
 const char *tp_context_duckdb(const tapeout_context *context)
 {
     return context->duckdb;
+}
+
+const char *tp_context_store(const tapeout_context *context)
+{
+    return context->store;
+}
+
+atomic_bool *tp_context_stop(const tapeout_context *context)
+{
+    return (atomic_bool *)(uintptr_t)&context->is_stopped;
 }

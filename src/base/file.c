@@ -281,6 +281,18 @@ tapeout_status tp_file_rename(const char *path, const char *fresh, tapeout_error
     return tp_directory_sync(fresh, err);
 }
 
+tapeout_status tp_file_sync(const char *path, tapeout_error *err)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return tp_fail_errno(err, errno, "%s: cannot open, to sync it", path);
+    }
+    const int error_number = fsync(fd) == 0 ? 0 : errno;
+    (void)close(fd);
+    return error_number == 0 ? tp_directory_sync(path, err)
+                             : tp_fail_errno(err, error_number, "%s: cannot sync", path);
+}
+
 tapeout_status tp_file_remove(const char *path, tapeout_error *err)
 {
     if (unlink(path) != 0 && errno != ENOENT) {

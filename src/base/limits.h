@@ -267,6 +267,8 @@
 #define TP_REGISTRY_BUSY_MS 30000             // how long a writer waits for another
 #define TP_MAX_STORE_TRIES 12u                // of a transaction that PostgreSQL wants done again
 #define TP_MAX_STORE_ASKS 3                   // after a transaction whose answer was lost
+#define TP_ANSWERS_KEPT_S 604800              // answers to requests that may come again: a week
+#define TP_COLLECT_GRACE_S 3600u              // blobs that nobody names yet, unless said otherwise
 #define TP_MAX_STORE_VALUES 256u              // of one statement
 #define TP_MAX_STORE_VALUE_BYTES (1u << 30)   // PostgreSQL's own
 #define TP_MAX_DESCRIPTION_BYTES (1u << 20)   // of a model or version

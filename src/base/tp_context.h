@@ -15,6 +15,12 @@ const tp_env *tp_context_env(const tapeout_context *context);
 // runs.
 const char *tp_context_home(const tapeout_context *context);
 
+// The database of the registry where the options or TAPEOUT_STORE name one; NULL: in the home.
+const char *tp_context_store(const tapeout_context *context);
+
+// Set once a sync has failed: nothing in this process writes to the home any more.
+atomic_bool *tp_context_stop(const tapeout_context *context);
+
 // The path of DuckDB's library where the options or TAPEOUT_DUCKDB name one; NULL: the usual
 // places.
 const char *tp_context_duckdb(const tapeout_context *context);

@@ -57,6 +57,8 @@ tapeout_status tp_directory_make(const char *path, tapeout_error *err); // paren
 
 // Syncs the directory that holds `path`, so that its entry survives a power cut.
 tapeout_status tp_directory_sync(const char *path, tapeout_error *err);
+// Syncs a file that something else has written, and the directory that holds it.
+tapeout_status tp_file_sync(const char *path, tapeout_error *err);
 bool tp_path_exists(const char *path);
 bool tp_path_is_directory(const char *path);
 // Gives a file another name, in place of what has that name.

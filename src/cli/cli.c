@@ -14,14 +14,16 @@
 #include <yyjson.h>
 
 static const cli_verb *const verbs[] = {
-    &cli_verb_profile,  &cli_verb_train,      &cli_verb_predict,  &cli_verb_evaluate,
-    &cli_verb_inspect,  &cli_verb_import,     &cli_verb_quantize, &cli_verb_generate,
-    &cli_verb_chat,     &cli_verb_score,      &cli_verb_embed,    &cli_verb_tokenize,
-    &cli_verb_list,     &cli_verb_rm,         &cli_verb_sbom,     &cli_verb_promote,
-    &cli_verb_rollback, &cli_verb_policy,     &cli_verb_serve,    &cli_verb_access,
-    &cli_verb_bench,    &cli_verb_keys,       &cli_verb_trust,    &cli_verb_sign,
-    &cli_verb_verify,   &cli_verb_audit,      &cli_verb_replay,   &cli_verb_doctor,
-    &cli_verb_version,  &cli_verb_completion, &cli_verb_man,      &cli_verb_bench_part,
+    &cli_verb_profile,    &cli_verb_train,    &cli_verb_predict,    &cli_verb_evaluate,
+    &cli_verb_inspect,    &cli_verb_import,   &cli_verb_quantize,   &cli_verb_generate,
+    &cli_verb_chat,       &cli_verb_score,    &cli_verb_embed,      &cli_verb_tokenize,
+    &cli_verb_list,       &cli_verb_alias,    &cli_verb_tag,        &cli_verb_rm,
+    &cli_verb_backup,     &cli_verb_restore,  &cli_verb_gc,         &cli_verb_sbom,
+    &cli_verb_promote,    &cli_verb_rollback, &cli_verb_policy,     &cli_verb_serve,
+    &cli_verb_access,     &cli_verb_bench,    &cli_verb_keys,       &cli_verb_trust,
+    &cli_verb_sign,       &cli_verb_verify,   &cli_verb_audit,      &cli_verb_replay,
+    &cli_verb_doctor,     &cli_verb_version,  &cli_verb_completion, &cli_verb_man,
+    &cli_verb_bench_part,
 };
 
 const cli_verb *const *cli_verbs(size_t *ret_count)

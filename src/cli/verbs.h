@@ -7,7 +7,9 @@
 #include "cli/cli.h"
 
 extern const cli_verb cli_verb_access;
+extern const cli_verb cli_verb_alias;
 extern const cli_verb cli_verb_audit;
+extern const cli_verb cli_verb_backup;
 extern const cli_verb cli_verb_bench;
 extern const cli_verb cli_verb_bench_part;
 extern const cli_verb cli_verb_chat;
@@ -15,6 +17,7 @@ extern const cli_verb cli_verb_completion;
 extern const cli_verb cli_verb_doctor;
 extern const cli_verb cli_verb_embed;
 extern const cli_verb cli_verb_evaluate;
+extern const cli_verb cli_verb_gc;
 extern const cli_verb cli_verb_generate;
 extern const cli_verb cli_verb_import;
 extern const cli_verb cli_verb_inspect;
@@ -27,12 +30,14 @@ extern const cli_verb cli_verb_profile;
 extern const cli_verb cli_verb_promote;
 extern const cli_verb cli_verb_quantize;
 extern const cli_verb cli_verb_replay;
+extern const cli_verb cli_verb_restore;
 extern const cli_verb cli_verb_rm;
 extern const cli_verb cli_verb_rollback;
 extern const cli_verb cli_verb_sbom;
 extern const cli_verb cli_verb_score;
 extern const cli_verb cli_verb_serve;
 extern const cli_verb cli_verb_sign;
+extern const cli_verb cli_verb_tag;
 extern const cli_verb cli_verb_tokenize;
 extern const cli_verb cli_verb_train;
 extern const cli_verb cli_verb_trust;

@@ -25,8 +25,11 @@ void tapeout_registration_init(tapeout_registration *registration)
 static tapeout_status open_home(tapeout_context *context, tp_registry_mode mode,
                                 tp_registry **ret_registry, tapeout_error *err)
 {
-    return tp_registry_open(tp_context_env(context)->alloc, tp_context_home(context), mode,
-                            ret_registry, err);
+    const tp_registry_options options = {.home = tp_context_home(context),
+                                         .store = tp_context_store(context),
+                                         .mode = mode,
+                                         .is_stopped = tp_context_stop(context)};
+    return tp_registry_open_with(tp_context_env(context)->alloc, &options, ret_registry, err);
 }
 
 // What was done is told to the audit log, and the caller hears where that fails.

@@ -42,16 +42,16 @@ tapeout_status tp_blob_path(const char *home, tp_str hex, char ret_path[TP_MAX_P
     return TAPEOUT_OK;
 }
 
-// The folder of `path`, made durable with all that lead to it below `home`.
+// The folder of `path`, made durable with all that lead to it below `home`; also where it was there
+// already, since whoever made it may have been killed before he synced it.
 static tapeout_status make_folder(const tp_registry *registry, const char *path, tapeout_error *err)
 {
     char folder[TP_MAX_PATH_BYTES];
     (void)snprintf(folder, sizeof(folder), "%s", path);
     *strrchr(folder, '/') = '\0';
-    if (tp_path_exists(folder)) {
-        return TAPEOUT_OK;
+    if (!tp_path_exists(folder)) {
+        TP_TRY(tp_directory_make(folder, err));
     }
-    TP_TRY(tp_directory_make(folder, err));
     while (strlen(folder) > strlen(registry->home)) {
         TP_TRY(tp_directory_sync(folder, err)); // the entry of `folder` in the one above
         *strrchr(folder, '/') = '\0';
@@ -71,17 +71,12 @@ static tapeout_status write_blob(tp_registry *registry, const char *path, tp_str
 {
     tp_writer *writer = NULL;
     TP_TRY(tp_writer_open(registry->alloc, path, &writer, err));
-    tapeout_status status = tp_writer_write(writer, data.data, data.size, err);
+    const tapeout_status status = tp_writer_write(writer, data.data, data.size, err);
     if (status != TAPEOUT_OK) {
         tp_writer_abort(&writer);
         return status;
     }
-    status = tp_writer_commit(&writer, err);
-    if (status == TAPEOUT_E_IO) {
-        // A failed sync may have dropped pages that a second one would call safe.
-        tp_store_stop(registry->store);
-    }
-    return status;
+    return tp_writer_commit(&writer, err);
 }
 
 tapeout_status tp_blob_put(tp_registry *registry, tp_str data, const tp_sha256 *hash,
@@ -95,8 +90,15 @@ tapeout_status tp_blob_put(tp_registry *registry, tp_str data, const tp_sha256 *
     if (!*ret_is_new && has_hash(path, hash)) {
         return TAPEOUT_OK;
     }
-    TP_TRY(make_folder(registry, path, err));
-    TP_TRY(write_blob(registry, path, data, err));
+    tapeout_status status = make_folder(registry, path, err);
+    if (status == TAPEOUT_OK) {
+        status = write_blob(registry, path, data, err);
+    }
+    if (status == TAPEOUT_E_IO) {
+        // A failed sync may have dropped pages that a second one would call safe.
+        tp_store_stop(registry->store);
+    }
+    TP_TRY(status);
     if (chmod(path, 0444) != 0) {
         return tp_fail_errno(err, errno, "registry: %s: cannot be made read-only", path);
     }

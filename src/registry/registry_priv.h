@@ -30,6 +30,9 @@ tapeout_status tp_blob_put(tp_registry *registry, tp_str data, const tp_sha256 *
                            bool *ret_is_new, tapeout_error *err);
 tapeout_status tp_blob_remove(tp_registry *registry, tp_str hex, tapeout_error *err);
 
+// Removes the blob unless a row names it; in a transaction of its own. An empty `hex` is none.
+tapeout_status tp_registry_sweep(tp_registry *registry, tp_str hex, tapeout_error *err);
+
 // -- names ---------------------------------------------------------------------------------------
 typedef struct model_name {
     tp_str name;

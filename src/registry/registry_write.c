@@ -290,24 +290,6 @@ static tapeout_status remove_locked(tp_store *store, void *user, tapeout_error *
     return tp_version_remove(store, job->name.name, job->name.version, err);
 }
 
-// The row is gone for good; the blob goes unless another version has it. Nothing is written here,
-// so that the lock is all that the transaction is for.
-static tapeout_status sweep(tp_registry *registry, const char *hex, tapeout_error *err)
-{
-    tp_store *store = registry->store;
-    TP_TRY(tp_store_begin(store, TP_STORE_ALONE, err));
-    tp_rows rows;
-    tp_store_query(store, &rows, "SELECT 1 FROM versions WHERE sha256 = $1 LIMIT 1",
-                   TP_SQL(tp_sql_word(hex)));
-    const bool is_named = tp_rows_next(&rows);
-    tapeout_status status = tp_rows_close(&rows, err);
-    if (status == TAPEOUT_OK && !is_named && hex[0] != '\0') {
-        status = tp_blob_remove(registry, tp_str_from(hex), err);
-    }
-    tp_store_rollback(store);
-    return status;
-}
-
 tapeout_status tp_registry_remove(tp_registry *registry, tp_str model, tapeout_error *err)
 {
     removing job = {.registry = registry};
@@ -318,5 +300,6 @@ tapeout_status tp_registry_remove(tp_registry *registry, tp_str model, tapeout_e
                        TP_STR_ARGS(job.name.name));
     }
     TP_TRY(tp_store_transact(registry->store, TP_STORE_ALONE, remove_locked, &job, err));
-    return sweep(registry, job.ref.sha256, err);
+    // The row is gone for good; its blob goes unless another version has it.
+    return tp_registry_sweep(registry, tp_str_from(job.ref.sha256), err);
 }

@@ -311,19 +311,14 @@ static tapeout_status open_file(sqlite_store *self, const char *name, int flags,
                       err);
 }
 
-// The log's entry in its folder is synced by whoever makes the log, but only with the first commit
-// of his; we may commit before that.
+// The entries of file and log in their folder are synced by SQLite with the first commit of each
+// connection, whoever made them.
 static tapeout_status open_to_write(sqlite_store *self, tapeout_error *err)
 {
     const char *path = self->base.where;
     TP_TRY(open_file(self, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err));
     TP_TRY(enter_wal(self, err));
-    TP_TRY(read_format(self, err));
-    const tapeout_status status = tp_directory_sync(path, err);
-    if (status == TAPEOUT_E_IO) {
-        tp_store_stop(&self->base);
-    }
-    return status;
+    return read_format(self, err);
 }
 
 static bool has_bytes(const char *path)

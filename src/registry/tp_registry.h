@@ -65,4 +65,19 @@ tapeout_status tp_registry_list(tp_registry *registry, tp_buffer *json, tapeout_
 // points to it.
 tapeout_status tp_registry_remove(tp_registry *registry, tp_str model, tapeout_error *err);
 
+// Removes blobs that no row names and that are older than `grace_s`, and answers older than
+// TP_ANSWERS_KEPT_S. Appends {"removed", "removed_bytes", "kept", "answers_removed"}.
+tapeout_status tp_registry_collect(tp_registry *registry, uint64_t grace_s, tp_buffer *json,
+                                   tapeout_error *err);
+
+// Copies rows and blobs into `folder` while others write. Appends what backup.json says:
+// {"format", "sha256", "created_us", "blobs", "bytes"}. E_UNSUPPORTED for PostgreSQL, which has
+// pg_dump; E_CORRUPT for a blob that is damaged.
+tapeout_status tp_registry_backup(tp_registry *registry, const char *folder, tp_buffer *json,
+                                  tapeout_error *err);
+// Puts a backup into a home without a registry, E_EXISTS; every byte is checked. Appends {"blobs",
+// "bytes"}. E_NOT_FOUND for what is no whole backup, E_CORRUPT.
+tapeout_status tp_registry_restore(const tapeout_allocator *alloc, const char *folder,
+                                   const char *home, tp_buffer *json, tapeout_error *err);
+
 #endif

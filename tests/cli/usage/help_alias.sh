@@ -1,0 +1,1 @@
+tapeout alias --help

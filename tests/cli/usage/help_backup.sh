@@ -1,0 +1,1 @@
+tapeout backup --help

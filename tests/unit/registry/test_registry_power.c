@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A power cut at every sync. fsync and fdatasync of this program are our own, below the files of
+// base/ and below SQLite alike: they keep a second picture of the disk that holds what was synced
+// and nothing else. A file's bytes are in it since the file was synced, its name since its folder
+// was. Before each sync the picture is what a cut would leave; it is written out, opened, and
+// everything that was acknowledged by then has to be in it.
+//
+// The test would be worth little if it passed without syncs: each kind of them is left out in turn,
+// and then something acknowledged has to be missing.
+#include "base/tp_alloc.h"
+#include "base/tp_file.h"
+#include "registry/tp_entry.h"
+#include "registry_cases.h"
+#include "test.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { MAX_NODES = 2048, MAX_ENTRIES = 300, MAX_CUTS = 4096, MAX_ACKS = 1024, NAME_BYTES = 256 };
+
+// What a sync was for, by where it happened.
+typedef enum sync_kind {
+    SYNC_BLOB,        // a blob's bytes
+    SYNC_BLOB_FOLDER, // the names in blobs/sha256/ab
+    SYNC_FOLDERS,     // the folders that lead there
+    SYNC_HOME,        // the names in the home
+    SYNC_LOG,         // SQLite's log
+    SYNC_FILE,        // SQLite's file
+    SYNC_NONE
+} sync_kind;
+
+static const char *const kind_names[] = {"blob",    "blob's folder", "folders", "home",
+                                         "the log", "SQLite's file", "none"};
+
+// -- the picture ---------------------------------------------------------------------------------
+typedef struct entry {
+    char name[NAME_BYTES];
+    int node;
+} entry;
+
+// A file or folder as it was last synced. Its descriptor stays open, so that no other gets its
+// number.
+typedef struct node {
+    dev_t device;
+    ino_t number;
+    int fd;
+    bool is_folder;
+    char *bytes;
+    size_t size;
+    entry *entries;
+    int entry_count;
+} node;
+
+typedef struct acknowledged {
+    char model[32];
+    uint64_t version;
+    char sha256[TAPEOUT_SHA256_TEXT_SIZE];
+    int64_t live; // where the alias points by then
+} acknowledged;
+
+static char root[4096]; // the folder of which there is a picture
+static node nodes[MAX_NODES];
+static int node_count;
+static sync_kind left_out = SYNC_NONE;
+static bool is_watching;
+static int seen[SYNC_NONE + 1]; // syncs of each kind
+static char cuts_folder[4096];
+static int cut_count;
+static int acks_at_cut[MAX_CUTS];
+static acknowledged acks[MAX_ACKS];
+static int ack_count;
+
+static int find_node(int fd)
+{
+    struct stat info;
+    ASSERT_EQ_INT(fstat(fd, &info), 0);
+    for (int i = 0; i < node_count; i++) {
+        if (nodes[i].number == info.st_ino && nodes[i].device == info.st_dev) {
+            return i;
+        }
+    }
+    ASSERT(node_count < MAX_NODES);
+    nodes[node_count] = (node){.device = info.st_dev,
+                               .number = info.st_ino,
+                               .fd = dup(fd),
+                               .is_folder = S_ISDIR(info.st_mode)};
+    ASSERT(nodes[node_count].fd >= 0);
+    return node_count++;
+}
+
+static void take_bytes(node *it)
+{
+    char path[64];
+    struct stat info;
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", it->fd);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ASSERT(fd >= 0);
+    ASSERT_EQ_INT(fstat(fd, &info), 0);
+    it->size = (size_t)info.st_size;
+    it->bytes = realloc(it->bytes, it->size + 1);
+    ASSERT(it->bytes != NULL);
+    ASSERT_EQ_INT(pread(fd, it->bytes, it->size, 0), info.st_size);
+    ASSERT_EQ_INT(close(fd), 0);
+}
+
+static void take_entries(node *it)
+{
+    const int fd = openat(it->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fdopendir(fd);
+    ASSERT(folder != NULL);
+    if (it->entries == NULL) {
+        it->entries = calloc(MAX_ENTRIES, sizeof(entry));
+        ASSERT(it->entries != NULL);
+    }
+    const int self = (int)(it - nodes);
+    nodes[self].entry_count = 0;
+    for (struct dirent *next = readdir(folder); next != NULL; next = readdir(folder)) {
+        if (strcmp(next->d_name, ".") == 0 || strcmp(next->d_name, "..") == 0) {
+            continue;
+        }
+        const int at = openat(fd, next->d_name, O_RDONLY | O_CLOEXEC);
+        if (at < 0) {
+            continue; // gone meanwhile
+        }
+        ASSERT(nodes[self].entry_count < MAX_ENTRIES && strlen(next->d_name) < NAME_BYTES);
+        entry *made = &nodes[self].entries[nodes[self].entry_count++];
+        (void)snprintf(made->name, sizeof(made->name), "%s", next->d_name);
+        made->node = find_node(at);
+        (void)close(at);
+    }
+    ASSERT_EQ_INT(closedir(folder), 0);
+}
+
+static void write_out(const node *it, const char *path)
+{
+    if (!it->is_folder) {
+        FILE *file = fopen(path, "wb");
+        ASSERT(file != NULL);
+        ASSERT_EQ_UINT(fwrite(it->bytes == NULL ? "" : it->bytes, 1, it->size, file), it->size);
+        ASSERT_EQ_INT(fclose(file), 0);
+        return;
+    }
+    ASSERT_EQ_INT(mkdir(path, 0755), 0);
+    for (int i = 0; i < it->entry_count; i++) {
+        char below[4096];
+        ASSERT((size_t)snprintf(below, sizeof(below), "%s/%s", path, it->entries[i].name) <
+               sizeof(below));
+        write_out(&nodes[it->entries[i].node], below);
+    }
+}
+
+static void cut(void)
+{
+    char path[4200];
+    ASSERT(cut_count < MAX_CUTS);
+    (void)snprintf(path, sizeof(path), "%s/%d", cuts_folder, cut_count);
+    acks_at_cut[cut_count++] = ack_count;
+    write_out(&nodes[0], path);
+}
+
+// -- our own syncs -------------------------------------------------------------------------------
+static sync_kind kind_of(const char *path, bool is_folder)
+{
+    const char *below = path + strlen(root);
+    const char *home = strstr(below, "/home");
+    const char *blobs = strstr(below, "/blobs");
+    if (!is_folder) {
+        return blobs != NULL                      ? SYNC_BLOB
+               : strstr(below, "-wal") != NULL    ? SYNC_LOG
+               : strstr(below, ".sqlite") != NULL ? SYNC_FILE
+                                                  : SYNC_NONE;
+    }
+    if (blobs == NULL) {
+        return home != NULL ? SYNC_HOME : SYNC_NONE;
+    }
+    return strlen(blobs) > strlen("/blobs/sha256") ? SYNC_BLOB_FOLDER : SYNC_FOLDERS;
+}
+
+static int watched_sync(int fd, long number)
+{
+    char link[64];
+    char path[4096];
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    const ssize_t size = is_watching ? readlink(link, path, sizeof(path) - 1) : -1;
+    if (size < 0 || strncmp(path, root, strlen(root)) != 0) {
+        return (int)syscall(number, fd);
+    }
+    path[size] = '\0';
+    is_watching = false;
+    cut();
+    const int at = find_node(fd);
+    const sync_kind kind = kind_of(path, nodes[at].is_folder);
+    seen[kind]++;
+    if (kind != left_out || left_out == SYNC_NONE) {
+        if (nodes[at].is_folder) {
+            take_entries(&nodes[at]);
+        } else {
+            take_bytes(&nodes[at]);
+        }
+    }
+    is_watching = true;
+    return 0;
+}
+
+// Visible to SQLite too, which is a library of its own.
+__attribute__((visibility("default"))) int fsync(int fd)
+{
+    return watched_sync(fd, SYS_fsync);
+}
+
+__attribute__((visibility("default"))) int fdatasync(int fd)
+{
+    return watched_sync(fd, SYS_fdatasync);
+}
+
+// -- what is done meanwhile ----------------------------------------------------------------------
+static tapeout_status point_live(tp_store *store, void *user, tapeout_error *err)
+{
+    const tp_alias_move move = {.model = TP_STR("m"),
+                                .alias = TP_STR("live"),
+                                .to_version = *(int64_t *)user,
+                                .from_version = TP_ALIAS_ANYWHERE,
+                                .now_us = 1};
+    return tp_alias_apply(store, &move, NULL, err);
+}
+
+static void register_and_note(tp_registry *registry, const char *outside, int i)
+{
+    char text[64];
+    (void)snprintf(text, sizeof(text), "the bytes of %d", i);
+    const tapeout_registration what = cases_registration("m", cases_file(outside, "bundle", text));
+    tapeout_model_ref ref;
+    ASSERT_OK(tp_registry_register(registry, &what, &ref, &test_err));
+    acknowledged *ack = &acks[ack_count];
+    *ack = (acknowledged){.version = ref.version,
+                          .live = ack_count > 0 ? acks[ack_count - 1].live : 0};
+    (void)snprintf(ack->model, sizeof(ack->model), "m:%llu", (unsigned long long)ref.version);
+    memcpy(ack->sha256, ref.sha256, sizeof(ack->sha256));
+    ack_count++;
+    if (i % 3 == 0) {
+        int64_t to = (int64_t)ref.version;
+        ASSERT_OK(tp_store_transact(tp_registry_store(registry), TP_STORE_ALONE, point_live, &to,
+                                    &test_err));
+        acks[ack_count] = acks[ack_count - 1];
+        acks[ack_count++].live = to;
+    }
+}
+
+// Registers and points, with the registry closed and opened in between, so that the log is carried
+// over into the file and begun anew.
+static void work(const char *home, const char *outside, int rounds)
+{
+    tp_registry *registry = NULL;
+    for (int i = 0; i < rounds; i++) {
+        if (registry == NULL) {
+            registry = cases_open(home);
+        }
+        register_and_note(registry, outside, i);
+        if (i % 4 == 2) {
+            tp_registry_close(&registry);
+        }
+    }
+    tp_registry_close(&registry);
+}
+
+// -- what is left --------------------------------------------------------------------------------
+static bool is_there(tp_registry *registry, const acknowledged *ack)
+{
+    tapeout_model_ref ref;
+    tp_sha256 hash;
+    char hex[TP_SHA256_HEX_SIZE + 1] = "";
+    if (tp_registry_resolve(registry, tp_str_from(ack->model), &ref, NULL) != TAPEOUT_OK ||
+        strcmp(ref.sha256, ack->sha256) != 0 ||
+        tp_sha256_file(ref.path, &hash, NULL) != TAPEOUT_OK) {
+        return false;
+    }
+    tp_sha256_hex(&hash, hex);
+    return strcmp(hex, ack->sha256) == 0;
+}
+
+// Whether everything acknowledged before the cut is in what it left.
+static bool is_cut_sound(int number)
+{
+    const int count = acks_at_cut[number];
+    char home[4300];
+    (void)snprintf(home, sizeof(home), "%s/%d/home", cuts_folder, number);
+    tp_registry *registry = NULL;
+    const tapeout_status status =
+        tp_registry_open(tp_allocator_default(), home, TP_REGISTRY_WRITE, &registry, &test_err);
+    if (status != TAPEOUT_OK) { // whatever is left can be opened
+        (void)printf("# cut %d: %s\n", number, test_err.message);
+        return false;
+    }
+    const char *what = NULL;
+    for (int i = 0; i < count && what == NULL; i++) {
+        what = is_there(registry, &acks[i]) ? NULL : acks[i].model;
+    }
+    int64_t live = 0;
+    ASSERT_OK(tp_alias_version(tp_registry_store(registry), TP_STR("m"), TP_STR("live"), &live,
+                               &test_err));
+    // A move that was under way may have happened.
+    if (what == NULL && count > 0 && live < acks[count - 1].live) {
+        what = "where live points";
+    }
+    const int64_t versions = cases_number(registry, "SELECT count(*) FROM versions");
+    if (what == NULL &&
+        versions != cases_number(registry, "SELECT coalesce(max(version), 0) FROM versions")) {
+        what = "a number in between";
+    }
+    tp_registry_close(&registry);
+    if (what != NULL) {
+        (void)printf("# cut %d lost %s\n", number, what);
+    }
+    return what == NULL;
+}
+
+// The first cut that lost something, -1 where none did.
+static int run(sync_kind without, int rounds)
+{
+    const char *base = test_temp_dir();
+    char home[4200];
+    char outside[4200];
+    (void)snprintf(root, sizeof(root), "%s/disk", base);
+    (void)snprintf(cuts_folder, sizeof(cuts_folder), "%s/cuts", base);
+    (void)snprintf(home, sizeof(home), "%s/home", root);
+    (void)snprintf(outside, sizeof(outside), "%s", base);
+    ASSERT_EQ_INT(mkdir(root, 0755), 0);
+    ASSERT_EQ_INT(mkdir(cuts_folder, 0755), 0);
+    left_out = without;
+    const int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ASSERT_EQ_INT(find_node(fd), 0);
+    (void)close(fd);
+    is_watching = true;
+    work(home, outside, rounds);
+    cut();
+    is_watching = false;
+    for (int i = 0; i < cut_count; i++) {
+        if (!is_cut_sound(i)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static void test_every_sync_is_cut(void)
+{
+    const int rounds = getenv("TAPEOUT_TEST_FULL") != NULL ? 120 : 24;
+    ASSERT_EQ_INT(run(SYNC_NONE, rounds), -1);
+    for (int i = 0; i < SYNC_NONE; i++) {
+        ASSERT(seen[i] > 0); // none of them passes us by
+    }
+    (void)printf("# %d cuts, %d acknowledgements, none lost\n", cut_count, ack_count);
+}
+
+static void expect_loss(sync_kind without)
+{
+    const int lost = run(without, 12);
+    if (lost < 0) {
+        (void)printf("# without syncs of %s nothing was lost in %d cuts\n", kind_names[without],
+                     cut_count);
+    }
+    ASSERT(lost >= 0);
+}
+
+static void test_without_blob(void)
+{
+    expect_loss(SYNC_BLOB);
+}
+
+static void test_without_blob_folder(void)
+{
+    expect_loss(SYNC_BLOB_FOLDER);
+}
+
+static void test_without_folders(void)
+{
+    expect_loss(SYNC_FOLDERS);
+}
+
+static void test_without_home(void)
+{
+    expect_loss(SYNC_HOME);
+}
+
+static void test_without_log(void)
+{
+    expect_loss(SYNC_LOG);
+}
+
+static void test_without_file(void)
+{
+    expect_loss(SYNC_FILE);
+}
+
+TEST_MAIN(TEST_SLOW(test_every_sync_is_cut, 600), TEST_SLOW(test_without_blob, 120),
+          TEST_SLOW(test_without_blob_folder, 120), TEST_SLOW(test_without_folders, 120),
+          TEST_SLOW(test_without_home, 120), TEST_SLOW(test_without_log, 120),
+          TEST_SLOW(test_without_file, 120))
