@@ -8,8 +8,17 @@
 
 // Whether the bytes are a model of XGBoost, LightGBM or ONNX.
 bool tp_mlflow_is_model(tp_str bytes);
-// Reads and checks the model, and writes it as the bundle `path`, called `name`.
-tapeout_status tp_mlflow_convert(const tapeout_allocator *alloc, tp_str bytes, tp_str name,
-                                 const char *path, tp_sha256 *ret_hash, tapeout_error *err);
+typedef struct mlflow_conversion {
+    tp_str bytes; // of the model
+    tp_str name;  // of the bundle
+    const char *home;
+    const char *path;   // of the bundle, in `folder`
+    const char *folder; // of tp_sandbox_folder_make
+} mlflow_conversion;
+
+// Reads and checks the model in a sandbox, writes it as a bundle, and signs that with the home's
+// own key: this home vouches for having made it from what was logged.
+tapeout_status tp_mlflow_convert(const tapeout_allocator *alloc, const mlflow_conversion *what,
+                                 tp_sha256 *ret_hash, tapeout_error *err);
 
 #endif

@@ -7,6 +7,7 @@
 #include "registry/mlflow_import.h"
 
 #include "base/tp_error.h"
+#include "base/tp_sandbox.h"
 #include "registry/mlflow_convert.h"
 #include "registry/mlflow_priv.h"
 
@@ -46,8 +47,19 @@ static tapeout_status find_model(tp_mlflow *mlflow, tp_str folder, tp_map *ret_m
 static tapeout_status write_bundle(tp_mlflow *mlflow, const tp_map *model, tp_str name,
                                    mlflow_bundle *bundle, tapeout_error *err)
 {
-    const tp_str bytes = {(const char *)model->data, model->size};
-    TP_TRY(tp_mlflow_convert(mlflow->alloc, bytes, name, bundle->path, &bundle->hash, err));
+    const char *home = mlflow->registry->home;
+    TP_TRY(tp_sandbox_folder_make(mlflow->alloc, home, &bundle->folder, err));
+    const int size =
+        snprintf(bundle->path, sizeof(bundle->path), "%s/model.tapeout", bundle->folder);
+    if (size < 0 || (size_t)size >= sizeof(bundle->path)) {
+        return tp_fail(err, TAPEOUT_E_IO, "the path of the home directory is too long");
+    }
+    const mlflow_conversion what = {.bytes = {(const char *)model->data, model->size},
+                                    .name = name,
+                                    .home = home,
+                                    .path = bundle->path,
+                                    .folder = bundle->folder};
+    TP_TRY(tp_mlflow_convert(mlflow->alloc, &what, &bundle->hash, err));
     return tp_map_open(bundle->path, &bundle->map, err);
 }
 
@@ -55,16 +67,16 @@ static tapeout_status write_bundle(tp_mlflow *mlflow, const tp_map *model, tp_st
 static bool is_of_the_model(tapeout_status status)
 {
     return status == TAPEOUT_E_UNSUPPORTED || status == TAPEOUT_E_CORRUPT ||
-           status == TAPEOUT_E_DATA || status == TAPEOUT_E_INVALID || status == TAPEOUT_E_LIMIT;
+           status == TAPEOUT_E_DATA || status == TAPEOUT_E_INVALID || status == TAPEOUT_E_LIMIT ||
+           status == TAPEOUT_E_TIMEOUT;
 }
 
 tapeout_status tp_mlflow_import(tp_mlflow *mlflow, tp_str folder, tp_str name,
                                 mlflow_bundle *ret_bundle, tapeout_error *err)
 {
-    char id[MLFLOW_ID_SIZE + 1];
     tp_map model;
     bool is_found = false;
-    mlflow_bundle bundle = {.is_there = false};
+    mlflow_bundle bundle = {.alloc = mlflow->alloc};
     TP_TRY(find_model(mlflow, folder, &model, &is_found, err));
     if (!is_found) {
         (void)snprintf(bundle.message, sizeof(bundle.message),
@@ -74,17 +86,12 @@ tapeout_status tp_mlflow_import(tp_mlflow *mlflow, tp_str folder, tp_str name,
         return TAPEOUT_OK;
     }
     tapeout_error why = {0};
-    tapeout_status status = tp_mlflow_id_make(id, &why);
-    const int size =
-        snprintf(bundle.path, sizeof(bundle.path), "%s/import-%s", mlflow->registry->home, id);
-    if (status == TAPEOUT_OK && (size < 0 || (size_t)size >= sizeof(bundle.path))) {
-        status = tp_fail(&why, TAPEOUT_E_IO, "the path of the home directory is too long");
-    }
-    if (status == TAPEOUT_OK) {
-        status = write_bundle(mlflow, &model, name, &bundle, &why);
-    }
+    const tapeout_status status = write_bundle(mlflow, &model, name, &bundle, &why);
     tp_map_close(&model);
     bundle.is_there = status == TAPEOUT_OK;
+    if (!bundle.is_there) {
+        tp_mlflow_import_end(&bundle);
+    }
     if (!bundle.is_there && !is_of_the_model(status)) {
         if (err != NULL) {
             *err = why;
@@ -99,10 +106,12 @@ tapeout_status tp_mlflow_import(tp_mlflow *mlflow, tp_str folder, tp_str name,
     return TAPEOUT_OK;
 }
 
+// The blob is what counts from now on.
 void tp_mlflow_import_end(mlflow_bundle *bundle)
 {
     if (bundle->is_there) {
         tp_map_close(&bundle->map);
-        (void)tp_file_remove(bundle->path, NULL); // the blob is what counts
     }
+    tp_sandbox_folder_remove(bundle->alloc, bundle->folder);
+    bundle->folder = NULL;
 }

@@ -12,6 +12,8 @@
 
 typedef struct mlflow_bundle {
     bool is_there;
+    const tapeout_allocator *alloc;
+    char *folder; // of its own, in the home
     char path[TP_MAX_PATH_BYTES];
     tp_map map;
     tp_sha256 hash;
