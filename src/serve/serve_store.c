@@ -18,6 +18,7 @@ enum { MAX_IDLE = 16 };
 struct serve_store {
     const tapeout_allocator *alloc;
     const char *home;
+    const char *database;
     pthread_mutex_t lock; // a leaf, over the two below
     serve_handle *idle;
     uint32_t idle_count;
@@ -25,7 +26,7 @@ struct serve_store {
 };
 
 tapeout_status tp_serve_store_new(const tapeout_allocator *alloc, const char *home,
-                                  serve_store **ret_store, tapeout_error *err)
+                                  const char *database, serve_store **ret_store, tapeout_error *err)
 {
     serve_store *store = tp_alloc_zero(alloc, sizeof(*store));
     if (store == NULL) {
@@ -33,6 +34,7 @@ tapeout_status tp_serve_store_new(const tapeout_allocator *alloc, const char *ho
     }
     store->alloc = alloc;
     store->home = home;
+    store->database = database;
     (void)pthread_mutex_init(&store->lock, NULL); // cannot fail with default attributes
     *ret_store = store;
     return TAPEOUT_OK;
@@ -71,8 +73,11 @@ static tapeout_status open_registry(serve_store *store, serve_handle *handle, ta
     if (size < 0 || (size_t)size >= sizeof(handle->home)) {
         return tp_fail(err, TAPEOUT_E_LIMIT, "the path of the home directory is too long");
     }
-    const tp_registry_options options = {
-        .home = home, .mode = TP_REGISTRY_WRITE, .is_stopped = &store->is_stopped};
+    const tp_registry_options options = {.home = home,
+                                         .store = store->database,
+                                         .world = is_operator ? NULL : handle->tenant.data,
+                                         .mode = TP_REGISTRY_WRITE,
+                                         .is_stopped = &store->is_stopped};
     TP_TRY(tp_registry_open_with(store->alloc, &options, &handle->registry, err));
     return tp_mlflow_open(handle->registry, store->alloc, &handle->mlflow, err);
 }

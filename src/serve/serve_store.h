@@ -21,9 +21,11 @@ typedef struct serve_handle {
     struct serve_handle *next;
 } serve_handle;
 
-// `home` is borrowed. Nothing is opened yet.
+// `home` and `database` ("postgresql://…"; NULL: SQLite in the homes) are borrowed. Nothing is
+// opened yet.
 tapeout_status tp_serve_store_new(const tapeout_allocator *alloc, const char *home,
-                                  serve_store **ret_store, tapeout_error *err);
+                                  const char *database, serve_store **ret_store,
+                                  tapeout_error *err);
 void tp_serve_store_free(serve_store *store); // when no handle is out; accepts NULL
 
 tapeout_status tp_serve_store_take(serve_store *store, tp_str tenant, serve_handle **ret_handle,

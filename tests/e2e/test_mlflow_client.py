@@ -4,6 +4,7 @@
 Each client runs its whole session in a process of its own (mlflow_session.py); the tests look at
 what it saw.
 """
+import contextlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import sys
 
 import pytest
 
+import postgres
 from conftest import ROOT, Server
 
 CLIENTS = {"mlflow3": "3.18.0", "mlflow2": "2.22.5"}
@@ -34,13 +36,25 @@ def session(uri, folder, name, *steps, **extra):
     return json.loads((folder / "seen.json").read_text())
 
 
-@pytest.fixture(scope="module", params=list(CLIENTS))
+@pytest.fixture(scope="module", params=[f"{client}-{store}" for store in ("sqlite", "postgresql")
+                                        for client in CLIENTS])
 def seen(request, toy, tmp_path_factory):
+    client, store = request.param.split("-")
+    if store == "postgresql" and postgres.missing() is not None:
+        pytest.skip(postgres.missing())
     folder = tmp_path_factory.mktemp(request.param)
     command = type(toy.command)(toy.command.binary, folder / "home")
-    with Server(command, toy.bundle) as server:
-        result = session(server.url, folder, request.param, *STEPS)
-    assert result["version"] == CLIENTS[request.param]
+    with contextlib.ExitStack() as stack:
+        env = {}
+        if store == "postgresql":
+            database = stack.enter_context(postgres.Server())
+            env["TAPEOUT_STORE"] = database.url()
+        server = stack.enter_context(Server(command, toy.bundle, env=env))
+        result = session(server.url, folder, client, *STEPS)
+        if store == "postgresql":
+            tables = "SELECT count(*) FROM information_schema.tables WHERE table_name LIKE 'mlflow%'"
+            assert int(database.sql(tables)) > 5  # it was there, not in SQLite
+    assert result["version"] == CLIENTS[client]
     return result
 
 
