@@ -33,6 +33,7 @@ json_text() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[
 # start_server MODEL FLAGS...: sets `url` once it answers.
 start_server() {
     echo "$ tapeout serve $* --listen 127.0.0.1:0 &"
+    rm -f "$work/serve.log" # of a server before, with another port
     tapeout serve "$@" --listen 127.0.0.1:0 >"$work/serve.out" 2>"$work/serve.log" &
     server=$!
     url=

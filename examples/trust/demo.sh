@@ -22,6 +22,8 @@ run tapeout promote flight-delay:1 prod --by ann --reason "first"
 step "3. Serve what prod leads to, with TLS, for those who have a key"
 start_server flight-delay@prod --tls self
 key=$(tapeout access key new app --role scorer:flight-delay --json | json_text key)
+publisher=$(tapeout access key new notebook --role publisher --json | json_text key)
+sleep 1 # a running server knows new keys within a second
 certificate=$work/home/tls/self.crt
 echo '$ curl --cacert CERTIFICATE --data-binary @record.json URL/score'
 curl --silent --cacert "$certificate" --data-binary @examples/flights/record.json "$url/score"
@@ -32,7 +34,6 @@ curl --silent --cacert "$certificate" -H "Authorization: Bearer $key" \
 echo
 
 step "4. MLflow's own client on the same server"
-publisher=$(tapeout access key new notebook --role publisher --json | json_text key)
 run cat $here/track.py
 MLFLOW_TRACKING_URI=$url MLFLOW_TRACKING_TOKEN=$publisher \
     MLFLOW_TRACKING_SERVER_CERT_PATH=$certificate PYTHONPATH=.deps/mlflow3 \

@@ -52,7 +52,8 @@ def seen(request, toy, tmp_path_factory):
         server = stack.enter_context(Server(command, toy.bundle, env=env))
         result = session(server.url, folder, client, *STEPS)
         if store == "postgresql":
-            tables = "SELECT count(*) FROM information_schema.tables WHERE table_name LIKE 'mlflow%'"
+            tables = ("SELECT count(*) FROM information_schema.tables "
+                      "WHERE table_name LIKE 'mlflow%'")
             assert int(database.sql(tables)) > 5  # it was there, not in SQLite
     assert result["version"] == CLIENTS[client]
     return result
