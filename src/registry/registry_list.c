@@ -219,11 +219,6 @@ static tapeout_status list_snapshot(tp_store *store, void *user, tapeout_error *
             tp_buffer_append_char(it->json, ',');
         }
         append_model(it);
-        tp_store_query(store, &it->origins,
-                       "SELECT o.model_id, o.version, o.kind, o.ref FROM models m "
-                       "JOIN version_origins o ON o.model_id = m.id "
-                       "ORDER BY m.name, o.version, o.kind, o.ref",
-                       TP_SQL_NONE);
         it->has_model = tp_rows_next(&it->models);
     }
     tp_buffer_append_text(it->json, "]}");

@@ -325,8 +325,8 @@ static bool has_key(tp_str target)
 {
     char decoded[TP_MAX_HTTP_TARGET_BYTES];
     size_t size = 0;
-    if (tp_api_key_is_within(target)) {
-        return true;
+    if (target.size == 0 || tp_api_key_is_within(target)) {
+        return target.size > 0;
     }
     if (target.size > sizeof(decoded) || memchr(target.data, '%', target.size) == NULL) {
         return false;
