@@ -32,6 +32,7 @@ typedef struct decision {
     tp_buffer checks; // JSON
     tp_buffer evidence;
     bool passed;
+    bool is_told; // the audit log knows
 } decision;
 
 static void decision_init(decision *self, const tp_gate_call *call, const tp_gate_ask *ask)
@@ -186,6 +187,7 @@ static tapeout_status tell(const decision *self, const char *kind, tapeout_error
 }
 
 // -- the move ------------------------------------------------------------------------------------
+// A store may do the transaction again; the log hears of it once.
 static tapeout_status move_in_transaction(tp_store *store, void *user, tapeout_error *err)
 {
     decision *self = user;
@@ -196,9 +198,16 @@ static tapeout_status move_in_transaction(tp_store *store, void *user, tapeout_e
                                 .from_version = self->from_version,
                                 .who = self->ask->who,
                                 .evidence = tp_buffer_view(&self->evidence),
+                                .policy_sha256 = self->policy_sha256,
                                 .now_us = tp_clock_unix_us()};
     TP_TRY(tp_alias_apply(store, &move, NULL, err));
-    return tell(self, self->kind == TP_ALIAS_PROMOTE ? "model.promoted" : "model.rolled_back", err);
+    if (self->is_told) {
+        return TAPEOUT_OK;
+    }
+    TP_TRY(
+        tell(self, self->kind == TP_ALIAS_PROMOTE ? "model.promoted" : "model.rolled_back", err));
+    self->is_told = true;
+    return TAPEOUT_OK;
 }
 
 // Committing may fail after the log was told; then the log hears of that too.
@@ -206,7 +215,7 @@ static tapeout_status move_alias(decision *self, tapeout_error *err)
 {
     const tapeout_status status =
         tp_store_transact(store_of(self), TP_STORE_ALONE, move_in_transaction, self, err);
-    if (status != TAPEOUT_OK && status != TAPEOUT_E_BUSY && status != TAPEOUT_E_GATE) {
+    if (status != TAPEOUT_OK && self->is_told) {
         (void)tell(self, "alias.not_moved", NULL); // the failure that counts is the first
     }
     return status;
@@ -303,13 +312,14 @@ tapeout_status tp_gate_promote(const tp_gate_call *call, const tp_gate_ask *ask,
 
 // -- back ----------------------------------------------------------------------------------------
 // Where the alias pointed before it was last moved to where it points, and for a version that is
-// named whether it ever was promoted to the alias.
+// named whether it ever was promoted to the alias. What a gated alias may go back to is checked
+// where it moves (tp_alias_apply).
 static tapeout_status find_way_back(decision *self, int64_t wanted, int64_t *ret_version,
                                     tapeout_error *err)
 {
     static const char before[] =
         "SELECT from_version FROM alias_moves WHERE model = $1 AND alias = $2 AND to_version = $3 "
-        "AND kind <> 'rollback' ORDER BY id DESC LIMIT 1";
+        "AND from_version <> to_version AND kind <> 'rollback' ORDER BY id DESC LIMIT 1";
     static const char ever[] =
         "SELECT to_version FROM alias_moves WHERE model = $1 AND alias = $2 AND to_version = $3 "
         "AND kind = 'promote' LIMIT 1";

@@ -65,7 +65,7 @@ static tapeout_status check_move(const tp_alias_move *move, int64_t from, tapeou
 }
 
 static tapeout_status write_move(tp_store *store, const tp_alias_move *move, const tp_entry *entry,
-                                 int64_t from, tapeout_error *err)
+                                 int64_t from, bool is_gated, tapeout_error *err)
 {
     if (move->to_version == 0) {
         TP_TRY(tp_store_run(store, "DELETE FROM aliases WHERE model_id = $1 AND alias = $2",
@@ -82,27 +82,74 @@ static tapeout_status write_move(tp_store *store, const tp_alias_move *move, con
     const tp_str evidence = move->evidence.size > 0 ? move->evidence : TP_STR("{}");
     return tp_store_run(store,
                         "INSERT INTO alias_moves(model, alias, kind, from_version, to_version, "
-                        "who, moved_us, evidence) VALUES($1, $2, $3, $4, $5, $6, $7, $8)",
+                        "who, moved_us, evidence, is_gated) "
+                        "VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                         TP_SQL(tp_sql_text(move->model), tp_sql_text(move->alias),
                                tp_sql_word(kind_words[move->kind]), tp_sql_int(from),
                                tp_sql_int(move->to_version), tp_sql_text(move->who),
-                               tp_sql_int(move->now_us), tp_sql_text(evidence)),
+                               tp_sql_int(move->now_us), tp_sql_text(evidence),
+                               tp_sql_int(is_gated ? 1 : 0)),
                         NULL, err);
 }
 
-// Nothing but a promotion and a rollback moves an alias that the policy gates.
-static tapeout_status check_gate(tp_store *store, const tp_alias_move *move, tapeout_error *err)
+// -- the gate ------------------------------------------------------------------------------------
+// What a promotion found out holds for the policy that it looked at.
+static tapeout_status check_policy(tp_store *store, const tp_alias_move *move, tapeout_error *err)
 {
-    bool is_gated = false;
-    if (move->kind == TP_ALIAS_PROMOTE || move->kind == TP_ALIAS_ROLLBACK) {
+    tp_rows rows;
+    tp_store_query(store, &rows, "SELECT sha256 FROM policies ORDER BY id DESC LIMIT 1",
+                   TP_SQL_NONE);
+    bool is_same = move->policy_sha256.size == 0;
+    while (tp_rows_next(&rows)) {
+        is_same = tp_str_equal(tp_rows_text(&rows, 0), move->policy_sha256);
+    }
+    TP_TRY(tp_rows_close(&rows, err));
+    return is_same ? TAPEOUT_OK
+                   : tp_fail(err, TAPEOUT_E_BUSY,
+                             "%.*s@%.*s stays: the policy was changed meanwhile; promote again",
+                             TP_STR_ARGS(move->model), TP_STR_ARGS(move->alias));
+}
+
+// An alias that is gated now may lead to where it led before it was, but not back there.
+static tapeout_status check_way_back(tp_store *store, const tp_alias_move *move, tapeout_error *err)
+{
+    tp_rows rows;
+    tp_store_query(
+        store, &rows,
+        "SELECT 1 FROM alias_moves WHERE model = $1 AND alias = $2 AND to_version = $3 "
+        "AND kind = 'promote' AND is_gated = 1 LIMIT 1",
+        TP_SQL(tp_sql_text(move->model), tp_sql_text(move->alias), tp_sql_int(move->to_version)));
+    bool has_passed = false;
+    while (tp_rows_next(&rows)) {
+        has_passed = true;
+    }
+    TP_TRY(tp_rows_close(&rows, err));
+    return has_passed ? TAPEOUT_OK
+                      : tp_fail(err, TAPEOUT_E_GATE,
+                                "%.*s:%lld was never promoted to %.*s through the gate, so that "
+                                "nothing leads back to it: promote it as a new version, or roll "
+                                "back to one that was (tapeout rollback NAME:VERSION ALIAS)",
+                                TP_STR_ARGS(move->model), (long long)move->to_version,
+                                TP_STR_ARGS(move->alias));
+}
+
+// Nothing but a promotion and a rollback moves an alias that the policy gates.
+static tapeout_status check_gate(tp_store *store, const tp_alias_move *move, bool *ret_is_gated,
+                                 tapeout_error *err)
+{
+    TP_TRY(tp_alias_is_gated(store, move->alias, ret_is_gated, err));
+    if (move->kind == TP_ALIAS_PROMOTE) {
+        return check_policy(store, move, err);
+    }
+    if (!*ret_is_gated) {
         return TAPEOUT_OK;
     }
-    TP_TRY(tp_alias_is_gated(store, move->alias, &is_gated, err));
-    return !is_gated ? TAPEOUT_OK
-                     : tp_fail(err, TAPEOUT_E_DENIED,
-                               "the alias \"%.*s\" is gated by policy: it moves by tapeout promote "
-                               "and tapeout rollback alone",
-                               TP_STR_ARGS(move->alias));
+    return move->kind == TP_ALIAS_ROLLBACK
+               ? check_way_back(store, move, err)
+               : tp_fail(err, TAPEOUT_E_DENIED,
+                         "the alias \"%.*s\" is gated by policy: it moves by tapeout promote and "
+                         "tapeout rollback alone",
+                         TP_STR_ARGS(move->alias));
 }
 
 tapeout_status tp_alias_apply(tp_store *store, const tp_alias_move *move, int64_t *ret_from,
@@ -114,13 +161,15 @@ tapeout_status tp_alias_apply(tp_store *store, const tp_alias_move *move, int64_
     }
     tp_entry entry;
     int64_t from = 0;
-    TP_TRY(check_gate(store, move, err));
+    bool is_gated = false;
+    TP_TRY(check_gate(store, move, &is_gated, err));
     TP_TRY(tp_entry_find(store, move->model, move->to_version, &entry, err));
     TP_TRY(tp_alias_version(store, move->model, move->alias, &from, err));
     TP_TRY(check_move(move, from, err));
-    if (from != move->to_version) {
+    // A version that passes where it already is has passed from now on.
+    if (from != move->to_version || (is_gated && move->kind == TP_ALIAS_PROMOTE)) {
         TP_TRY(check_target(store, move, &entry, err));
-        TP_TRY(write_move(store, move, &entry, from, err));
+        TP_TRY(write_move(store, move, &entry, from, is_gated, err));
     }
     if (ret_from != NULL) {
         *ret_from = from;

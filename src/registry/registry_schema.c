@@ -132,7 +132,15 @@ static const char policy_tables[] = "CREATE TABLE policies("
                                     "CREATE TABLE gated_aliases(alias {text} PRIMARY KEY){keyed};"
                                     "INSERT INTO gated_aliases(alias) VALUES('prod');";
 
-static const char *const steps[] = {first_tables, rebuilt_tables, policy_tables};
+// Whether the alias was gated when it moved. A promotion that checked something was one to a gated
+// alias; of others from before this step nobody knows, so that they count as free.
+static const char gated_moves[] =
+    "ALTER TABLE alias_moves ADD COLUMN is_gated {int} NOT NULL DEFAULT 0 "
+    "  CHECK(is_gated IN (0, 1));"
+    "UPDATE alias_moves SET is_gated = 1 WHERE kind = 'promote' AND evidence LIKE "
+    "'%\"checks\":[{%';";
+
+static const char *const steps[] = {first_tables, rebuilt_tables, policy_tables, gated_moves};
 
 const tp_store_schema tp_registry_schema = {
     .part = "registry", .steps = steps, .step_count = sizeof(steps) / sizeof(steps[0])};

@@ -108,14 +108,17 @@ typedef struct tp_alias_move {
     // The alias moves only if it points here now; 0: nowhere yet; TP_ALIAS_ANYWHERE: wherever.
     int64_t from_version;
     tp_str who;
-    tp_str evidence; // JSON, kept as it is; empty: {}
+    tp_str evidence;      // JSON, kept as it is; empty: {}
+    tp_str policy_sha256; // promote: of the policy that was looked at; empty: none was ever set
     int64_t now_us;
 } tp_alias_move;
 
 // Moves the alias and appends the move to its history. An alias that is there already stays, and no
-// move is recorded. E_BUSY where it does not point to `from_version`, E_NOT_FOUND for a version, or
-// an alias to remove, that is not there, E_GATE for a version that was refused, E_DENIED for
-// setting or removing an alias that the policy gates, E_INVALID for a word that is no alias.
+// move is recorded unless it is promoted through the gate. E_BUSY where it does not point to
+// `from_version` or the policy is another one by now, E_NOT_FOUND for a version, or an alias to
+// remove, that is not there, E_GATE for a version that was refused and for rolling a gated alias
+// back to one that was never promoted to it through the gate, E_DENIED for setting or removing an
+// alias that the policy gates, E_INVALID for a word that is no alias.
 // `*ret_from` (may be NULL): where it pointed.
 tapeout_status tp_alias_apply(tp_store *store, const tp_alias_move *move, int64_t *ret_from,
                               tapeout_error *err);

@@ -126,3 +126,22 @@ def test_going_back_is_no_promotion(tapeout, tmp_path):
     assert "is a rollback" in tapeout.fails("promote", "toy:1", "prod")
     assert "nothing to go back to" in tapeout.fails("rollback", "toy", "prod")
     assert "nothing to go back to" in tapeout.fails("rollback", "toy:1", "prod")
+
+
+def test_nothing_leads_back_to_what_never_passed(tapeout, tmp_path):
+    """An alias that was free led to version 1; since it is gated, only the gate's own are a way."""
+    train_versions(tapeout, tmp_path, (1, 2, 3))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("gated: []\n", encoding="utf-8")
+    tapeout.ok("policy", "set", policy)
+    tapeout.ok("promote", "toy:1", "prod")  # nothing is asked of it
+    policy.write_text("gated: [prod]\n", encoding="utf-8")
+    tapeout.ok("policy", "set", policy)
+    tapeout.ok("promote", "toy:2", "prod")
+    for way in ("toy", "toy:1"):
+        assert "toy:1 was never promoted to prod through the gate" in tapeout.fails(
+            "rollback", way, "prod")
+    tapeout.ok("promote", "toy:3", "prod")
+    tapeout.ok("rollback", "toy", "prod")
+    versions = tapeout.json("list")["models"][0]["versions"]
+    assert [version["aliases"] for version in versions] == [[], ["prod"], []]

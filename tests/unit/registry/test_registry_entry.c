@@ -220,6 +220,50 @@ static void test_alias_moves(void)
     tp_registry_close(&registry);
 }
 
+// A gated alias goes back only to what came through the gate, and a promotion is worth what the
+// policy of now says.
+static void test_gated_alias_moves(void)
+{
+    tp_registry *registry = cases_open(test_temp_dir());
+    make_versions(registry, "m", 3);
+    tp_store *store = begin(registry);
+    const tp_str staging = TP_STR("staging");
+    const tp_policy_record open = {.text = TP_STR("gated: []"), .sha256 = TP_STR("aa")};
+    const tp_policy_record gated = {.text = TP_STR("gated: [staging]"),
+                                    .sha256 = TP_STR("bb"),
+                                    .gated = &staging,
+                                    .gated_count = 1};
+    ASSERT_OK(tp_policy_keep(store, &open, &test_err));
+    tp_alias_move move = move_to(1, 0, TP_ALIAS_PROMOTE);
+    ASSERT_FAILS(tp_alias_apply(store, &move, NULL, &test_err), TAPEOUT_E_BUSY, "policy");
+    move.policy_sha256 = TP_STR("aa");
+    ASSERT_OK(tp_alias_apply(store, &move, NULL, &test_err)); // nothing was asked of it
+
+    ASSERT_OK(tp_policy_keep(store, &gated, &test_err));
+    move = move_to(2, 1, TP_ALIAS_PROMOTE);
+    move.policy_sha256 = TP_STR("aa");
+    ASSERT_FAILS(tp_alias_apply(store, &move, NULL, &test_err), TAPEOUT_E_BUSY, "policy");
+    move.policy_sha256 = TP_STR("bb");
+    ASSERT_OK(tp_alias_apply(store, &move, NULL, &test_err));
+    const tp_alias_move set = move_to(3, 2, TP_ALIAS_SET);
+    ASSERT_FAILS(tp_alias_apply(store, &set, NULL, &test_err), TAPEOUT_E_DENIED, "gated");
+    const tp_alias_move back = move_to(1, 2, TP_ALIAS_ROLLBACK);
+    ASSERT_FAILS(tp_alias_apply(store, &back, NULL, &test_err), TAPEOUT_E_GATE, "through the gate");
+
+    move = move_to(3, 2, TP_ALIAS_PROMOTE);
+    move.policy_sha256 = TP_STR("bb");
+    ASSERT_OK(tp_alias_apply(store, &move, NULL, &test_err));
+    move = move_to(2, 3, TP_ALIAS_ROLLBACK);
+    ASSERT_OK(tp_alias_apply(store, &move, NULL, &test_err));
+    const int64_t moves = cases_number(registry, "SELECT count(*) FROM alias_moves");
+    move = move_to(2, 2, TP_ALIAS_PROMOTE); // there already, and approved once more
+    move.policy_sha256 = TP_STR("bb");
+    ASSERT_OK(tp_alias_apply(store, &move, NULL, &test_err));
+    ASSERT_EQ_INT(cases_number(registry, "SELECT count(*) FROM alias_moves"), moves + 1);
+    commit(store);
+    tp_registry_close(&registry);
+}
+
 static void test_refused_is_not_pointed_to(void)
 {
     tp_registry *registry = cases_open(test_temp_dir());
@@ -419,6 +463,6 @@ static void test_history_is_one_line(void)
 }
 
 TEST_MAIN(TEST(test_models), TEST(test_version_without_bundle), TEST(test_texts_and_tags),
-          TEST(test_alias_moves), TEST(test_refused_is_not_pointed_to), TEST(test_answers),
-          TEST(test_registration_key), TEST_SLOW(test_same_name, 120),
-          TEST_SLOW(test_history_is_one_line, 120))
+          TEST(test_alias_moves), TEST(test_gated_alias_moves),
+          TEST(test_refused_is_not_pointed_to), TEST(test_answers), TEST(test_registration_key),
+          TEST_SLOW(test_same_name, 120), TEST_SLOW(test_history_is_one_line, 120))
