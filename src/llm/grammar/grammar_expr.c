@@ -10,7 +10,9 @@
 //
 // A repetition with bounds is a counter, so that {1,10000} costs two nodes. It is written out where
 // the copies differ or the counter could turn without reading: anchors or lengths, or a body that
-// may match nothing.
+// may match nothing. Such a body is first freed of that: (x|){2,3} is x{0,3}. Else a text that
+// three rounds may read could be read by any of them, and rules within rules would multiply the
+// ways.
 #include "llm/grammar/grammar_priv.h"
 
 #include "base/tp_alloc.h"
@@ -87,7 +89,68 @@ static uint32_t emit_copies(const emitter *e, const grammar_expr *repeat, uint32
     return at;
 }
 
-static uint32_t emit_repeat(const emitter *e, const grammar_expr *repeat, uint32_t next)
+static grammar_expr *copy_part(grammar_builder *b, const grammar_expr *part)
+{
+    grammar_expr *copy = tp_grammar_expr(b, part->kind, part->value);
+    if (copy != NULL) {
+        *copy = *part;
+        copy->sibling = NULL; // of what it stands in
+    }
+    return copy;
+}
+
+static grammar_expr *read_something(grammar_builder *b, const grammar_expr *expr);
+
+// That the first part to read something is the i-th, for every i.
+static grammar_expr *read_in_sequence(grammar_builder *b, const grammar_expr *sequence)
+{
+    grammar_expr *choice = tp_grammar_expr(b, EXPR_CHOICE, 0);
+    for (const grammar_expr *part = sequence->first; part != NULL; part = part->sibling) {
+        grammar_expr *row = tp_grammar_expr(b, EXPR_SEQUENCE, 0);
+        grammar_expr *first = read_something(b, part);
+        if (first == NULL) {
+            return NULL;
+        }
+        tp_grammar_expr_add(row, first);
+        for (const grammar_expr *rest = part->sibling; rest != NULL; rest = rest->sibling) {
+            tp_grammar_expr_add(row, copy_part(b, rest));
+        }
+        tp_grammar_expr_add(choice, row);
+    }
+    return choice;
+}
+
+// The texts of `expr` but the empty one. NULL where a rule would have to be made anew, at anchors,
+// and once the builder has failed.
+static grammar_expr *read_something(grammar_builder *b, const grammar_expr *expr)
+{
+    if (!expr->is_nullable) {
+        return copy_part(b, expr);
+    }
+    if (expr->kind == EXPR_SEQUENCE) {
+        return read_in_sequence(b, expr);
+    }
+    if (expr->kind != EXPR_CHOICE && expr->kind != EXPR_REPEAT) {
+        return NULL;
+    }
+    const bool is_never = expr->kind == EXPR_REPEAT && expr->max == 0; // a choice of nothing
+    grammar_expr *whole = tp_grammar_expr(b, is_never ? EXPR_CHOICE : expr->kind, 0);
+    for (const grammar_expr *part = is_never ? NULL : expr->first; part != NULL;
+         part = part->sibling) {
+        grammar_expr *something = read_something(b, part);
+        if (something == NULL) {
+            return NULL;
+        }
+        if (whole != NULL && expr->kind == EXPR_REPEAT) {
+            whole->min = part->is_nullable || expr->min == 0 ? 1 : expr->min;
+            whole->max = expr->max;
+        }
+        tp_grammar_expr_add(whole, something);
+    }
+    return whole;
+}
+
+static uint32_t emit_rounds(const emitter *e, const grammar_expr *repeat, uint32_t next)
 {
     const grammar_expr *body = repeat->first;
     const uint32_t most = repeat->max == GRAMMAR_NO_MAX ? repeat->min : repeat->max;
@@ -99,6 +162,48 @@ static uint32_t emit_repeat(const emitter *e, const grammar_expr *repeat, uint32
     }
     const grammar_count count = tp_grammar_count_open(e->b, repeat->min, repeat->max, next);
     return tp_grammar_count_close(e->b, &count, emit(e, body, count.loop));
+}
+
+// A group of one is that one.
+static grammar_expr *unwrap(grammar_expr *expr)
+{
+    while ((expr->kind == EXPR_SEQUENCE || expr->kind == EXPR_CHOICE) && expr->first != NULL &&
+           expr->first == expr->last) {
+        expr = expr->first;
+    }
+    return expr;
+}
+
+// (x{1,m}){0,n} is x{0,m*n}.
+static uint32_t multiply_most(grammar_builder *b, uint32_t m, uint32_t n)
+{
+    if (m == GRAMMAR_NO_MAX || n == GRAMMAR_NO_MAX) {
+        return n == 0 ? 0 : GRAMMAR_NO_MAX;
+    }
+    const uint64_t most = (uint64_t)m * n;
+    if (most > TP_MAX_GRAMMAR_REPEAT) {
+        tp_grammar_fail(b, TAPEOUT_E_LIMIT,
+                        "grammar: %llu repeats, by repetitions within repetitions; at most %u",
+                        (unsigned long long)most, TP_MAX_GRAMMAR_REPEAT);
+        return 0;
+    }
+    return (uint32_t)most;
+}
+
+static uint32_t emit_repeat(const emitter *e, const grammar_expr *repeat, uint32_t next)
+{
+    grammar_expr *something =
+        repeat->first->is_nullable ? read_something(e->b, repeat->first) : NULL;
+    if (something == NULL) {
+        return emit_rounds(e, repeat, next);
+    }
+    grammar_expr again = {.kind = EXPR_REPEAT, .max = repeat->max, .is_nullable = true};
+    again.first = unwrap(something);
+    while (again.first->kind == EXPR_REPEAT && again.first->min == 1) {
+        again.max = multiply_most(e->b, again.first->max, again.max);
+        again.first = unwrap(again.first->first);
+    }
+    return emit_rounds(e, &again, next);
 }
 
 // The parts are linked first to last and built last to first.

@@ -72,7 +72,8 @@ void tp_constraint_free(tp_constraint *constraint);
 // no token that goes on, E_LIMIT when the grammar is too ambiguous here.
 tapeout_status tp_constraint_mask(tp_constraint *constraint, const uint32_t **ret_bits,
                                   tapeout_error *err);
-// Goes on by one token. E_INVALID for one that the mask excludes; the place is then unchanged.
+// Goes on by one token. E_INVALID for one that the mask excludes, E_LIMIT when the grammar is too
+// ambiguous behind it; the place is then unchanged.
 tapeout_status tp_constraint_accept(tp_constraint *constraint, uint32_t id, tapeout_error *err);
 // The same for text that no token of this constraint stands for, such as what a token holds behind
 // the text that began it.

@@ -96,7 +96,7 @@ static void test_regex_refused(void)
     refuses(REGEX, "a{999999999}", TAPEOUT_E_LIMIT, "repeats");
     refuses(REGEX, "a[]b", TAPEOUT_E_INVALID, "no text can follow");
     refuses(REGEX, "\xff", TAPEOUT_E_INVALID, "UTF-8");
-    refuses(REGEX, "(((a?){1000}){1000}){1000}", TAPEOUT_E_LIMIT, "nodes");
+    refuses(REGEX, "(((a?){1000}){1000}){1000}", TAPEOUT_E_LIMIT, "repeats");
 }
 
 // Each is worked on in time linear in the text, whatever a backtracking matcher would do.
@@ -152,6 +152,12 @@ static void test_gbnf(void)
     FOLLOWS(GBNF,
             "root ::= x{4,6} y{2} z{1,}\nx::=\"a\"\ny ::= \"b\" ws\nws ::= [ \\t]*\nz ::= \"c\"",
             "+aaaabb c", "-aaabbc", "+aaaaaab bcc");
+    // Forty deep, where each level could read what it has in any of three rounds.
+    FOLLOWS(GBNF, "root ::= (\"(\" root \")\" | \"b\" | \"\"){1,3}", "+", "+b(b)",
+            "+((((((((((((((((((((((((((((((((((((((((bbb))))))))))))))))))))))))))))))))))))))))",
+            "-bbbb", "-(()()()())");
+    FOLLOWS(GBNF, "root ::= (\"a\"? \"b\"? \"\"{0} (\"c\"{0,2}){2,3}){2} \"d\"", "+d", "+acbcccd",
+            "+ababd", "-ababad", "+ccccccccccccd", "-cccccccccccccd");
     FOLLOWS(GBNF, "root ::= ws{5,9} \"x\"\nws ::= [ ]?", "+x", "+      x", "-          x");
     FOLLOWS(GBNF, "root ::= \"(\" root? \")\" | \"\\\"\\u00e9\\U0001F600\\n\"", "+(())",
             "+(\"é😀\n)", "-(");
