@@ -10,6 +10,12 @@
 #define TP_MAX_PATH_BYTES 4096u
 #define TP_MAX_SANDBOX_REPLY_BYTES (16u << 20) // what a locked-up child has to say at its end
 
+// -- base: requests to others --------------------------------------------------------------------
+#define TP_MAX_URL_BYTES 8192u
+#define TP_MAX_CURL_HEAD_BYTES 32768u // headers of an answer
+#define TP_CURL_CONNECT_MS 10000u     // until a connection stands
+#define TP_CURL_STALL_S 60u           // without a byte either way
+
 // -- table ---------------------------------------------------------------------------------------
 #define TP_MAX_TABLE_ROWS UINT32_MAX // row indexes are 32 bits wide
 
@@ -276,6 +282,23 @@
 #define TP_MAX_TAG_VALUE_BYTES (100u << 10)
 #define TP_MAX_ANSWER_KEY_BYTES 256u      // of a request that may be sent twice
 #define TP_MAX_STORE_SQL_BYTES (1u << 20) // of one step of a schema
+
+// -- registry: S3 --------------------------------------------------------------------------------
+#define TP_MAX_S3_ADDRESS_BYTES 2048u     // s3://bucket/prefix?…
+#define TP_MAX_S3_KEY_BYTES 1024u         // of an object, S3's own
+#define TP_MAX_S3_SECRET_BYTES 4096u      // of each credential; session tokens are long
+#define TP_MAX_S3_ANSWER_BYTES (8u << 20) // a page of a list has 1,000 objects
+#define TP_MAX_S3_DEPTH 16u               // of elements in an answer
+#define TP_MAX_S3_TRIES 5u                // of one request
+#define TP_S3_PAUSE_MS 100u               // before the second, then twice as long each time
+#define TP_S3_ANSWER_MS 60000u            // for a request that moves no blob
+#define TP_S3_PART_MIB 64u                // a larger blob goes up in parts of this size
+#define TP_MIN_S3_PART_MIB 5u             // S3's own, as are the next two
+#define TP_MAX_S3_PART_MIB 5120u
+#define TP_MAX_S3_PARTS 10000u
+#define TP_MAX_S3_PAGES 1000000u // of one list
+#define TP_MAX_S3_OBJECT_BYTES ((uint64_t)1 << 43)
+#define TP_S3_FETCH_WAIT_MS 600000u // for another that fetches the same blob
 
 // -- registry: MLflow ----------------------------------------------------------------------------
 #define TP_MAX_MLFLOW_FILTER_BYTES 16384u
