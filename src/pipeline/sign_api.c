@@ -10,6 +10,7 @@
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "table/tp_json.h"
+#include "trust/tp_audit.h"
 #include "trust/tp_oms.h"
 #include "trust/tp_trust.h"
 
@@ -138,6 +139,25 @@ static tapeout_status sign_json(const signed_model *model, const tp_key_info *ke
     return tp_text_from_buffer(&json, "sign", ret_json, err);
 }
 
+static tapeout_status tell(tapeout_context *context, const signed_model *model,
+                           const tp_key_info *key, tapeout_error *err)
+{
+    char id[TP_SHA256_HEX_SIZE + 1];
+    tp_sha256_hex(&key->key.id, id);
+    const tp_audit_field fields[] = {{"model", tp_bundle_name(model->bundle)},
+                                     {"bundle", tp_str_from(model->hex)},
+                                     {"key", tp_str_from(key->name)},
+                                     {"key_id", tp_str_from(id)},
+                                     {"person", tp_str_from(key->person)}};
+    const tp_audit_note note = {"model.signed", {NULL, 0}, fields, 5};
+    const tapeout_status status =
+        tp_audit_tell_home(model->env->alloc, tp_context_home(context), &note, err);
+    if (status != TAPEOUT_OK) {
+        tp_error_prefix(err, "signed, but the audit log does not say so");
+    }
+    return status;
+}
+
 tapeout_status tapeout_sign(tapeout_context *context, const char *text,
                             const tapeout_sign_options *options, char **ret_json,
                             tapeout_error *err)
@@ -164,6 +184,9 @@ tapeout_status tapeout_sign(tapeout_context *context, const char *text,
         status = model.is_oms
                      ? sign_oms(&model, signer, err)
                      : tp_trust_sign(model.env->alloc, signer, model.bundle, model.path, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = tell(context, &model, &key, err);
     }
     if (status == TAPEOUT_OK) {
         status = sign_json(&model, &key, ret_json, err);

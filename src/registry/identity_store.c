@@ -2,7 +2,8 @@
 //
 // The SQL of identities, written once for both databases. Every change and the number of changes
 // are one transaction, so who sees the number sees the change; a roster is read at one moment with
-// the number that it is the picture of.
+// the number that it is the picture of. The audit log of the home hears of a change inside its
+// transaction: what the log can't take is not done.
 #include "registry/tp_identity_store.h"
 
 #include "base/limits.h"
@@ -12,8 +13,10 @@
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "registry/tp_store.h"
+#include "trust/tp_audit.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const steps[] = {
@@ -46,6 +49,8 @@ struct tp_identity_store {
     const tapeout_allocator *alloc;
     tp_store *db;
     tp_server_secret secret;
+    const char *home; // the context's
+    bool keeps_log;
 };
 
 // -- opening -------------------------------------------------------------------------------------
@@ -95,6 +100,8 @@ tapeout_status tp_identity_store_open(const tapeout_context *context, tp_identit
         return tp_fail_nomem(err);
     }
     store->alloc = alloc;
+    store->home = tp_context_home(context);
+    store->keeps_log = true;
     const tapeout_status status = open_store(store, tp_context_home(context), err);
     if (status != TAPEOUT_OK) {
         tp_identity_store_close(&store);
@@ -113,6 +120,11 @@ void tp_identity_store_close(tp_identity_store **store_place)
         sodium_memzero(&store->secret, sizeof(store->secret));
         tp_free(store->alloc, store, sizeof(*store));
     }
+}
+
+void tp_identity_store_unlogged(tp_identity_store *store)
+{
+    store->keeps_log = false;
 }
 
 const tapeout_allocator *tp_identity_store_allocator(const tp_identity_store *store)
@@ -223,12 +235,73 @@ tapeout_status tp_identity_store_roster(tp_identity_store *store, tp_roster **re
 
 // -- changing ------------------------------------------------------------------------------------
 typedef struct identity_change {
+    const tp_identity_store *store;
     const tp_identity_row *row;
     const tp_identity_end *end;
     tp_str user;
     tp_str verifier;
     int64_t now_us;
+    const char *told; // the kind of the log's entry, once it has one
 } identity_change;
+
+// What the log says of a change: of whom, and what that one may.
+typedef struct identity_entry {
+    const char *kind;
+    tp_str name;
+    const tp_identity_row *row; // NULL: the name says all
+    int64_t when_us;            // from when on; 0: at once
+} identity_entry;
+
+static bool is_user(tp_str kind)
+{
+    return tp_str_equal(kind, TP_STR("user"));
+}
+
+static tapeout_status tell(identity_change *change, const identity_entry *entry, tapeout_error *err)
+{
+    enum { MOST = 6 };
+    const tp_identity_store *store = change->store;
+    const tp_identity_row *row = entry->row;
+    tp_audit_field fields[MOST] = {{"name", entry->name}};
+    size_t count = 1;
+    char when[24];
+    if (!store->keeps_log) {
+        return TAPEOUT_OK;
+    }
+    if (row != NULL && !is_user(row->kind)) {
+        fields[count++] = (tp_audit_field){"prefix", row->handle};
+    }
+    if (row != NULL && row->grants.size > 0) {
+        fields[count++] = (tp_audit_field){"tenant", row->tenant};
+        fields[count++] = (tp_audit_field){"roles", row->grants};
+        fields[count++] = (tp_audit_field){"limits", row->rates};
+    }
+    if (entry->when_us != 0) {
+        (void)snprintf(when, sizeof(when), "%lld", (long long)entry->when_us);
+        fields[count++] = (tp_audit_field){"ends_us", tp_str_from(when)};
+    }
+    const tp_audit_note note = {entry->kind, {NULL, 0}, fields, count};
+    TP_TRY(tp_audit_tell_home(store->alloc, store->home, &note, err));
+    change->told = entry->kind;
+    return TAPEOUT_OK;
+}
+
+// Committing may fail after the log was told; then the log hears of that too.
+static tapeout_status transact(identity_change *change, tp_store_kind kind, tp_store_body body,
+                               tapeout_error *err)
+{
+    const tp_identity_store *store = change->store;
+    tapeout_error why = {0};
+    const tapeout_status status = tp_store_transact(store->db, kind, body, change, &why);
+    if (status != TAPEOUT_OK && change->told != NULL) {
+        const tp_audit_field fields[] = {{"what", tp_str_from(change->told)},
+                                         {"why", tp_str_from(tapeout_status_name(status))}};
+        const tp_audit_note note = {"access.not_changed", {NULL, 0}, fields, 2};
+        // The failure that counts is the first.
+        (void)tp_audit_tell_home(store->alloc, store->home, &note, NULL);
+    }
+    return status == TAPEOUT_OK ? TAPEOUT_OK : tp_fail(err, status, "%s", why.message);
+}
 
 static tapeout_status count_change(tp_store *db, tapeout_error *err)
 {
@@ -247,6 +320,16 @@ static tapeout_status insert(tp_store *db, const tp_identity_row *row, tapeout_e
         NULL, err);
 }
 
+static tapeout_status tell_made(identity_change *change, tapeout_error *err)
+{
+    const tp_identity_row *row = change->row;
+    const identity_entry entry = {.kind = is_user(row->kind) ? "user.made" : "key.made",
+                                  .name = row->name,
+                                  .row = row,
+                                  .when_us = row->expires_us};
+    return tell(change, &entry, err);
+}
+
 // Whether the query, which selects something, finds a row.
 static tapeout_status finds(tp_store *db, const char *sql, tp_sql_values values, bool *ret_found,
                             tapeout_error *err)
@@ -259,7 +342,7 @@ static tapeout_status finds(tp_store *db, const char *sql, tp_sql_values values,
 
 static tapeout_status add(tp_store *db, void *user, tapeout_error *err)
 {
-    const identity_change *change = user;
+    identity_change *change = user;
     const tp_identity_row *row = change->row;
     bool is_taken = false;
     TP_TRY(finds(db,
@@ -275,26 +358,28 @@ static tapeout_status add(tp_store *db, void *user, tapeout_error *err)
             TP_STR_ARGS(row->kind), TP_STR_ARGS(row->name));
     }
     TP_TRY(insert(db, row, err));
-    return count_change(db, err);
+    TP_TRY(count_change(db, err));
+    return tell_made(change, err);
 }
 
 tapeout_status tp_identity_store_add(tp_identity_store *store, const tp_identity_row *row,
                                      tapeout_error *err)
 {
-    identity_change change = {.row = row};
-    return tp_store_transact(store->db, TP_STORE_ALONE, add, &change, err);
+    identity_change change = {.store = store, .row = row};
+    return transact(&change, TP_STORE_ALONE, add, err);
 }
 
 static tapeout_status add_first(tp_store *db, void *user, tapeout_error *err)
 {
-    const identity_change *change = user;
+    identity_change *change = user;
     bool is_any = false;
     TP_TRY(finds(db, "SELECT 1 FROM identities LIMIT 1", TP_SQL_NONE, &is_any, err));
     if (is_any) {
         return tp_fail(err, TAPEOUT_E_EXISTS, "there are identities already");
     }
     TP_TRY(insert(db, change->row, err));
-    return count_change(db, err);
+    TP_TRY(count_change(db, err));
+    return tell_made(change, err);
 }
 
 void tp_identity_store_key(const tp_identity_store *store, tp_identity_key *ret_key)
@@ -319,9 +404,8 @@ tapeout_status tp_identity_store_first(tp_identity_store *store, char ret_key[TP
                                  .grants = TP_STR("admin"),
                                  .rates = TP_STR(""),
                                  .created_us = tp_clock_unix_us()};
-    identity_change change = {.row = &row};
-    const tapeout_status status =
-        tp_store_transact(store->db, TP_STORE_ALONE, add_first, &change, err);
+    identity_change change = {.store = store, .row = &row};
+    const tapeout_status status = transact(&change, TP_STORE_ALONE, add_first, err);
     if (status == TAPEOUT_OK) {
         memcpy(ret_key, key.key, sizeof(key.key));
     }
@@ -341,44 +425,57 @@ static tapeout_status fail_unknown(tp_str kind, tp_str name, tapeout_error *err)
 
 static tapeout_status end(tp_store *db, void *user, tapeout_error *err)
 {
-    const tp_identity_end *what = ((const identity_change *)user)->end;
+    identity_change *change = user;
+    const tp_identity_end *what = change->end;
     int64_t changed = 0;
     TP_TRY(tp_store_run(db, "UPDATE identities SET revoked_us = $4 WHERE " WHAT_HOLDS,
                         TP_SQL(tp_sql_text(what->kind), tp_sql_text(what->name),
                                tp_sql_int(what->now_us), tp_sql_int(what->when_us)),
                         &changed, err));
-    return changed == 0 ? fail_unknown(what->kind, what->name, err) : count_change(db, err);
+    if (changed == 0) {
+        return fail_unknown(what->kind, what->name, err);
+    }
+    TP_TRY(count_change(db, err));
+    const identity_entry entry = {.kind = is_user(what->kind) ? "user.revoked" : "key.revoked",
+                                  .name = what->name};
+    return tell(change, &entry, err);
 }
 
 tapeout_status tp_identity_store_end(tp_identity_store *store, const tp_identity_end *what,
                                      tapeout_error *err)
 {
-    identity_change change = {.end = what};
-    return tp_store_transact(store->db, TP_STORE_ROWS, end, &change, err);
+    identity_change change = {.store = store, .end = what};
+    return transact(&change, TP_STORE_ROWS, end, err);
 }
 
 static tapeout_status set_verifier(tp_store *db, void *user, tapeout_error *err)
 {
-    const identity_change *change = user;
+    identity_change *change = user;
     int64_t changed = 0;
     TP_TRY(tp_store_run(db, "UPDATE identities SET verifier = $4 WHERE " WHAT_HOLDS,
                         TP_SQL(tp_sql_word("user"), tp_sql_text(change->user),
                                tp_sql_int(change->now_us), tp_sql_text(change->verifier)),
                         &changed, err));
-    return changed == 0 ? fail_unknown(TP_STR("user"), change->user, err) : count_change(db, err);
+    if (changed == 0) {
+        return fail_unknown(TP_STR("user"), change->user, err);
+    }
+    TP_TRY(count_change(db, err));
+    const identity_entry entry = {.kind = "user.password", .name = change->user};
+    return tell(change, &entry, err);
 }
 
 tapeout_status tp_identity_store_verifier(tp_identity_store *store, tp_str user, tp_str verifier,
                                           tapeout_error *err)
 {
-    identity_change change = {.user = user, .verifier = verifier, .now_us = tp_clock_unix_us()};
-    return tp_store_transact(store->db, TP_STORE_ROWS, set_verifier, &change, err);
+    identity_change change = {
+        .store = store, .user = user, .verifier = verifier, .now_us = tp_clock_unix_us()};
+    return transact(&change, TP_STORE_ROWS, set_verifier, err);
 }
 
 // The new key is made of the newest that holds; then those that held before it end.
 static tapeout_status rotate(tp_store *db, void *user, tapeout_error *err)
 {
-    const identity_change *change = user;
+    identity_change *change = user;
     const tp_identity_end *old = change->end;
     const tp_identity_row *row = change->row;
     int64_t added = 0;
@@ -400,12 +497,15 @@ static tapeout_status rotate(tp_store *db, void *user, tapeout_error *err)
         "AND (expires_us = 0 OR expires_us > $2)",
         TP_SQL(tp_sql_text(old->kind), tp_sql_int(old->when_us), tp_sql_text(row->handle)), NULL,
         err));
-    return count_change(db, err);
+    TP_TRY(count_change(db, err));
+    const identity_entry entry = {
+        .kind = "key.rotated", .name = old->name, .row = row, .when_us = old->when_us};
+    return tell(change, &entry, err);
 }
 
 tapeout_status tp_identity_store_rotate(tp_identity_store *store, const tp_identity_end *old,
                                         const tp_identity_row *row, tapeout_error *err)
 {
-    identity_change change = {.end = old, .row = row};
-    return tp_store_transact(store->db, TP_STORE_ALONE, rotate, &change, err);
+    identity_change change = {.store = store, .end = old, .row = row};
+    return transact(&change, TP_STORE_ALONE, rotate, err);
 }

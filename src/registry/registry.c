@@ -8,8 +8,7 @@
 #include "base/tp_context.h"
 #include "base/tp_error.h"
 #include "base/tp_file.h"
-#include "registry/tp_registry.h"
-#include "trust/tp_audit.h"
+#include "registry/registry_priv.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,8 +31,8 @@ static tapeout_status open_home(tapeout_context *context, tp_registry_mode mode,
     return tp_registry_open_with(tp_context_env(context)->alloc, &options, ret_registry, err);
 }
 
-// What was done is told to the audit log, and the caller hears where that fails.
-static tapeout_status tell(tapeout_context *context, const tp_audit_note *note, tapeout_error *err)
+tapeout_status tp_registry_tell(const tapeout_context *context, const tp_audit_note *note,
+                                tapeout_error *err)
 {
     const tapeout_status status =
         tp_audit_tell_home(tp_context_env(context)->alloc, tp_context_home(context), note, err);
@@ -65,7 +64,7 @@ tapeout_status tapeout_registry_register(tapeout_context *context,
                                      {"bundle", tp_str_from(ret_ref->sha256)},
                                      {"refused", tp_str_from(ret_ref->is_refused ? "yes" : "no")}};
     const tp_audit_note note = {"model.registered", {NULL, 0}, fields, 4};
-    return tell(context, &note, err);
+    return tp_registry_tell(context, &note, err);
 }
 
 static tapeout_status use_path(const char *path, tapeout_model_ref *ret_ref, tapeout_error *err)
@@ -153,5 +152,5 @@ tapeout_status tapeout_registry_remove(tapeout_context *context, const char *mod
     TP_TRY(status);
     const tp_audit_field field = {"model", tp_str_from(model)};
     const tp_audit_note note = {"model.removed", {NULL, 0}, &field, 1};
-    return tell(context, &note, err);
+    return tp_registry_tell(context, &note, err);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The public calls that change what is said of a version, and those for upkeep: each opens the
-// context's registry, does one thing in one transaction and closes it.
+// context's registry, does one thing in one transaction and closes it. The audit log hears of
+// changes inside their transactions, of upkeep before it is acknowledged.
 #include <tapeout/registry.h>
 
 #include "base/tp_clock.h"
@@ -10,6 +11,7 @@
 #include "registry/registry_priv.h"
 #include "registry/tp_entry.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static tapeout_status open_existing(tapeout_context *context, tp_registry **ret_registry,
@@ -39,18 +41,35 @@ static tapeout_status change(tapeout_context *context, tp_store_body body, void 
 }
 
 // -- aliases -------------------------------------------------------------------------------------
+typedef struct alias_job {
+    const tapeout_context *context;
+    tp_alias_move move;
+} alias_job;
+
 static tapeout_status move_alias(tp_store *store, void *user, tapeout_error *err)
 {
-    return tp_alias_apply(store, user, NULL, err);
+    const alias_job *job = user;
+    const tp_alias_move *move = &job->move;
+    char version[24];
+    TP_TRY(tp_alias_apply(store, move, NULL, err));
+    (void)snprintf(version, sizeof(version), "%lld", (long long)move->to_version);
+    const tp_audit_field fields[] = {
+        {"model", move->model}, {"alias", move->alias}, {"version", tp_str_from(version)}};
+    const bool is_set = move->kind == TP_ALIAS_SET;
+    const tp_audit_note note = {
+        is_set ? "alias.set" : "alias.removed", {NULL, 0}, fields, is_set ? 3 : 2};
+    return tp_audit_tell_home(tp_context_env(job->context)->alloc, tp_context_home(job->context),
+                              &note, err);
 }
 
-static tapeout_status apply_move(tapeout_context *context, tp_alias_move *move, const char *who,
-                                 tapeout_error *err)
+static tapeout_status apply_move(tapeout_context *context, const tp_alias_move *move,
+                                 const char *who, tapeout_error *err)
 {
-    move->from_version = TP_ALIAS_ANYWHERE;
-    move->who = who == NULL ? (tp_str){"", 0} : tp_str_from(who);
-    move->now_us = tp_clock_unix_us();
-    return change(context, move_alias, move, err);
+    alias_job job = {context, *move};
+    job.move.from_version = TP_ALIAS_ANYWHERE;
+    job.move.who = who == NULL ? (tp_str){"", 0} : tp_str_from(who);
+    job.move.now_us = tp_clock_unix_us();
+    return change(context, move_alias, &job, err);
 }
 
 tapeout_status tapeout_registry_alias_set(tapeout_context *context, const char *model,
@@ -67,10 +86,10 @@ tapeout_status tapeout_registry_alias_set(tapeout_context *context, const char *
                        "\"%s\" is no single version: say which, as in %.*s:1", model,
                        TP_STR_ARGS(name.name));
     }
-    tp_alias_move move = {.model = name.name,
-                          .alias = tp_str_from(alias),
-                          .kind = TP_ALIAS_SET,
-                          .to_version = name.version};
+    const tp_alias_move move = {.model = name.name,
+                                .alias = tp_str_from(alias),
+                                .kind = TP_ALIAS_SET,
+                                .to_version = name.version};
     return apply_move(context, &move, who, err);
 }
 
@@ -81,7 +100,7 @@ tapeout_status tapeout_registry_alias_remove(tapeout_context *context, const cha
         return tp_fail(err, TAPEOUT_E_INVALID,
                        "tapeout_registry_alias_remove: needs a context, a name and an alias");
     }
-    tp_alias_move move = {
+    const tp_alias_move move = {
         .model = tp_str_from(name), .alias = tp_str_from(alias), .kind = TP_ALIAS_REMOVE};
     return apply_move(context, &move, who, err);
 }
@@ -130,6 +149,8 @@ tapeout_status tapeout_registry_alias_history(tapeout_context *context, const ch
 
 // -- tags ----------------------------------------------------------------------------------------
 typedef struct tagging {
+    const tapeout_context *context;
+    tp_str model; // as it was given
     model_name name;
     tp_str key;
     const char *value; // NULL: remove
@@ -140,8 +161,16 @@ static tapeout_status tag(tp_store *store, void *user, tapeout_error *err)
     const tagging *job = user;
     tp_entry entry;
     TP_TRY(tp_entry_find(store, job->name.name, job->name.version, &entry, err));
-    return job->value == NULL ? tp_tag_remove(store, &entry, job->key, err)
-                              : tp_tag_set(store, &entry, job->key, tp_str_from(job->value), err);
+    const bool is_set = job->value != NULL;
+    TP_TRY(is_set ? tp_tag_set(store, &entry, job->key, tp_str_from(job->value), err)
+                  : tp_tag_remove(store, &entry, job->key, err));
+    // Gates ask for tags, so who sets one is to be known.
+    const tp_audit_field fields[] = {
+        {"model", job->model}, {"key", job->key}, {"value", tp_str_from(is_set ? job->value : "")}};
+    const tp_audit_note note = {
+        is_set ? "model.tagged" : "model.untagged", {NULL, 0}, fields, is_set ? 3 : 2};
+    return tp_audit_tell_home(tp_context_env(job->context)->alloc, tp_context_home(job->context),
+                              &note, err);
 }
 
 tapeout_status tapeout_registry_tag(tapeout_context *context, const char *model, const char *key,
@@ -151,7 +180,8 @@ tapeout_status tapeout_registry_tag(tapeout_context *context, const char *model,
         return tp_fail(err, TAPEOUT_E_INVALID,
                        "tapeout_registry_tag: needs a context, a model and a key");
     }
-    tagging job = {.key = tp_str_from(key), .value = value};
+    tagging job = {
+        .context = context, .model = tp_str_from(model), .key = tp_str_from(key), .value = value};
     TP_TRY(tp_model_name_parse(tp_str_from(model), &job.name, err));
     if (job.name.alias.size > 0) {
         return tp_fail(err, TAPEOUT_E_INVALID,
@@ -162,6 +192,21 @@ tapeout_status tapeout_registry_tag(tapeout_context *context, const char *model,
 }
 
 // -- upkeep --------------------------------------------------------------------------------------
+// Tells the log what was done with a folder (NULL: none), and what the answer says of it. `json` is
+// the answer, a small object.
+static tapeout_status tell_upkeep(const tapeout_context *context, const char *kind,
+                                  const char *folder, const tp_buffer *json, tapeout_error *err)
+{
+    tp_audit_field fields[3] = {{"answer", tp_buffer_view(json)}};
+    size_t count = 1;
+    if (folder != NULL) {
+        fields[count++] = (tp_audit_field){"what", TP_STR("registry")};
+        fields[count++] = (tp_audit_field){"folder", tp_str_from(folder)};
+    }
+    const tp_audit_note note = {kind, {NULL, 0}, fields, count};
+    return tp_registry_tell(context, &note, err);
+}
+
 tapeout_status tapeout_registry_collect(tapeout_context *context, uint64_t grace_seconds,
                                         char **ret_json, tapeout_error *err)
 {
@@ -173,8 +218,11 @@ tapeout_status tapeout_registry_collect(tapeout_context *context, uint64_t grace
     tp_registry *registry = NULL;
     TP_TRY(open_existing(context, &registry, err));
     tp_buffer_init(&json, tp_context_env(context)->alloc, TP_MAX_REGISTRY_FACT_BYTES);
-    const tapeout_status status = tp_registry_collect(registry, grace_seconds, &json, err);
+    tapeout_status status = tp_registry_collect(registry, grace_seconds, &json, err);
     tp_registry_close(&registry);
+    if (status == TAPEOUT_OK) {
+        status = tell_upkeep(context, "registry.collected", NULL, &json, err);
+    }
     return hand_out(&json, status, ret_json, err);
 }
 
@@ -190,8 +238,11 @@ tapeout_status tapeout_registry_backup(tapeout_context *context, const char *fol
     tp_registry *registry = NULL;
     TP_TRY(open_existing(context, &registry, err));
     tp_buffer_init(&json, tp_context_env(context)->alloc, TP_MAX_REGISTRY_FACT_BYTES);
-    const tapeout_status status = tp_registry_backup(registry, folder, &json, err);
+    tapeout_status status = tp_registry_backup(registry, folder, &json, err);
     tp_registry_close(&registry);
+    if (status == TAPEOUT_OK) {
+        status = tell_upkeep(context, "export", folder, &json, err);
+    }
     return hand_out(&json, status, ret_json, err);
 }
 
@@ -206,7 +257,10 @@ tapeout_status tapeout_registry_restore(tapeout_context *context, const char *fo
     tp_buffer json;
     const tapeout_allocator *alloc = tp_context_env(context)->alloc;
     tp_buffer_init(&json, alloc, TP_MAX_REGISTRY_FACT_BYTES);
-    const tapeout_status status =
+    tapeout_status status =
         tp_registry_restore(alloc, folder, tp_context_home(context), &json, err);
+    if (status == TAPEOUT_OK) {
+        status = tell_upkeep(context, "registry.restored", folder, &json, err);
+    }
     return hand_out(&json, status, ret_json, err);
 }

@@ -8,6 +8,7 @@
 #include "bundle/tp_bundle.h"
 #include "registry/tp_registry.h"
 #include "registry/tp_store.h"
+#include "trust/tp_audit.h"
 
 struct tp_registry {
     const tapeout_allocator *alloc;
@@ -46,5 +47,10 @@ tapeout_status tp_model_name_parse(tp_str text, model_name *ret_name, tapeout_er
 // The version that a name leads to, its blob not looked at. E_NOT_FOUND, E_GATE.
 tapeout_status tp_registry_find(tp_registry *registry, const model_name *name,
                                 tapeout_model_ref *ret_ref, tapeout_error *err);
+
+// -- the audit log -------------------------------------------------------------------------------
+// Tells the home's log of what was done; the caller hears where that fails.
+tapeout_status tp_registry_tell(const tapeout_context *context, const tp_audit_note *note,
+                                tapeout_error *err);
 
 #endif

@@ -31,6 +31,8 @@ typedef struct tp_identity_row {
 tapeout_status tp_identity_store_open(const tapeout_context *context, tp_identity_store **ret_store,
                                       tapeout_error *err);
 void tp_identity_store_close(tp_identity_store **store); // accepts NULL inside; nulls it
+// Keeps changes through this handle out of the audit log: for a server that has none.
+void tp_identity_store_unlogged(tp_identity_store *store);
 const tapeout_allocator *tp_identity_store_allocator(const tp_identity_store *store);
 const tp_server_secret *tp_identity_store_secret(const tp_identity_store *store);
 

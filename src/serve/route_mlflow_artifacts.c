@@ -9,6 +9,9 @@
 #include "base/limits.h"
 #include "base/tp_error.h"
 #include "table/tp_json.h"
+#include "trust/tp_audit.h"
+
+#include <stdio.h>
 
 enum { PATH_SEGMENT = 4 }; // of api, 2.0, mlflow-artifacts, artifacts, …
 
@@ -27,11 +30,33 @@ static tapeout_status read_path(const mlflow_ask *ask, tp_buffer *path, tapeout_
     return tp_buffer_check(path, "artifact path", err);
 }
 
+// What leaves the store is on the record first.
+static tapeout_status tell_export(const mlflow_ask *ask, tp_str path, size_t size,
+                                  tapeout_error *err)
+{
+    const serve_exchange *exchange = ask->exchange;
+    char bytes[24];
+    (void)snprintf(bytes, sizeof(bytes), "%zu", size);
+    const tp_audit_field fields[] = {{"what", TP_STR("artifact")},
+                                     {"tenant", tp_serve_tenant(exchange)},
+                                     {"path", path},
+                                     {"bytes", tp_str_from(bytes)}};
+    const tp_str who = exchange->principal == NULL ? TP_STR("anonymous") : exchange->principal->id;
+    const tp_audit_note note = {"export", who, fields, sizeof(fields) / sizeof(fields[0])};
+    return exchange->state->audit == NULL ? TAPEOUT_OK
+                                          : tp_audit_tell(exchange->state->audit, &note, err);
+}
+
 static tapeout_status send_file(mlflow_ask *ask, tp_str path, tapeout_error *err)
 {
     serve_exchange *exchange = ask->exchange;
     tp_map map;
     TP_TRY(tp_mlflow_artifact_open(ask->mlflow, path, &map, err));
+    const tapeout_status told = tell_export(ask, path, map.size, err);
+    if (told != TAPEOUT_OK) {
+        tp_map_close(&map);
+        return told;
+    }
     tp_buffer_clear(&exchange->reply.body);
     tp_buffer_append(&exchange->reply.body, map.data, map.size);
     tp_map_close(&map);

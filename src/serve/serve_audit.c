@@ -41,7 +41,28 @@ static void append(struct tapeout_server *server, const tp_audit_event *event)
 }
 
 // -- start and end -------------------------------------------------------------------------------
-static void write_start(const struct tapeout_server *server, tp_buffer *what)
+// The hash of the configuration tells whether who may do what is as it was at the last start.
+static tapeout_status write_config(const struct tapeout_server *server, tp_buffer *what,
+                                   tapeout_error *err)
+{
+    const tp_serve_config *config = server->config;
+    char hex[TP_SHA256_HEX_SIZE + 1] = "";
+    tp_sha256 hash;
+    if (server->options.config != NULL) {
+        TP_TRY(tp_sha256_file(server->options.config, &hash, err));
+        tp_sha256_hex(&hash, hex);
+    }
+    tp_json_append_key(what, "config");
+    tp_json_append_str(what, tp_str_from(hex));
+    tp_json_append_key(what, "issuers");
+    tp_json_append_u64(what, config->access.issuer_count);
+    tp_json_append_key(what, "certificates");
+    tp_json_append_u64(what, config->access.certificate_count);
+    return TAPEOUT_OK;
+}
+
+static tapeout_status write_start(const struct tapeout_server *server, tp_buffer *what,
+                                  tapeout_error *err)
 {
     const tp_serve_config *config = server->config;
     tp_buffer_append_char(what, '{');
@@ -55,7 +76,9 @@ static void write_start(const struct tapeout_server *server, tp_buffer *what)
     tp_buffer_append_text(what, config->engine.allow_unsigned ? "true" : "false");
     tp_json_append_key(what, "receipts");
     tp_buffer_append_text(what, config->audit_receipts ? "true" : "false");
+    TP_TRY(write_config(server, what, err));
     tp_buffer_append_char(what, '}');
+    return tp_buffer_check(what, "audit: an entry", err);
 }
 
 tapeout_status tp_server_audit_open(struct tapeout_server *server, tapeout_error *err)
@@ -76,9 +99,8 @@ tapeout_status tp_server_audit_open(struct tapeout_server *server, tapeout_error
     TP_TRY(tp_audit_open(alloc, tp_context_home(server->context), &server->audit->log, err));
     tp_buffer what;
     tp_buffer_init(&what, alloc, TP_MAX_AUDIT_WHAT_BYTES);
-    write_start(server, &what);
+    tapeout_status status = write_start(server, &what, err);
     const tp_audit_event event = {.kind = "server.started", .what = tp_buffer_view(&what)};
-    tapeout_status status = tp_buffer_check(&what, "audit: an entry", err);
     if (status == TAPEOUT_OK) {
         status = tp_audit_append(server->audit->log, &event, NULL, err);
     }
@@ -211,7 +233,23 @@ void tp_serve_models_changed(const serve_exchange *exchange)
     }
 }
 
-// -- logins --------------------------------------------------------------------------------------
+// -- who may come in -----------------------------------------------------------------------------
+void tp_server_audit_keys(struct tapeout_server *server, const tp_issuer *issuer, tp_str text)
+{
+    char hex[TP_SHA256_HEX_SIZE + 1];
+    const tp_sha256 hash = tp_sha256_of(text.data, text.size);
+    tapeout_error error = {0};
+    tp_sha256_hex(&hash, hex);
+    const tp_audit_field fields[] = {{"issuer", issuer->issuer},
+                                     {"from", tp_str_from(issuer->jwks_path)},
+                                     {"sha256", tp_str_from(hex)}};
+    const tp_audit_note note = {"access.keys_changed", TP_STR("server"), fields, 3};
+    if (server->state.audit != NULL &&
+        tp_audit_tell(server->state.audit, &note, &error) != TAPEOUT_OK) {
+        tp_server_log_event(server, "audit_failed", error.message);
+    }
+}
+
 void tp_serve_audit_refused(const serve_exchange *exchange)
 {
     char peer[INET6_ADDRSTRLEN] = "";

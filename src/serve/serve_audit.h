@@ -14,7 +14,9 @@ tapeout_status tp_server_audit_open(struct tapeout_server *server, tapeout_error
 // Writes what has changed of the models since the last call; `who` empty: the server itself. What
 // can't be written now waits in the lane, and the log of lines says so.
 void tp_server_audit_models(struct tapeout_server *server, tp_str who);
-void tp_server_models_changed(void *user, tp_str who);     // the same, for serve_state
+void tp_server_models_changed(void *user, tp_str who); // the same, for serve_state
+// The key set of an issuer is now that text.
+void tp_server_audit_keys(struct tapeout_server *server, const tp_issuer *issuer, tp_str text);
 void tp_server_audit_close(struct tapeout_server *server); // the entry of the end; also half open
 
 // Tells the server that the exchange's request has loaded or unloaded models.

@@ -14,6 +14,7 @@
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "registry/tp_identity_store.h"
+#include "serve/serve_audit.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -71,6 +72,9 @@ static tapeout_status read_keys_of(struct server_access *access, uint32_t index,
     tp_jwks *jwks = NULL;
     TP_TRY(tp_file_read(alloc, issuer->jwks_path, TP_MAX_JWKS_BYTES, &text, err));
     const tapeout_status status = tp_jwks_parse(alloc, text, issuer->rsa, &jwks, err);
+    if (status == TAPEOUT_OK) {
+        tp_server_audit_keys(access->server, issuer, text);
+    }
     tp_free(alloc, (char *)(uintptr_t)text.data, text.size + 1);
     if (status != TAPEOUT_OK) {
         tp_error_prefix(err, "%s", issuer->jwks_path);
@@ -193,6 +197,9 @@ static tapeout_status open_access(struct tapeout_server *server, tapeout_error *
     (void)pthread_cond_init(&access->changed, &attributes);
     (void)pthread_condattr_destroy(&attributes);
     TP_TRY(tp_identity_store_open(server->context, &access->store, err));
+    if (!server->config->audit_log) {
+        tp_identity_store_unlogged(access->store);
+    }
     TP_TRY(tp_serve_access_new(&server->env, tp_identity_store_secret(access->store),
                                &server->config->access, &server->state.access, err));
     TP_TRY(read_keys(access, true, err));

@@ -26,8 +26,11 @@ typedef struct lane_mark {
 typedef struct refusal {
     char key[TP_MAX_AUDIT_REFUSAL_BYTES]; // the JSON members that tell it apart
     size_t key_size;
+    uint64_t peer;  // hash of the address
     uint64_t count; // since the last entry about it
 } refusal;
+
+enum { REFUSALS_OF_PEER = 8 }; // kinds that one address may fill the list with
 
 struct audit_lane {
     tp_audit *audit;
@@ -206,40 +209,79 @@ static void settle_refusals(struct audit_lane *lane)
     lane->refusals_more = 0;
 }
 
-void tp_audit_refused(tp_audit *audit, tp_str who, tp_str peer, tp_str why)
+typedef struct refusal_parts {
+    tp_str who;
+    tp_str peer;
+    tp_str why;
+} refusal_parts;
+
+static void write_refusal(const refusal_parts *parts, tp_buffer *key)
 {
-    struct audit_lane *lane = tp_audit_lane(audit);
-    tp_buffer key;
-    tp_buffer_init(&key, tp_audit_allocator(audit), TP_MAX_AUDIT_REFUSAL_BYTES);
-    append_text(&key, "who", who);
-    append_text(&key, "peer", peer);
-    append_text(&key, "why", why);
-    // Without a lane there is no server, and without memory no place to note it.
-    if (lane == NULL || key.status != TAPEOUT_OK) {
-        tp_buffer_deinit(&key);
-        return;
+    tp_buffer_clear(key);
+    append_text(key, "who", parts->who);
+    append_text(key, "peer", parts->peer);
+    append_text(key, "why", parts->why);
+}
+
+// Under the lock. Its place in the list, or the list's count. A new kind of an address that has its
+// share of the list already becomes the one of all its further kinds.
+static size_t find_refusal(const struct audit_lane *lane, const refusal_parts *parts,
+                           tp_buffer *key)
+{
+    const uint64_t peer = tp_str_hash(parts->peer);
+    for (int round = 0; round < 2; round++) {
+        size_t of_peer = 0;
+        for (size_t i = 0; i < lane->refusal_count; i++) {
+            const refusal *it = &lane->refusals[i];
+            if (tp_str_equal((tp_str){it->key, it->key_size}, tp_buffer_view(key))) {
+                return i;
+            }
+            of_peer += it->peer == peer;
+        }
+        if (of_peer < REFUSALS_OF_PEER) {
+            break;
+        }
+        write_refusal(&(refusal_parts){TP_STR("several"), parts->peer, TP_STR("other reasons")},
+                      key);
     }
-    (void)pthread_mutex_lock(&lane->lock);
+    return lane->refusal_count;
+}
+
+// Under the lock.
+static void count_refusal(struct audit_lane *lane, const refusal_parts *parts, tp_buffer *key)
+{
     if (lane->refusal_count == 0 && lane->refusals_more == 0) {
         lane->refusals_since_ns = tp_clock_monotonic_ns();
     }
-    size_t i = 0;
-    while (i < lane->refusal_count &&
-           !tp_str_equal((tp_str){lane->refusals[i].key, lane->refusals[i].key_size},
-                         tp_buffer_view(&key))) {
-        i++;
-    }
-    if (i < lane->refusal_count) {
+    const size_t i = find_refusal(lane, parts, key);
+    if (key->status != TAPEOUT_OK) {
+        lane->refusals_more++;
+    } else if (i < lane->refusal_count) {
         lane->refusals[i].count++;
     } else if (i == TP_MAX_AUDIT_REFUSALS) {
         lane->refusals_more++;
     } else {
         refusal *it = &lane->refusals[lane->refusal_count++];
-        memcpy(it->key, key.data, key.size);
-        it->key_size = key.size;
+        memcpy(it->key, key->data, key->size);
+        it->key_size = key->size;
+        it->peer = tp_str_hash(parts->peer);
         it->count = 0;
-        post_refusal(lane, tp_buffer_view(&key), 1);
+        post_refusal(lane, tp_buffer_view(key), 1);
     }
+}
+
+void tp_audit_refused(tp_audit *audit, tp_str who, tp_str peer, tp_str why)
+{
+    struct audit_lane *lane = tp_audit_lane(audit);
+    const refusal_parts parts = {who, peer, why};
+    tp_buffer key;
+    if (lane == NULL) {
+        return; // there is no server
+    }
+    tp_buffer_init(&key, tp_audit_allocator(audit), TP_MAX_AUDIT_REFUSAL_BYTES);
+    write_refusal(&parts, &key);
+    (void)pthread_mutex_lock(&lane->lock);
+    count_refusal(lane, &parts, &key);
     (void)pthread_mutex_unlock(&lane->lock);
     tp_buffer_deinit(&key);
 }

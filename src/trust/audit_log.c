@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { TELL_TEXT_BYTES = 4096 }; // of each text of a note
+
 // One append that waits, on its caller's stack.
 typedef struct append_request {
     const audit_item *items;
@@ -290,6 +292,17 @@ tapeout_status tp_audit_append(tp_audit *audit, const tp_audit_event *event, uin
     return tp_audit_append_many(audit, event, 1, ret_sequence, err);
 }
 
+// As much of a text as an entry has room for, whole characters.
+static tp_str cut(tp_str text)
+{
+    size_t good = 0;
+    if (text.size > TELL_TEXT_BYTES) {
+        text.size = TELL_TEXT_BYTES;
+        text.size = tp_utf8_check(text, &good) ? text.size : good;
+    }
+    return text;
+}
+
 tapeout_status tp_audit_tell(tp_audit *audit, const tp_audit_note *note, tapeout_error *err)
 {
     tp_buffer what;
@@ -297,7 +310,7 @@ tapeout_status tp_audit_tell(tp_audit *audit, const tp_audit_note *note, tapeout
     tp_buffer_append_char(&what, '{');
     for (size_t i = 0; i < note->field_count; i++) {
         tp_json_append_key(&what, note->fields[i].key);
-        tp_json_append_str(&what, note->fields[i].text);
+        tp_json_append_str(&what, cut(note->fields[i].text));
     }
     tp_buffer_append_char(&what, '}');
     tapeout_status status = tp_buffer_check(&what, "audit: an entry", err);

@@ -10,6 +10,7 @@
 #include "base/tp_file.h"
 #include "base/tp_private_file.h"
 #include "trust/key_priv.h"
+#include "trust/tp_audit.h"
 #include "trust/tp_trust.h"
 
 #include <dirent.h>
@@ -160,6 +161,25 @@ static tapeout_status write_pair(const tapeout_allocator *alloc, const char *hom
     return status;
 }
 
+// A key that is there can't be made unmade, so the log hears of it afterwards; whoever asked hears
+// where that failed.
+static tapeout_status tell(const tapeout_allocator *alloc, const char *home,
+                           const tp_key_info *info, tapeout_error *err)
+{
+    char id[TP_SHA256_HEX_SIZE + 1];
+    tp_sha256_hex(&info->key.id, id);
+    const tp_audit_field fields[] = {{"name", tp_str_from(info->name)},
+                                     {"key_id", tp_str_from(id)},
+                                     {"person", tp_str_from(info->person)},
+                                     {"sealed", tp_str_from(info->is_sealed ? "yes" : "no")}};
+    const tp_audit_note note = {"signing_key.made", {NULL, 0}, fields, 4};
+    const tapeout_status status = tp_audit_tell_home(alloc, home, &note, err);
+    if (status != TAPEOUT_OK) {
+        tp_error_prefix(err, "key \"%s\" is made, but the audit log does not say so", info->name);
+    }
+    return status;
+}
+
 tapeout_status tp_key_home_make(const tapeout_allocator *alloc, const char *home,
                                 const tp_key_info *about, tp_str passphrase, tp_key_info *ret_info,
                                 tapeout_error *err)
@@ -188,10 +208,10 @@ tapeout_status tp_key_home_make(const tapeout_allocator *alloc, const char *home
         return tp_fail(err, status, "key \"%s\" is there already; a key is never written over",
                        info.name);
     }
-    if (status == TAPEOUT_OK) {
-        *ret_info = info;
-    }
-    return status;
+    TP_TRY(status);
+    TP_TRY(tell(alloc, home, &info, err));
+    *ret_info = info;
+    return TAPEOUT_OK;
 }
 
 tapeout_status tp_key_home_own(const tapeout_allocator *alloc, const char *home,

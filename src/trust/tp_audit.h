@@ -52,7 +52,7 @@ typedef struct tp_audit_field {
     tp_str text;
 } tp_audit_field;
 
-// An event whose `what` is an object of texts.
+// An event whose `what` is an object of texts, of each at most its first 4 KiB.
 typedef struct tp_audit_note {
     const char *kind;
     tp_str who; // as above

@@ -9,6 +9,7 @@
 #include "base/tp_file.h"
 #include "base/tp_private_file.h"
 #include "trust/key_priv.h"
+#include "trust/tp_audit.h"
 #include "trust/tp_trust.h"
 
 #include <stdio.h>
@@ -275,9 +276,28 @@ static tapeout_status change_list(const tapeout_allocator *alloc, const char *ho
 }
 
 // -- changes -------------------------------------------------------------------------------------
-static tapeout_status add(tp_trust_list *list, void *user, tapeout_error *err)
+// The log hears of it before the list is written: what the log can't take is not done.
+static tapeout_status tell(const tp_trust_list *list, const char *home, const char *kind,
+                           const tp_trusted_key *key, tapeout_error *err)
 {
-    const tp_trusted_key *key = user;
+    char id[TP_SHA256_HEX_SIZE + 1];
+    tp_sha256_hex(&key->key.id, id);
+    const tp_audit_field fields[] = {{"name", tp_str_from(key->name)},
+                                     {"key_id", tp_str_from(id)},
+                                     {"person", tp_str_from(key->person)},
+                                     {"reason", tp_str_from(key->reason)}};
+    const size_t count = key->revoked_s != 0 ? 4 : 3;
+    const tp_audit_note note = {kind, {NULL, 0}, fields, count};
+    return tp_audit_tell_home(list->alloc, home, &note, err);
+}
+
+typedef struct addition {
+    const char *home;
+    const tp_trusted_key *key;
+} addition;
+
+static tapeout_status put_key(tp_trust_list *list, const tp_trusted_key *key, tapeout_error *err)
+{
     tp_trusted_key *old = (tp_trusted_key *)(uintptr_t)tp_trust_list_find(list, &key->key.id);
     if (old != NULL && old->revoked_s != 0) {
         return tp_fail(err, TAPEOUT_E_DENIED,
@@ -302,10 +322,18 @@ static tapeout_status add(tp_trust_list *list, void *user, tapeout_error *err)
     return TAPEOUT_OK;
 }
 
+static tapeout_status add(tp_trust_list *list, void *user, tapeout_error *err)
+{
+    const addition *wanted = user;
+    TP_TRY(put_key(list, wanted->key, err));
+    return tell(list, wanted->home, "trust.added", wanted->key, err);
+}
+
 tapeout_status tp_trust_list_add(const tapeout_allocator *alloc, const char *home,
                                  const tp_trusted_key *key, tapeout_error *err)
 {
-    return change_list(alloc, home, add, (void *)(uintptr_t)key, err);
+    addition wanted = {home, key};
+    return change_list(alloc, home, add, &wanted, err);
 }
 
 tapeout_status tp_trust_list_ensure(const tapeout_allocator *alloc, const char *home,
@@ -336,6 +364,7 @@ tapeout_status tp_trust_list_ensure(const tapeout_allocator *alloc, const char *
 }
 
 typedef struct revocation {
+    const char *home;
     const char *key;
     const char *reason;
     tp_trusted_key *ret_key;
@@ -372,7 +401,7 @@ static tapeout_status revoke(tp_trust_list *list, void *user, tapeout_error *err
         (void)snprintf(found->reason, sizeof(found->reason), "%s", wanted->reason);
     }
     *wanted->ret_key = *found;
-    return TAPEOUT_OK;
+    return tell(list, wanted->home, "trust.revoked", found, err);
 }
 
 tapeout_status tp_trust_list_revoke(const tapeout_allocator *alloc, const char *home,
@@ -380,7 +409,7 @@ tapeout_status tp_trust_list_revoke(const tapeout_allocator *alloc, const char *
                                     tapeout_error *err)
 {
     tp_trusted_key found;
-    revocation wanted = {.key = key, .reason = reason, .ret_key = &found};
+    revocation wanted = {.home = home, .key = key, .reason = reason, .ret_key = &found};
     if (strlen(reason) >= sizeof(found.reason)) {
         return tp_fail(err, TAPEOUT_E_LIMIT, "a reason of %zu bytes, at most %zu", strlen(reason),
                        sizeof(found.reason) - 1);

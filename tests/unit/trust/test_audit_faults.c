@@ -190,5 +190,25 @@ static void test_refused(void)
     audit_case_free(data);
 }
 
+// Whoever has ever another reason gets 8 entries, one for the rest, and the count of that.
+static void test_refused_of_one_peer(void)
+{
+    const char *home = audit_case_home();
+    tp_audit *audit = audit_case_open(home);
+    ASSERT_OK(tp_audit_lane_start(audit, &test_err));
+    for (int i = 0; i < 200; i++) {
+        char why[32];
+        const int size = snprintf(why, sizeof(why), "reason %d", i);
+        tp_audit_refused(audit, TP_STR("nobody"), TP_STR("10.0.0.1"), (tp_str){why, (size_t)size});
+    }
+    tp_audit_refused(audit, TP_STR("nobody"), TP_STR("10.0.0.2"), TP_STR("reason 0"));
+    tp_audit_close(&audit);
+    const tp_str data = audit_case_read(audit_case_segment(home, 0));
+    ASSERT_EQ_UINT(count_entries(home), 8 + 1 + 1 + 1);
+    ASSERT(strstr(data.data, "\"why\":\"other reasons\",\"count\":191}") != NULL);
+    ASSERT(strstr(data.data, "\"peer\":\"10.0.0.2\",\"why\":\"reason 0\"") != NULL);
+    audit_case_free(data);
+}
+
 TEST_MAIN(TEST_SLOW(test_each_call, 600), TEST(test_write_and_truncate), TEST(test_failed_sync),
-          TEST(test_lane_without_disk), TEST(test_refused))
+          TEST(test_lane_without_disk), TEST(test_refused), TEST(test_refused_of_one_peer))
