@@ -55,7 +55,7 @@ static tapeout_status fit_and_run(const tp_env *env, const tapeout_table *table,
         fields[c] = (tp_field){table->columns[c].name, table->columns[c].type};
     }
     const tp_schema schema = {fields, table->column_count};
-    const tp_rows all = {NULL, table->row_count};
+    const tp_row_choice all = {NULL, table->row_count};
     const tp_feature_fit_data data = {.table = table, .rows = all};
     TP_TRY(tp_feature_parse(env, tp_str_from(program_text), &schema, &program, err));
     TP_TRY(tp_feature_fit(env, program, &data, err));

@@ -189,7 +189,7 @@ static tapeout_status score_block(void *user, size_t block, size_t worker, tapeo
     return TAPEOUT_OK;
 }
 
-static tapeout_status bind(tp_session *session, const tapeout_table *table, tp_rows rows,
+static tapeout_status bind(tp_session *session, const tapeout_table *table, tp_row_choice rows,
                            tapeout_error *err)
 {
     session->row_count = rows.count;
@@ -201,7 +201,7 @@ static size_t block_count(const tp_session *session)
     return (size_t)((session->row_count + TP_FEATURE_BLOCK_ROWS - 1) / TP_FEATURE_BLOCK_ROWS);
 }
 
-tapeout_status tp_session_score(tp_session *session, const tapeout_table *table, tp_rows rows,
+tapeout_status tp_session_score(tp_session *session, const tapeout_table *table, tp_row_choice rows,
                                 tp_scores *ret_scores, tapeout_error *err)
 {
     const tapeout_allocator *alloc = session->env->alloc;
@@ -265,7 +265,7 @@ static tapeout_status explain_block(void *user, size_t block, size_t worker, tap
     return status;
 }
 
-static tapeout_status explain_rows(explain_job *job, const tapeout_table *table, tp_rows rows,
+static tapeout_status explain_rows(explain_job *job, const tapeout_table *table, tp_row_choice rows,
                                    tapeout_error *err)
 {
     tp_session *session = job->session;
@@ -277,8 +277,9 @@ static tapeout_status explain_rows(explain_job *job, const tapeout_table *table,
     return tp_pool_for(session->env->pool, block_count(session), explain_block, job, err);
 }
 
-tapeout_status tp_session_explain(tp_session *session, const tapeout_table *table, tp_rows rows,
-                                  tp_explanation *ret_explanation, tapeout_error *err)
+tapeout_status tp_session_explain(tp_session *session, const tapeout_table *table,
+                                  tp_row_choice rows, tp_explanation *ret_explanation,
+                                  tapeout_error *err)
 {
     const tp_scorer *scorer = session->scorer;
     const size_t count = scorer->feature_count;

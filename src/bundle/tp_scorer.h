@@ -76,7 +76,7 @@ typedef struct tp_scores {
 // Scores rows of a table whose columns are found by name (a column that is absent is missing in
 // every row; one of another type is E_DATA). The result belongs to the session and is valid until
 // its next call. Small tables need no allocation once warm.
-tapeout_status tp_session_score(tp_session *session, const tapeout_table *table, tp_rows rows,
+tapeout_status tp_session_score(tp_session *session, const tapeout_table *table, tp_row_choice rows,
                                 tp_scores *ret_scores, tapeout_error *err);
 
 // What the features of the last call did not know: see tp_feature_counts.
@@ -92,7 +92,8 @@ typedef struct tp_explanation {
     const double *base;
 } tp_explanation;
 
-tapeout_status tp_session_explain(tp_session *session, const tapeout_table *table, tp_rows rows,
-                                  tp_explanation *ret_explanation, tapeout_error *err);
+tapeout_status tp_session_explain(tp_session *session, const tapeout_table *table,
+                                  tp_row_choice rows, tp_explanation *ret_explanation,
+                                  tapeout_error *err);
 
 #endif

@@ -225,7 +225,7 @@ static tapeout_status put_text(writer *w, const tp_sketch *sketch)
 }
 
 // Whether any chosen row's time is not midnight UTC.
-static bool has_time_of_day(const tp_column *column, tp_rows rows)
+static bool has_time_of_day(const tp_column *column, tp_row_choice rows)
 {
     for (uint64_t i = 0; i < rows.count; i++) {
         const uint64_t row = rows.index == NULL ? i : rows.index[i];

@@ -59,7 +59,7 @@ struct tp_feature_run {
     size_t worker_count;
     tp_feature_worker *workers;
     const tapeout_table *table;
-    tp_rows rows;
+    tp_row_choice rows;
     tp_feature_mode mode;
     bool is_bound;
     const tp_column **columns; // [schema.count] of the bound table, NULL where it lacks one
@@ -72,7 +72,8 @@ struct tp_feature_run {
 tapeout_status tp_feature_run_steps(tp_feature_worker *worker, tp_feature_steps steps,
                                     tapeout_error *err);
 tapeout_status tp_feature_bind_columns(tp_feature_run *run, const tapeout_table *table,
-                                       tp_rows rows, tp_feature_mode mode, tapeout_error *err);
+                                       tp_row_choice rows, tp_feature_mode mode,
+                                       tapeout_error *err);
 // The values of a LAG over all bound rows.
 tapeout_status tp_feature_lag_fill(tp_feature_run *run, uint32_t instr, tapeout_error *err);
 

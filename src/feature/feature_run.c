@@ -137,7 +137,7 @@ static bool is_numeric(tapeout_type type)
 }
 
 tapeout_status tp_feature_bind_columns(tp_feature_run *run, const tapeout_table *table,
-                                       tp_rows rows, tp_feature_mode mode, tapeout_error *err)
+                                       tp_row_choice rows, tp_feature_mode mode, tapeout_error *err)
 {
     const tp_feature_program *program = run->program;
     run->is_bound = false;
@@ -171,8 +171,8 @@ tapeout_status tp_feature_bind_columns(tp_feature_run *run, const tapeout_table 
     return TAPEOUT_OK;
 }
 
-tapeout_status tp_feature_run_bind(tp_feature_run *run, const tapeout_table *table, tp_rows rows,
-                                   tp_feature_mode mode, tapeout_error *err)
+tapeout_status tp_feature_run_bind(tp_feature_run *run, const tapeout_table *table,
+                                   tp_row_choice rows, tp_feature_mode mode, tapeout_error *err)
 {
     const tp_feature_program *program = run->program;
     if (!program->is_fitted) {

@@ -41,7 +41,7 @@ void tp_feature_program_free(tp_feature_program *program); // accepts NULL
 // where there is none (target_mean is then an error, as it is for more than two classes).
 typedef struct tp_feature_fit_data {
     const tapeout_table *table;
-    tp_rows rows;
+    tp_row_choice rows;
     const double *target;
     const double *weight; // [rows.count] or NULL
     uint64_t seed;        // of the folds of target_mean
@@ -78,8 +78,8 @@ void tp_feature_run_free(tp_feature_run *run);
 // missing, one of another type is E_DATA. What depends on a dictionary alone is computed here, once
 // a distinct value. Borrows table and rows until the next bind. No allocation for small tables once
 // warm.
-tapeout_status tp_feature_run_bind(tp_feature_run *run, const tapeout_table *table, tp_rows rows,
-                                   tp_feature_mode mode, tapeout_error *err);
+tapeout_status tp_feature_run_bind(tp_feature_run *run, const tapeout_table *table,
+                                   tp_row_choice rows, tp_feature_mode mode, tapeout_error *err);
 
 typedef struct tp_feature_block {
     uint64_t row_begin;      // position within the bound rows
@@ -107,8 +107,8 @@ void tp_feature_append_name(tp_buffer *buffer, tp_str name);
 // -- features: auto ------------------------------------------------------------------------------
 typedef struct tp_feature_auto_data {
     const tapeout_table *table;
-    tp_rows rows;  // training rows
-    tp_str target; // column to leave out
+    tp_row_choice rows; // training rows
+    tp_str target;      // column to leave out
     bool target_is_class;
     const double *values; // [rows.count] class index or value
 } tp_feature_auto_data;

@@ -259,7 +259,7 @@ static void tell_unseen(const tp_batch *batch, const tp_session *session)
 static tapeout_status build_result(predict_job *job, tp_session *session,
                                    tapeout_table **ret_result, tapeout_error *err)
 {
-    const tp_rows all = {NULL, job->table->row_count};
+    const tp_row_choice all = {NULL, job->table->row_count};
     TP_TRY(make_fields(job, err));
     TP_TRY(tp_session_score(session, job->table, all, &job->scores, err));
     if (job->batch->unseen != NULL) {

@@ -191,13 +191,13 @@ static tapeout_status prepare_rows(const tp_env *env, const tp_spec *spec,
                     spec->path, TP_STR_ARGS(column->name), (unsigned long long)column->row_count);
     }
     if (status == TAPEOUT_OK) {
-        status = tp_pipeline_target_infer(spec, dataset, (tp_rows){rows, count}, err);
+        status = tp_pipeline_target_infer(spec, dataset, (tp_row_choice){rows, count}, err);
     }
     if (status == TAPEOUT_OK && dataset->test_table != NULL) {
         status = take_test_file(env, spec, dataset, err);
     }
     if (status == TAPEOUT_OK) {
-        status = tp_pipeline_split(env, spec, dataset, (tp_rows){rows, count}, err);
+        status = tp_pipeline_split(env, spec, dataset, (tp_row_choice){rows, count}, err);
     }
     tp_free_array(env->alloc, rows, column->row_count, sizeof(*rows));
     TP_TRY(status);

@@ -238,7 +238,7 @@ static tapeout_status append_prediction_sketch(const evaluate_job *job, tp_buffe
     tp_sketch sketch;
     tp_arena_init(&arena, job->env->alloc, SIZE_MAX);
     const tapeout_status status = tp_sketch_column(
-        job->env, &column, (tp_rows){NULL, scores->row_count}, &arena, &sketch, err);
+        job->env, &column, (tp_row_choice){NULL, scores->row_count}, &arena, &sketch, err);
     if (status == TAPEOUT_OK) {
         tp_pipeline_sketch_append(json, &sketch);
     }

@@ -96,7 +96,7 @@ static tapeout_status time_rows(const tp_env *env, const tp_scorer *scorer,
         const uint32_t index = (uint32_t)(i + WARM_UP) % ROWS;
         tp_scores scores;
         const uint64_t start_ns = tp_clock_monotonic_ns();
-        status = tp_session_score(session, table, (tp_rows){&index, 1}, &scores, err);
+        status = tp_session_score(session, table, (tp_row_choice){&index, 1}, &scores, err);
         if (i >= 0) {
             times[i] = (double)(tp_clock_monotonic_ns() - start_ns) * 1e-3;
         }

@@ -43,7 +43,7 @@ tapeout_status tp_pipeline_bind(const tp_env *env, const pipeline_view *view,
     tp_feature_run *run = NULL;
     TP_TRY(tp_feature_run_new(env, view->program, tp_pool_worker_count(env->pool), &run, err));
     const tapeout_status status =
-        tp_feature_run_bind(run, rows->table, (tp_rows){rows->index, rows->count},
+        tp_feature_run_bind(run, rows->table, (tp_row_choice){rows->index, rows->count},
                             rows->is_training ? TP_FEATURE_TRAIN : TP_FEATURE_SERVE, err);
     if (status != TAPEOUT_OK) {
         tp_feature_run_free(run);

@@ -49,7 +49,7 @@ void tp_pipeline_dataset_deinit(pipeline_dataset *dataset);
 // Splits the rows of `dataset->table` that have a target (`rows`, ascending) into train, hold_out
 // and test. The seed alone decides, and the values of the split's column.
 tapeout_status tp_pipeline_split(const tp_env *env, const tp_spec *spec, pipeline_dataset *dataset,
-                                 tp_rows rows, tapeout_error *err);
+                                 tp_row_choice rows, tapeout_error *err);
 
 // What rows are cut by: a number for times (missing ones first), equal numbers for equal groups.
 double tp_pipeline_time_key(const tp_column *column, uint32_t row);
@@ -61,7 +61,7 @@ tapeout_status tp_pipeline_target_values(const pipeline_dataset *dataset, const 
 
 // Finds out the task and the classes from the spec and the target column over `rows`.
 tapeout_status tp_pipeline_target_infer(const tp_spec *spec, pipeline_dataset *dataset,
-                                        tp_rows rows, tapeout_error *err);
+                                        tp_row_choice rows, tapeout_error *err);
 
 // -- fitting -------------------------------------------------------------------------------------
 typedef struct pipeline_fitted {

@@ -174,7 +174,7 @@ static tapeout_status score(replay *self, tapeout_error *err)
                        TP_STR_ARGS(want));
     }
     TP_TRY(tp_session_new(self->env, self->scorer, &self->session, err));
-    const tp_rows all = {NULL, table->row_count};
+    const tp_row_choice all = {NULL, table->row_count};
     TP_TRY(tp_session_score(self->session, table, all, &scores, err));
     tp_receipt_output_write(&scores, tp_scorer_target(self->scorer)->class_count, &self->output);
     TP_TRY(tp_buffer_check(&self->output, "the output", err));

@@ -150,8 +150,8 @@ tapeout_status tp_pipeline_score(const tp_env *env, pipeline_learned learned,
                      : tp_feature_run_new(env, learned.program, job.worker_count, &job.run, err);
     }
     if (status == TAPEOUT_OK) {
-        status = tp_feature_run_bind(job.run, rows->table, (tp_rows){rows->index, rows->count},
-                                     TP_FEATURE_SERVE, err);
+        status = tp_feature_run_bind(
+            job.run, rows->table, (tp_row_choice){rows->index, rows->count}, TP_FEATURE_SERVE, err);
     }
     if (status == TAPEOUT_OK) {
         status = score_all(&job, err);

@@ -67,7 +67,7 @@ tapeout_status tp_pipeline_sketch_columns(const tp_env *env, const tp_schema *sc
         tp_sketch sketch;
         tp_arena_init(&arena, env->alloc, SIZE_MAX);
         const tapeout_status status = tp_sketch_column(
-            env, column, (tp_rows){rows->index, rows->count}, &arena, &sketch, err);
+            env, column, (tp_row_choice){rows->index, rows->count}, &arena, &sketch, err);
         if (status == TAPEOUT_OK) {
             if (c > 0) {
                 tp_buffer_append_char(ret_json, ',');

@@ -191,7 +191,7 @@ static tapeout_status cut(const tp_env *env, split_job *job, const uint32_t *row
     return status;
 }
 
-static tapeout_status all_rows(const tp_env *env, const tapeout_table *table, tp_rows rows,
+static tapeout_status all_rows(const tp_env *env, const tapeout_table *table, tp_row_choice rows,
                                pipeline_rows *ret_rows)
 {
     ret_rows->table = table;
@@ -205,7 +205,7 @@ static tapeout_status all_rows(const tp_env *env, const tapeout_table *table, tp
 }
 
 static tapeout_status split_test(const tp_env *env, const tp_spec *spec, pipeline_dataset *dataset,
-                                 tp_rows rows, tapeout_error *err)
+                                 tp_row_choice rows, tapeout_error *err)
 {
     if (spec->data.split_by == TP_SPLIT_FILE) {
         return all_rows(env, dataset->table, rows, &dataset->train) == TAPEOUT_OK
@@ -235,7 +235,7 @@ static tapeout_status split_test(const tp_env *env, const tp_spec *spec, pipelin
 }
 
 tapeout_status tp_pipeline_split(const tp_env *env, const tp_spec *spec, pipeline_dataset *dataset,
-                                 tp_rows rows, tapeout_error *err)
+                                 tp_row_choice rows, tapeout_error *err)
 {
     TP_TRY(split_test(env, spec, dataset, rows, err));
     const bool is_gbt = tp_str_equal(spec->model.learner, TP_STR("gbt"));

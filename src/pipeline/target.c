@@ -74,7 +74,7 @@ static tp_str class_text(const tp_column *column, double value, tp_arena *arena)
 }
 
 // Distinct values over `rows`, up to TP_MAX_CLASSES of them, ordered.
-static tapeout_status list_classes(const tp_column *column, tp_rows rows, tp_arena *arena,
+static tapeout_status list_classes(const tp_column *column, tp_row_choice rows, tp_arena *arena,
                                    class_list *ret_list)
 {
     target_class *items = tp_arena_array(arena, TP_MAX_CLASSES, sizeof(*items));
@@ -238,7 +238,7 @@ static tapeout_status weigh_classes(const tp_spec *spec, const class_list *class
 }
 
 tapeout_status tp_pipeline_target_infer(const tp_spec *spec, pipeline_dataset *dataset,
-                                        tp_rows rows, tapeout_error *err)
+                                        tp_row_choice rows, tapeout_error *err)
 {
     const tp_column *column = tp_table_find(dataset->table, spec->target.column);
     tp_target *target = &dataset->target;

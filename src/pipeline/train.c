@@ -167,7 +167,8 @@ static tapeout_status time_single_row(train_job *job, tapeout_error *err)
     TP_TRY(tp_scorer_open(&inline_env, job->result->bundle_path, &scorer, err));
     tapeout_status status = tp_session_new(&inline_env, scorer, &session, err);
     for (int i = -GATE_TIMING_WARMUP; i < GATE_TIMING_RUNS && status == TAPEOUT_OK; i++) {
-        const tp_rows row = {&test->index[(uint64_t)(i + GATE_TIMING_WARMUP) % test->count], 1};
+        const tp_row_choice row = {&test->index[(uint64_t)(i + GATE_TIMING_WARMUP) % test->count],
+                                   1};
         tp_scores scores;
         const uint64_t start_ns = tp_clock_monotonic_ns();
         status = tp_session_score(session, test->table, row, &scores, err);

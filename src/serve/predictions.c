@@ -19,7 +19,7 @@ tapeout_status tp_serve_batch_score_table(serve_batch *batch, const tapeout_tabl
                                           tapeout_error *err)
 {
     serve_exchange *exchange = batch->exchange;
-    const tp_rows rows = {NULL, table->row_count};
+    const tp_row_choice rows = {NULL, table->row_count};
     TP_TRY(tp_serve_charge(exchange, TP_COUNT_ROWS, table->row_count, err));
     const uint64_t begin_ns = tp_clock_monotonic_ns();
     TP_TRY(tp_session_score(batch->kit->session, table, rows, &batch->scores, err));

@@ -32,7 +32,7 @@ struct tp_profile {
 typedef struct profile_job {
     const tp_env *env;
     const tapeout_table *table;
-    tp_rows rows;
+    tp_row_choice rows;
     uint32_t target_index;
     profile_target target;
     tp_profile *profile;
@@ -128,7 +128,7 @@ const tp_profile_column *tp_profile_columns(const tp_profile *profile)
     return profile->columns;
 }
 
-tapeout_status tp_profile_new(const tp_env *env, const tapeout_table *table, tp_rows rows,
+tapeout_status tp_profile_new(const tp_env *env, const tapeout_table *table, tp_row_choice rows,
                               uint32_t target, tp_profile **ret_profile, tapeout_error *err)
 {
     profile_job job = {.env = env, .table = table, .rows = rows, .target_index = target};
@@ -152,10 +152,11 @@ tapeout_status tp_profile_new(const tp_env *env, const tapeout_table *table, tp_
     return TAPEOUT_OK;
 }
 
-tapeout_status tp_profile_notes(const tp_env *env, const tapeout_table *table, const tp_rows *rows,
-                                uint32_t target, uint32_t *ret_notes, tapeout_error *err)
+tapeout_status tp_profile_notes(const tp_env *env, const tapeout_table *table,
+                                const tp_row_choice *rows, uint32_t target, uint32_t *ret_notes,
+                                tapeout_error *err)
 {
-    const tp_rows all = {NULL, table->row_count};
+    const tp_row_choice all = {NULL, table->row_count};
     tp_profile *profile;
     TP_TRY(tp_profile_new(env, table, rows == NULL ? all : *rows, target, &profile, err));
     for (uint32_t i = 0; i < table->column_count; i++) {

@@ -179,7 +179,8 @@ tapeout_status tapeout_table_profile(tapeout_context *context, const tapeout_tab
     uint32_t index;
     TP_TRY(find_target(env, table, target, &index, err));
     tp_profile *profile;
-    TP_TRY(tp_profile_new(env, table, (tp_rows){NULL, table->row_count}, index, &profile, err));
+    TP_TRY(
+        tp_profile_new(env, table, (tp_row_choice){NULL, table->row_count}, index, &profile, err));
     tp_buffer json;
     tp_buffer_init(&json, env->alloc, json_bytes_max);
     append_profile(&json, table, profile, target);

@@ -146,7 +146,8 @@ static tapeout_status fill_target(profile_target *target, const tp_column *colum
 }
 
 tapeout_status tp_profile_target_init(profile_target *target, const tapeout_allocator *alloc,
-                                      const tp_column *column, tp_rows rows, tapeout_error *err)
+                                      const tp_column *column, tp_row_choice rows,
+                                      tapeout_error *err)
 {
     *target = (profile_target){.alloc = alloc, .rows = rows};
     uint64_t *keys;

@@ -9,7 +9,7 @@
 // The target as the search sees it: classes or numbers, and the fold of each row.
 typedef struct profile_target {
     const tapeout_allocator *alloc;
-    tp_rows rows;
+    tp_row_choice rows;
     uint32_t class_count; // 0: a number
     int32_t *classes;     // [rows] -1 where missing; NULL for numbers
     double *numbers;      // [rows] standardised; NULL for classes
@@ -18,7 +18,8 @@ typedef struct profile_target {
 } profile_target;
 
 tapeout_status tp_profile_target_init(profile_target *target, const tapeout_allocator *alloc,
-                                      const tp_column *column, tp_rows rows, tapeout_error *err);
+                                      const tp_column *column, tp_row_choice rows,
+                                      tapeout_error *err);
 void tp_profile_target_deinit(profile_target *target);
 
 // How much of the target the column tells by itself, and whether that is too good to be true.

@@ -140,8 +140,8 @@ static bool is_listed(const top_list *list, uint64_t value)
 }
 
 // Values in order of appearance, until nothing later can enter the list. `keys` are sorted.
-static void top_numbers(const tp_column *column, tp_rows rows, const uint64_t *keys, size_t count,
-                        top_list *list)
+static void top_numbers(const tp_column *column, tp_row_choice rows, const uint64_t *keys,
+                        size_t count, top_list *list)
 {
     const uint64_t wanted = count_to_beat(keys, count);
     uint64_t left = 0;     // values of more than the wanted count that have not appeared yet
@@ -203,7 +203,7 @@ typedef struct seen {
 } seen;
 
 static tapeout_status sketch_texts(const tapeout_allocator *alloc, const tp_column *column,
-                                   tp_rows rows, tp_sketch *sketch, tapeout_error *err)
+                                   tp_row_choice rows, tp_sketch *sketch, tapeout_error *err)
 {
     const uint32_t entry_count = column->dict->count;
     seen *entries = tp_alloc_array_zero(alloc, entry_count, sizeof *entries);
@@ -236,7 +236,7 @@ static tapeout_status sketch_texts(const tapeout_allocator *alloc, const tp_colu
     return TAPEOUT_OK;
 }
 
-tapeout_status tp_sketch_column(const tp_env *env, const tp_column *column, tp_rows rows,
+tapeout_status tp_sketch_column(const tp_env *env, const tp_column *column, tp_row_choice rows,
                                 tp_arena *arena, tp_sketch *ret_sketch, tapeout_error *err)
 {
     tp_sketch sketch = {.name = column->name, .type = column->type, .row_count = rows.count};

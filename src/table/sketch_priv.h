@@ -6,7 +6,7 @@
 
 #include "table/tp_sketch.h"
 
-static inline uint64_t sketch_row(tp_rows rows, uint64_t i)
+static inline uint64_t sketch_row(tp_row_choice rows, uint64_t i)
 {
     return rows.index == NULL ? i : rows.index[i];
 }
@@ -18,7 +18,7 @@ double tp_sketch_key_number(tapeout_type type, uint64_t key);
 // The keys of the valid rows in ascending order, in an array of `rows.count` items that the caller
 // frees; `*ret_count` of them are used.
 tapeout_status tp_sketch_sorted_keys(const tapeout_allocator *alloc, const tp_column *column,
-                                     tp_rows rows, uint64_t **ret_keys, size_t *ret_count,
+                                     tp_row_choice rows, uint64_t **ret_keys, size_t *ret_count,
                                      tapeout_error *err);
 
 // Ascending; `spare` has room for as many. O(8 · count), less where bytes are all alike.

@@ -83,7 +83,7 @@ void tp_sketch_sort(uint64_t *keys, uint64_t *spare, size_t count)
 }
 
 tapeout_status tp_sketch_sorted_keys(const tapeout_allocator *alloc, const tp_column *column,
-                                     tp_rows rows, uint64_t **ret_keys, size_t *ret_count,
+                                     tp_row_choice rows, uint64_t **ret_keys, size_t *ret_count,
                                      tapeout_error *err)
 {
     const size_t room = (size_t)rows.count;

@@ -36,13 +36,14 @@ static const uint32_t tp_profile_no_target = UINT32_MAX;
 // All columns over the rows chosen, in parallel, the same for any number of threads. `target` is
 // the index of the column whose leaks are looked for, or tp_profile_no_target; its own notes are
 // never LEAK, IDENTIFIER or HIGH_CARDINALITY. Texts borrow from the table. O(columns · rows).
-tapeout_status tp_profile_new(const tp_env *env, const tapeout_table *table, tp_rows rows,
+tapeout_status tp_profile_new(const tp_env *env, const tapeout_table *table, tp_row_choice rows,
                               uint32_t target, tp_profile **ret_profile, tapeout_error *err);
 void tp_profile_free(tp_profile *profile);
 const tp_profile_column *tp_profile_columns(const tp_profile *profile); // one a column of the table
 
 // The notes alone, one word a column. `rows` NULL: all.
-tapeout_status tp_profile_notes(const tp_env *env, const tapeout_table *table, const tp_rows *rows,
-                                uint32_t target, uint32_t *ret_notes, tapeout_error *err);
+tapeout_status tp_profile_notes(const tp_env *env, const tapeout_table *table,
+                                const tp_row_choice *rows, uint32_t target, uint32_t *ret_notes,
+                                tapeout_error *err);
 
 #endif

@@ -35,7 +35,7 @@ typedef struct tp_sketch {
 
 // Over the rows chosen. Text views in the result borrow from the column's dictionary or, for
 // numbers, from `arena`.
-tapeout_status tp_sketch_column(const tp_env *env, const tp_column *column, tp_rows rows,
+tapeout_status tp_sketch_column(const tp_env *env, const tp_column *column, tp_row_choice rows,
                                 tp_arena *arena, tp_sketch *ret_sketch, tapeout_error *err);
 
 #endif

@@ -53,11 +53,11 @@ static inline bool tp_column_is_valid(const tp_column *column, uint64_t row)
 }
 
 // A choice of rows of a table. `index` NULL: the rows 0 … count-1 in order.
-typedef struct tp_rows {
+typedef struct tp_row_choice {
     const uint32_t
         *index; // [count], each below the table's row count; order matters, repeats are fine
     uint64_t count;
-} tp_rows;
+} tp_row_choice;
 
 // The column of that name, or NULL.
 const tp_column *tp_table_find(const tapeout_table *table, tp_str name);

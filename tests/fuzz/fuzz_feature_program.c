@@ -65,7 +65,7 @@ static void run(const tp_env *env, const tp_feature_program *program, const tape
     tp_feature_run *run = NULL;
     double *targets[MOST_OUTPUTS];
     const uint32_t count = tp_feature_output_count(program);
-    const tp_rows rows = {NULL, ROWS};
+    const tp_row_choice rows = {NULL, ROWS};
     check(tp_feature_run_new(env, program, 1, &run, NULL) == TAPEOUT_OK);
     check(tp_feature_run_bind(run, table, rows, TP_FEATURE_SERVE, NULL) == TAPEOUT_OK);
     for (uint32_t at = 0; at < ROWS; at += step) {

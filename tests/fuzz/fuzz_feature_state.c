@@ -34,7 +34,7 @@ static void run(const tp_env *env, const tp_feature_program *program)
     tp_table_builder *builder = NULL;
     const tapeout_table *table = NULL;
     tp_feature_run *run = NULL;
-    const tp_rows one = {NULL, 1};
+    const tp_row_choice one = {NULL, 1};
     for (int i = 0; i < MOST_OUTPUTS; i++) {
         targets[i] = &values[i];
     }

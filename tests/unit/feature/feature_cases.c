@@ -91,7 +91,7 @@ void case_run(feature_case *c, tp_feature_mode mode, uint32_t block_rows)
         c->values[i] = tp_alloc_array_zero(c->env.alloc, c->row_count + 1, sizeof(double));
     }
     ASSERT_OK(tp_feature_run_new(&c->env, c->program, 1, &c->run, &test_err));
-    const tp_rows rows = {NULL, c->row_count};
+    const tp_row_choice rows = {NULL, c->row_count};
     ASSERT_OK(tp_feature_run_bind(c->run, c->table, rows, mode, &test_err));
     for (uint64_t at = 0; at < c->row_count; at += block_rows) {
         const uint64_t left = c->row_count - at;

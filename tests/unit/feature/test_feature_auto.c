@@ -221,7 +221,7 @@ static double quality(const tapeout_table *table, const char *text)
     tp_gbt_options_init(&options, TP_OBJECTIVE_BINARY);
     options.trees = 60;
     ASSERT_OK(tp_gbt_train(&env, &data, NULL, &options, &gbt, &report, &test_err));
-    const tp_rows rows = {test_rows, ROWS - TRAIN};
+    const tp_row_choice rows = {test_rows, ROWS - TRAIN};
     ASSERT_OK(tp_feature_run_bind(run, table, rows, TP_FEATURE_SERVE, &test_err));
     const double auc = auc_of(gbt, run, program);
     tp_gbt_free(gbt);

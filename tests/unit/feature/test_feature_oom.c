@@ -26,7 +26,7 @@ typedef struct made {
 
 static tapeout_status make(made *m, const tapeout_table *table, tapeout_error *err)
 {
-    const tp_rows all = {NULL, 3};
+    const tp_row_choice all = {NULL, 3};
     const tp_feature_fit_data data = {.table = table, .rows = all, .target = target};
     double values[16][3];
     double *targets[16];

@@ -129,7 +129,7 @@ static void test_batch_is_single_row(void)
         targets[i] = &values[i];
     }
     for (uint32_t row = 0; row < ROWS; row++) {
-        const tp_rows one = {&row, 1};
+        const tp_row_choice one = {&row, 1};
         const tp_feature_block block = {.row_count = 1, .values = targets};
         ASSERT_OK(tp_feature_run_bind(run, c.table, one, TP_FEATURE_SERVE, &test_err));
         ASSERT_OK(tp_feature_run_block(run, 0, &block, &test_err));
@@ -195,7 +195,7 @@ static void test_workers(void)
         p.values[i] = tp_alloc_array_zero(c.env.alloc, c.row_count + 1, sizeof(double));
     }
     ASSERT_OK(tp_feature_run_new(&c.env, c.program, 7, &p.run, &test_err));
-    const tp_rows rows = {NULL, ROWS};
+    const tp_row_choice rows = {NULL, ROWS};
     ASSERT_OK(tp_feature_run_bind(p.run, c.table, rows, TP_FEATURE_SERVE, &test_err));
     ASSERT_OK(tp_pool_for(c.pool, ROWS / 100, run_part, &p, &test_err));
     for (uint32_t i = 0; i < c.output_count; i++) {
@@ -237,7 +237,7 @@ static void test_chosen_rows(void)
         index[i] = (i * 7919 + 13) % ROWS;
     }
     index[7] = index[6]; // repeats are fine
-    const tp_rows rows = {index, 200};
+    const tp_row_choice rows = {index, 200};
     double values[200];
     double *targets[] = {values};
     ASSERT_OK(tp_feature_run_bind(c.run, c.table, rows, TP_FEATURE_SERVE, &test_err));
@@ -280,7 +280,7 @@ static void test_other_tables(void)
             ASSERT_OK(tp_table_builder_str(builder, 0, TP_STR("S1")));
         }
         ASSERT_OK(tp_table_builder_view(builder, &table, &test_err));
-        const tp_rows rows = {NULL, 1};
+        const tp_row_choice rows = {NULL, 1};
         if (i == 1) {
             ASSERT_FAILS(tp_feature_run_bind(run, table, rows, TP_FEATURE_SERVE, &test_err),
                          TAPEOUT_E_DATA, "column 'x' is string here and was float64");
@@ -314,7 +314,7 @@ static void test_nothing_allocated_once_warm(void)
     size_t before = 0;
     for (uint32_t i = 0; i < 2 * ROWS; i++) {
         const uint32_t row = i % ROWS;
-        const tp_rows one = {&row, 1};
+        const tp_row_choice one = {&row, 1};
         const tp_feature_block block = {.row_count = 1, .values = targets};
         before = i == ROWS ? counting.count : before;
         ASSERT_OK(tp_feature_run_bind(run, c.table, one, TP_FEATURE_SERVE, &test_err));
@@ -342,7 +342,7 @@ static void test_other_texts_behind_the_same_codes(void)
     for (int i = 0; i < 4; i++) {
         double values[3];
         double *targets[] = {&values[0], &values[1], &values[2]};
-        const tp_rows one = {NULL, 1};
+        const tp_row_choice one = {NULL, 1};
         const tp_feature_block block = {.row_count = 1, .values = targets};
         case_rows(&c, &turns[i], 1);
         ASSERT_OK(tp_feature_run_bind(run, c.table, one, TP_FEATURE_SERVE, &test_err));

@@ -93,7 +93,7 @@ static void test_round_trip(void)
         ASSERT(tp_str_equal(a->name, b->name));
         ASSERT_EQ_UINT(a->category_count, b->category_count);
     }
-    const tp_rows rows = {NULL, 5000};
+    const tp_row_choice rows = {NULL, 5000};
     ASSERT_FAILS(tp_feature_run_bind(again.run, again.table, rows, TP_FEATURE_TRAIN, &test_err),
                  TAPEOUT_E_INVALID, "training mode");
     tp_buffer_deinit(&state);

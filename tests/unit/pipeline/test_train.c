@@ -118,15 +118,15 @@ static void test_a_row_has_the_same_bits_alone_and_in_a_batch(void)
     csv.expect = tp_scorer_schema(scorer);
     ASSERT_OK(tp_csv_read(&env, path_of("data.csv"), &csv, &table, &test_err));
     tp_scores all;
-    ASSERT_OK(tp_session_score(batch, table, (tp_rows){NULL, ROWS}, &all, &test_err));
+    ASSERT_OK(tp_session_score(batch, table, (tp_row_choice){NULL, ROWS}, &all, &test_err));
     for (uint32_t row = 0; row < ROWS; row++) {
         tp_scores one;
-        ASSERT_OK(tp_session_score(single, table, (tp_rows){&row, 1}, &one, &test_err));
+        ASSERT_OK(tp_session_score(single, table, (tp_row_choice){&row, 1}, &one, &test_err));
         ASSERT_EQ_F64(one.probability[0], all.probability[row]);
         ASSERT_EQ_F64(one.prediction[0], all.prediction[row]);
     }
     tp_explanation why;
-    ASSERT_OK(tp_session_explain(batch, table, (tp_rows){NULL, 50}, &why, &test_err));
+    ASSERT_OK(tp_session_explain(batch, table, (tp_row_choice){NULL, 50}, &why, &test_err));
     ASSERT_EQ_UINT(why.column_count, tp_scorer_schema(scorer)->count);
     tp_table_unref(table);
     tp_session_free(batch);

@@ -25,7 +25,7 @@ static tapeout_status read_and_profile(const tapeout_allocator *alloc, void *use
     TP_TRY(tp_csv_parse(&env, (tp_str){text, sizeof text - 1}, &options, &table, err));
     tp_profile *profile;
     const tapeout_status status =
-        tp_profile_new(&env, table, (tp_rows){NULL, table->row_count}, 0, &profile, err);
+        tp_profile_new(&env, table, (tp_row_choice){NULL, table->row_count}, 0, &profile, err);
     if (status == TAPEOUT_OK) {
         tp_profile_free(profile);
     }

@@ -140,7 +140,8 @@ static void test_scores_alike_for_any_number_of_threads(void)
         tp_env env = tp_env_plain();
         tp_profile *profile = NULL;
         ASSERT_OK(tp_pool_new(env.alloc, threads, &env.pool, &test_err));
-        ASSERT_OK(tp_profile_new(&env, table, (tp_rows){NULL, ROWS}, LATE, &profile, &test_err));
+        ASSERT_OK(
+            tp_profile_new(&env, table, (tp_row_choice){NULL, ROWS}, LATE, &profile, &test_err));
         for (uint32_t i = 0; i < FIELD_COUNT; i++) {
             const double score = tp_profile_columns(profile)[i].leak_score;
             first[i] = threads == 1 ? score : first[i];
@@ -164,7 +165,7 @@ static void test_says_nothing_where_it_cannot_know(void)
     for (uint32_t i = 0; i < 40; i++) {
         few[i] = i;
     }
-    const tp_rows rows = {few, 40};
+    const tp_row_choice rows = {few, 40};
     ASSERT_OK(tp_profile_notes(&env, table, &rows, LATE, notes, &test_err));
     ASSERT_EQ_UINT(notes[OUTCOME], 0);
     ASSERT_EQ_UINT(notes[ID], 0);
@@ -172,7 +173,7 @@ static void test_says_nothing_where_it_cannot_know(void)
     ASSERT_EQ_UINT(notes[OUTCOME], 0);
     ASSERT_OK(tp_profile_notes(&env, table, NULL, EMPTY, notes, &test_err));
     ASSERT_EQ_UINT(notes[OUTCOME], 0);
-    const tp_rows none = {NULL, 0};
+    const tp_row_choice none = {NULL, 0};
     ASSERT_OK(tp_profile_notes(&env, table, &none, LATE, notes, &test_err));
     ASSERT_EQ_UINT(notes[ID], TP_PROFILE_ALL_MISSING);
     tp_table_unref(table);

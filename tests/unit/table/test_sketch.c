@@ -20,7 +20,7 @@ static void start(void)
     tp_arena_init(&arena, env.alloc, SIZE_MAX);
 }
 
-static tp_sketch sketch_of(const tp_column *column, tp_rows rows)
+static tp_sketch sketch_of(const tp_column *column, tp_row_choice rows)
 {
     tp_sketch sketch;
     ASSERT_OK(tp_sketch_column(&env, column, rows, &arena, &sketch, &test_err));
@@ -41,7 +41,7 @@ static void test_counts_and_moments(void)
     tp_column column = whole_column(values, 7);
     column.validity = validity;
     column.null_count = 1;
-    const tp_sketch s = sketch_of(&column, (tp_rows){NULL, 7});
+    const tp_sketch s = sketch_of(&column, (tp_row_choice){NULL, 7});
     ASSERT_EQ_UINT(s.row_count, 7);
     ASSERT_EQ_UINT(s.missing_count, 1);
     ASSERT_EQ_UINT(s.distinct_count, 5);
@@ -66,13 +66,13 @@ static void test_follows_the_rows_chosen(void)
     static const int64_t values[] = {10, 20, 30, 40};
     static const uint32_t index[] = {3, 3, 1};
     const tp_column column = whole_column(values, 4);
-    const tp_sketch s = sketch_of(&column, (tp_rows){index, 3});
+    const tp_sketch s = sketch_of(&column, (tp_row_choice){index, 3});
     ASSERT_EQ_UINT(s.row_count, 3);
     ASSERT_EQ_UINT(s.distinct_count, 2);
     ASSERT_EQ_F64(s.minimum, 20.0);
     ASSERT_EQ_F64(s.maximum, 40.0);
     ASSERT_EQ_UINT(s.top[0].count, 2);
-    const tp_sketch none = sketch_of(&column, (tp_rows){index, 0});
+    const tp_sketch none = sketch_of(&column, (tp_row_choice){index, 0});
     ASSERT(!none.has_numbers);
     ASSERT_EQ_UINT(none.top_count, 0);
     tp_arena_deinit(&arena);
@@ -83,13 +83,13 @@ static void test_keeps_the_extremes(void)
     start();
     static const int64_t values[] = {INT64_MIN, INT64_MAX, INT64_MAX - 1, 0};
     const tp_column column = whole_column(values, 4);
-    const tp_sketch s = sketch_of(&column, (tp_rows){NULL, 4});
+    const tp_sketch s = sketch_of(&column, (tp_row_choice){NULL, 4});
     ASSERT_EQ_UINT(s.distinct_count, 4);
     ASSERT_EQ_F64(s.minimum, (double)INT64_MIN);
     ASSERT_EQ_BYTES(s.top[2].text.data, s.top[2].text.size, "9223372036854775806", 19);
     static const double floats[] = {-0.0, 0.0, -INFINITY, INFINITY, -1e-300};
     const tp_column f = {.type = TAPEOUT_TYPE_FLOAT64, .row_count = 5, .values.f64 = floats};
-    const tp_sketch t = sketch_of(&f, (tp_rows){NULL, 5});
+    const tp_sketch t = sketch_of(&f, (tp_row_choice){NULL, 5});
     ASSERT_EQ_UINT(t.distinct_count, 4);
     ASSERT_EQ_F64(t.minimum, -INFINITY);
     ASSERT_EQ_F64(t.quantiles[5], -1e-300);
@@ -111,7 +111,7 @@ static void test_counts_texts(void)
     }
     const tapeout_table *table = NULL;
     ASSERT_OK(tp_table_builder_view(builder, &table, &test_err));
-    const tp_sketch s = sketch_of(&table->columns[0], (tp_rows){NULL, 6});
+    const tp_sketch s = sketch_of(&table->columns[0], (tp_row_choice){NULL, 6});
     ASSERT_EQ_UINT(s.missing_count, 1);
     ASSERT_EQ_UINT(s.distinct_count, 4);
     ASSERT(!s.has_numbers);
@@ -120,7 +120,7 @@ static void test_counts_texts(void)
     ASSERT_EQ_BYTES(s.top[1].text.data, s.top[1].text.size, "b", 1);
     ASSERT_EQ_UINT(s.top[2].text.size, 0);
     static const uint32_t last[] = {5};
-    const tp_sketch t = sketch_of(&table->columns[0], (tp_rows){last, 1});
+    const tp_sketch t = sketch_of(&table->columns[0], (tp_row_choice){last, 1});
     ASSERT_EQ_UINT(t.distinct_count, 1);
     tp_table_builder_free(builder);
     tp_arena_deinit(&arena);
@@ -163,7 +163,7 @@ static void test_finds_the_most_frequent(void)
             values[i] = (int64_t)(seed % 2 == 0 ? a : (a < b ? a : b));
         }
         const tp_column column = whole_column(values, RANDOM_ROWS);
-        const tp_sketch s = sketch_of(&column, (tp_rows){NULL, RANDOM_ROWS});
+        const tp_sketch s = sketch_of(&column, (tp_row_choice){NULL, RANDOM_ROWS});
         ASSERT_EQ_UINT(s.top_count, range == 12 ? 12 : TP_SKETCH_TOP);
         check_top(values, &s);
     }
