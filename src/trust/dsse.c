@@ -35,8 +35,8 @@ void tp_dsse_append(tp_buffer *text, const tp_envelope *envelope)
     tp_buffer_append_text(text, "\"}]}");
 }
 
-tapeout_status tp_dsse_sign(const tp_signer *signer, tp_str type, tp_str payload, tp_buffer *text,
-                            tapeout_error *err)
+tapeout_status tp_dsse_sign(const tp_signer *signer, tp_str type, tp_str payload, bool names_key,
+                            tp_buffer *text, tapeout_error *err)
 {
     uint8_t signature[TP_KEY_SIGNATURE_SIZE];
     size_t size = 0;
@@ -52,7 +52,7 @@ tapeout_status tp_dsse_sign(const tp_signer *signer, tp_str type, tp_str payload
     tp_dsse_append(text, &(tp_envelope){.type = type,
                                         .payload = payload,
                                         .signature = {(const char *)signature, size},
-                                        .has_key_id = true,
+                                        .has_key_id = names_key,
                                         .key_id = signer->key.id});
     return tp_buffer_check(text, "signature", err);
 }

@@ -54,27 +54,6 @@ static void write_statement(tp_str file_name, const tp_sha256 *file, tp_buffer *
                                 "\".gitattributes\",\".github\",\".gitignore\"]}}}");
 }
 
-static tapeout_status sign_statement(const tp_signer *signer, tp_str statement, tp_buffer *text,
-                                     tapeout_error *err)
-{
-    const tp_str type = TP_STR(TP_DSSE_IN_TOTO);
-    uint8_t signature[TP_KEY_SIGNATURE_SIZE];
-    size_t size = 0;
-    tp_buffer bytes;
-    tp_buffer_init(&bytes, text->alloc, 2 * TP_MAX_ENVELOPE_BYTES);
-    tp_dsse_pae_append(&bytes, type, statement);
-    tapeout_status status = tp_buffer_check(&bytes, "signature: what is to be signed", err);
-    if (status == TAPEOUT_OK) {
-        status = signer->sign(signer, tp_buffer_view(&bytes), signature, &size, err);
-    }
-    tp_buffer_deinit(&bytes);
-    TP_TRY(status);
-    tp_dsse_append(text, &(tp_envelope){.type = type,
-                                        .payload = statement,
-                                        .signature = {(const char *)signature, size}});
-    return TAPEOUT_OK;
-}
-
 tapeout_status tp_oms_sign(const tp_signer *signer, tp_str file_name, const tp_sha256 *file,
                            tp_buffer *text, tapeout_error *err)
 {
@@ -100,7 +79,8 @@ tapeout_status tp_oms_sign(const tp_signer *signer, tp_str file_name, const tp_s
     tp_json_append_key(text, "dsseEnvelope");
     tapeout_status status = tp_buffer_check(&statement, "signature: the statement", err);
     if (status == TAPEOUT_OK) {
-        status = sign_statement(signer, tp_buffer_view(&statement), text, err);
+        status = tp_dsse_sign(signer, TP_STR(TP_DSSE_IN_TOTO), tp_buffer_view(&statement), false,
+                              text, err);
     }
     tp_buffer_deinit(&statement);
     TP_TRY(status);

@@ -25,9 +25,9 @@ typedef struct tp_envelope {
 // What is signed: "DSSEv1 SIZE TYPE SIZE PAYLOAD".
 void tp_dsse_pae_append(tp_buffer *bytes, tp_str type, tp_str payload);
 
-// Signs and appends the envelope's text, without a line's end.
-tapeout_status tp_dsse_sign(const tp_signer *signer, tp_str type, tp_str payload, tp_buffer *text,
-                            tapeout_error *err);
+// Signs and appends the envelope's text, without a line's end. `names_key`: with the key's id.
+tapeout_status tp_dsse_sign(const tp_signer *signer, tp_str type, tp_str payload, bool names_key,
+                            tp_buffer *text, tapeout_error *err);
 // True when the signature over type and payload is the key's; false without memory too.
 bool tp_dsse_verify(const tapeout_allocator *alloc, const tp_envelope *envelope,
                     const tp_public_key *key);

@@ -147,7 +147,7 @@ tapeout_status tp_trust_sign(const tapeout_allocator *alloc, const tp_signer *si
     tapeout_status status =
         tp_statement_write(bundle, tp_clock_unix_us() / 1000000, &statement, err);
     if (status == TAPEOUT_OK) {
-        status = tp_dsse_sign(signer, TP_STR(TP_DSSE_IN_TOTO), tp_buffer_view(&statement),
+        status = tp_dsse_sign(signer, TP_STR(TP_DSSE_IN_TOTO), tp_buffer_view(&statement), true,
                               &envelope, err);
     }
     if (status == TAPEOUT_OK) {

@@ -26,7 +26,8 @@ static tp_buffer sample(const tp_signer *signer)
 {
     tp_buffer text;
     tp_buffer_init(&text, tp_allocator_default(), TP_MAX_ENVELOPE_BYTES);
-    ASSERT_OK(tp_dsse_sign(signer, TP_STR("text/plain"), TP_STR("payload?"), &text, &test_err));
+    ASSERT_OK(
+        tp_dsse_sign(signer, TP_STR("text/plain"), TP_STR("payload?"), true, &text, &test_err));
     return text;
 }
 

@@ -113,11 +113,11 @@ static void test_broken(void)
     // A payload that is signed and no statement.
     tp_signer *signer = trust_signer(TP_KEY_ED25519, 1);
     tp_buffer_init(&lines, tp_allocator_default(), TP_MAX_ENVELOPE_BYTES);
-    ASSERT_OK(tp_dsse_sign(signer, TP_STR(TP_DSSE_IN_TOTO), TP_STR("{}"), &lines, &test_err));
+    ASSERT_OK(tp_dsse_sign(signer, TP_STR(TP_DSSE_IN_TOTO), TP_STR("{}"), true, &lines, &test_err));
     tp_buffer_append_char(&lines, '\n');
     ASSERT_EQ_INT(state_of(&lines, &list, "not one about a bundle"), TP_SIGNATURE_BROKEN);
     tp_buffer_clear(&lines);
-    ASSERT_OK(tp_dsse_sign(signer, TP_STR("text/plain"), TP_STR("{}"), &lines, &test_err));
+    ASSERT_OK(tp_dsse_sign(signer, TP_STR("text/plain"), TP_STR("{}"), true, &lines, &test_err));
     tp_buffer_append_char(&lines, '\n');
     ASSERT_EQ_INT(state_of(&lines, &list, "not the key's"), TP_SIGNATURE_BROKEN);
     tp_buffer_deinit(&lines);

@@ -59,7 +59,7 @@ void trust_sign(const char *path, uint8_t number, int64_t signed_s, tp_buffer *l
     tp_signer *signer = trust_signer(TP_KEY_ED25519, number);
     tp_buffer_init(&statement, tp_allocator_default(), TP_MAX_ENVELOPE_BYTES);
     ASSERT_OK(tp_statement_write(bundle, signed_s, &statement, &test_err));
-    ASSERT_OK(tp_dsse_sign(signer, TP_STR(TP_DSSE_IN_TOTO), tp_buffer_view(&statement), lines,
+    ASSERT_OK(tp_dsse_sign(signer, TP_STR(TP_DSSE_IN_TOTO), tp_buffer_view(&statement), true, lines,
                            &test_err));
     tp_buffer_append_char(lines, '\n');
     tp_buffer_deinit(&statement);
