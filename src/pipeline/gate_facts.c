@@ -99,9 +99,11 @@ static tapeout_status read_llm_licence(const tp_env *env, const char *path, gate
     return status;
 }
 
-static tapeout_status read_bundle(const gate_subject *subject, const tp_bundle *bundle,
+// Timing its rows takes the bundle.
+static tapeout_status read_bundle(const gate_subject *subject, tp_bundle **taken,
                                   gate_dossier *dossier, tapeout_error *err)
 {
+    const tp_bundle *bundle = *taken;
     const char *path = subject->ref->path;
     const bool is_llm = tp_str_equal(tp_bundle_kind(bundle), TP_STR("llm"));
     struct stat file;
@@ -117,7 +119,7 @@ static tapeout_status read_bundle(const gate_subject *subject, const tp_bundle *
     }
     TP_TRY(read_licence(subject->env, bundle, dossier, err));
     return subject->policy->latency_us > 0
-               ? tp_gate_time_row(subject->env, path, &dossier->facts.row_us, err)
+               ? tp_gate_time_row(subject->env, taken, &dossier->facts.row_us, err)
                : TAPEOUT_OK;
 }
 
@@ -128,7 +130,7 @@ tapeout_status tp_gate_look(const gate_subject *subject, gate_dossier *dossier, 
     tp_arena_init(&dossier->arena, subject->env->alloc, TP_MAX_GATE_BYTES);
     dossier->facts.row_us = (double)NAN;
     TP_TRY(tp_bundle_open(subject->env, subject->ref->path, &bundle, err));
-    const tapeout_status status = read_bundle(subject, bundle, dossier, err);
+    const tapeout_status status = read_bundle(subject, &bundle, dossier, err);
     tp_bundle_close(&bundle);
     return status;
 }

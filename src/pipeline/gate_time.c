@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How long one row takes, for a gate that has no data at hand: the bundle remembers quantiles and
-// frequent values of its training columns, and rows are made of those.
+// How long one row takes, features and learner. A gate that has no data at hand makes its rows of
+// what the bundle remembers of its training columns, quantiles and frequent values.
 #include "pipeline/tp_gate.h"
 
 #include "base/tp_clock.h"
 #include "base/tp_error.h"
-#include "bundle/tp_scorer.h"
 #include "table/tp_json.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-enum { ROWS = 21, WARM_UP = 50, RUNS = 500 };
+enum { ROWS = 21, WARM_UP = 100, RUNS = 1001 };
 
+// -- the median ----------------------------------------------------------------------------------
 static int compare_doubles(const void *a, const void *b)
 {
     const double left = *(const double *)a;
@@ -21,6 +21,32 @@ static int compare_doubles(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
+tapeout_status tp_gate_time_rows(const tp_env *env, const tp_scorer *scorer,
+                                 const tapeout_table *table, tp_row_choice rows, double *ret_us,
+                                 tapeout_error *err)
+{
+    const tp_env alone = {.alloc = env->alloc}; // one row needs no pool
+    tp_session *session = NULL;
+    double times[RUNS];
+    TP_TRY(tp_session_new(&alone, scorer, &session, err));
+    tapeout_status status = TAPEOUT_OK;
+    for (int i = -WARM_UP; i < RUNS && status == TAPEOUT_OK; i++) {
+        const tp_row_choice row = {&rows.index[(uint64_t)(i + WARM_UP) % rows.count], 1};
+        tp_scores scores;
+        const uint64_t start_ns = tp_clock_monotonic_ns();
+        status = tp_session_score(session, table, row, &scores, err);
+        if (i >= 0) {
+            times[i] = (double)(tp_clock_monotonic_ns() - start_ns) * 1e-3;
+        }
+    }
+    tp_session_free(session);
+    TP_TRY(status);
+    qsort(times, RUNS, sizeof(times[0]), compare_doubles);
+    *ret_us = times[RUNS / 2];
+    return TAPEOUT_OK;
+}
+
+// -- rows of what the bundle remembers -----------------------------------------------------------
 static yyjson_val *sketch_of(yyjson_val *columns, tp_str name)
 {
     yyjson_arr_iter at = yyjson_arr_iter_with(columns);
@@ -85,28 +111,6 @@ static tapeout_status make_rows(const tp_scorer *scorer, yyjson_val *columns,
     return TAPEOUT_OK;
 }
 
-static tapeout_status time_rows(const tp_env *env, const tp_scorer *scorer,
-                                const tapeout_table *table, double *ret_us, tapeout_error *err)
-{
-    tp_session *session = NULL;
-    double times[RUNS];
-    TP_TRY(tp_session_new(env, scorer, &session, err));
-    tapeout_status status = TAPEOUT_OK;
-    for (int i = -WARM_UP; i < RUNS && status == TAPEOUT_OK; i++) {
-        const uint32_t index = (uint32_t)(i + WARM_UP) % ROWS;
-        tp_scores scores;
-        const uint64_t start_ns = tp_clock_monotonic_ns();
-        status = tp_session_score(session, table, (tp_row_choice){&index, 1}, &scores, err);
-        if (i >= 0) {
-            times[i] = (double)(tp_clock_monotonic_ns() - start_ns) * 1e-3;
-        }
-    }
-    tp_session_free(session);
-    qsort(times, RUNS, sizeof(times[0]), compare_doubles);
-    *ret_us = times[RUNS / 2];
-    return status;
-}
-
 static tapeout_status time_scorer(const tp_env *env, const tp_scorer *scorer, double *ret_us,
                                   tapeout_error *err)
 {
@@ -125,20 +129,23 @@ static tapeout_status time_scorer(const tp_env *env, const tp_scorer *scorer, do
         status = tp_table_builder_view(builder, &table, err);
     }
     if (status == TAPEOUT_OK) {
-        status = time_rows(env, scorer, table, ret_us, err);
+        uint32_t index[ROWS];
+        for (uint32_t row = 0; row < ROWS; row++) {
+            index[row] = row;
+        }
+        status = tp_gate_time_rows(env, scorer, table, (tp_row_choice){index, ROWS}, ret_us, err);
     }
     tp_table_builder_free(builder);
     yyjson_doc_free(doc);
     return status;
 }
 
-tapeout_status tp_gate_time_row(const tp_env *env, const char *bundle_path, double *ret_us,
+tapeout_status tp_gate_time_row(const tp_env *env, tp_bundle **bundle, double *ret_us,
                                 tapeout_error *err)
 {
-    const tp_env alone = {.alloc = env->alloc}; // one row needs no pool
     tp_scorer *scorer = NULL;
-    TP_TRY(tp_scorer_open(&alone, bundle_path, &scorer, err));
-    const tapeout_status status = time_scorer(&alone, scorer, ret_us, err);
+    TP_TRY(tp_scorer_from_bundle(env, bundle, &scorer, err));
+    const tapeout_status status = time_scorer(env, scorer, ret_us, err);
     tp_scorer_close(&scorer);
     return status;
 }

@@ -7,6 +7,7 @@
 
 #include "base/tp_buffer.h"
 #include "base/tp_env.h"
+#include "bundle/tp_scorer.h"
 #include "pipeline/tp_policy.h"
 
 typedef struct tp_gate_tag {
@@ -39,9 +40,14 @@ typedef struct tp_gate_facts {
 tapeout_status tp_gate_check(const tp_env *env, const tp_policy *policy, const tp_gate_facts *facts,
                              tp_buffer *json, bool *ret_passed, tapeout_error *err);
 
-// The median time of one row through a table's bundle, in microseconds, over rows made of the
-// quantiles and frequent values that the bundle remembers of its training data.
-tapeout_status tp_gate_time_row(const tp_env *env, const char *bundle_path, double *ret_us,
+// The median time of one row through a scorer, in microseconds, over rows of a table in turn;
+// `rows` has an index.
+tapeout_status tp_gate_time_rows(const tp_env *env, const tp_scorer *scorer,
+                                 const tapeout_table *table, tp_row_choice rows, double *ret_us,
+                                 tapeout_error *err);
+// The same of a table's bundle, over rows made of the quantiles and frequent values that it
+// remembers of its training data. The bundle is taken, as by tp_scorer_from_bundle.
+tapeout_status tp_gate_time_row(const tp_env *env, tp_bundle **bundle, double *ret_us,
                                 tapeout_error *err);
 
 // -- decisions -----------------------------------------------------------------------------------

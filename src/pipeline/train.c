@@ -10,14 +10,12 @@
 #include "base/tp_clock.h"
 #include "base/tp_error.h"
 #include "base/tp_file.h"
+#include "pipeline/tp_gate.h"
 #include "table/tp_json.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { GATE_TIMING_RUNS = 2001, GATE_TIMING_WARMUP = 200 };
 
 typedef struct train_job {
     const tp_env *env;
@@ -149,37 +147,16 @@ static tapeout_status write_bundle(train_job *job, tapeout_error *err)
 // -- gates
 // -----------------------------------------------------------------------------------------
 
-static int compare_doubles(const void *a, const void *b)
-{
-    const double left = *(const double *)a;
-    const double right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
-// The median time of one raw row through the finished bundle, features and learner.
+// Of the finished bundle, over the test rows.
 static tapeout_status time_single_row(train_job *job, tapeout_error *err)
 {
-    const tp_env inline_env = {.alloc = job->env->alloc};
     const pipeline_rows *test = &job->dataset.test;
     tp_scorer *scorer = NULL;
-    tp_session *session = NULL;
-    double times[GATE_TIMING_RUNS];
-    TP_TRY(tp_scorer_open(&inline_env, job->result->bundle_path, &scorer, err));
-    tapeout_status status = tp_session_new(&inline_env, scorer, &session, err);
-    for (int i = -GATE_TIMING_WARMUP; i < GATE_TIMING_RUNS && status == TAPEOUT_OK; i++) {
-        const tp_row_choice row = {&test->index[(uint64_t)(i + GATE_TIMING_WARMUP) % test->count],
-                                   1};
-        tp_scores scores;
-        const uint64_t start_ns = tp_clock_monotonic_ns();
-        status = tp_session_score(session, test->table, row, &scores, err);
-        if (i >= 0) {
-            times[i] = (double)(tp_clock_monotonic_ns() - start_ns) * 1e-3;
-        }
-    }
-    tp_session_free(session);
+    TP_TRY(tp_scorer_open(job->env, job->result->bundle_path, &scorer, err));
+    const tapeout_status status =
+        tp_gate_time_rows(job->env, scorer, test->table, (tp_row_choice){test->index, test->count},
+                          &job->single_row_us, err);
     tp_scorer_close(&scorer);
-    qsort(times, GATE_TIMING_RUNS, sizeof(times[0]), compare_doubles);
-    job->single_row_us = times[GATE_TIMING_RUNS / 2];
     return status;
 }
 

@@ -9,8 +9,6 @@
 #include "trust/key_priv.h"
 #include "trust/tp_dsse.h"
 
-#include <string.h>
-
 static const char media_type[] = "application/vnd.dev.sigstore.bundle.v0.3+json";
 static const char media_type_start[] = "application/vnd.dev.sigstore.bundle";
 static const char statement_type[] = "https://in-toto.io/Statement/v1";
