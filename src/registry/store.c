@@ -2,34 +2,58 @@
 //
 // The rules that both drivers of a store share, and values and rows. A driver is called only in the
 // order that store_priv.h promises it, with values that both databases take alike.
-#include "registry/tp_store.h"
+#include "registry/store_priv.h"
 
 #include "base/limits.h"
+#include "base/tp_alloc.h"
 #include "base/tp_clock.h"
 #include "base/tp_error.h"
 #include "base/tp_random.h"
-#include "registry/store_postgres.h"
 
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
 // -- opening -------------------------------------------------------------------------------------
+static bool is_postgres(tp_str where)
+{
+    return tp_str_has_prefix(where, TP_STR("postgresql://")) ||
+           tp_str_has_prefix(where, TP_STR("postgres://"));
+}
+
 tapeout_status tp_store_open(const tapeout_allocator *alloc, const tp_store_options *options,
                              tp_store **ret_store, tapeout_error *err)
 {
-    return tp_store_is_postgres(options->where)
-               ? tp_store_postgres_open(alloc, options, ret_store, err)
-               : tp_store_sqlite_open(alloc, options, ret_store, err);
+    const tp_store_driver *driver =
+        is_postgres(tp_str_from(options->where)) ? &tp_store_postgres : &tp_store_sqlite;
+    tp_store *store = tp_alloc_zero(alloc, driver->size);
+    if (store == NULL) {
+        return tp_fail_nomem(err);
+    }
+    *store = (tp_store){.driver = driver, .alloc = alloc, .mode = options->mode};
+    store->is_stopped = options->is_stopped != NULL ? options->is_stopped : &store->own_stop;
+    const tapeout_status status = driver->open(store, options, err);
+    if (status != TAPEOUT_OK) {
+        tp_store_close(&store);
+        return status;
+    }
+    *ret_store = store;
+    return TAPEOUT_OK;
 }
 
 void tp_store_close(tp_store **store)
 {
-    if (*store != NULL) {
-        tp_store_rollback(*store);
-        (*store)->driver->close(*store);
-        *store = NULL;
+    tp_store *self = *store;
+    if (self == NULL) {
+        return;
     }
+    tp_store_rollback(self);
+    self->driver->close(self);
+    if (self->where != NULL) {
+        tp_free(self->alloc, self->where, strlen(self->where) + 1);
+    }
+    tp_free(self->alloc, self, self->driver->size);
+    *store = NULL;
 }
 
 bool tp_store_is_stopped(const tp_store *store)

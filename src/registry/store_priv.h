@@ -12,10 +12,13 @@
 enum { TP_STORE_WORDS = 7 };
 
 typedef struct tp_store_driver {
+    size_t size; // of the driver's own struct, which begins with a tp_store and as zeros
     bool may_lose_answers;
     const char *words[TP_STORE_WORDS]; // for {id} {int} {real} {text} {blob} {table} {keyed}
 
-    void (*close)(tp_store *store);
+    // Names the store's place and opens it; `close` follows whether it succeeds or fails.
+    tapeout_status (*open)(tp_store *store, const tp_store_options *options, tapeout_error *err);
+    void (*close)(tp_store *store); // gives back what is the driver's own
     tapeout_status (*begin)(tp_store *store, tp_store_kind kind, tapeout_error *err);
     // Whether it succeeds or fails, no transaction is open afterwards.
     tapeout_status (*commit)(tp_store *store, tapeout_error *err);
@@ -50,8 +53,8 @@ struct tp_store {
     bool wants_retry;           // the last failure asks for the transaction to be done again
 };
 
-tapeout_status tp_store_sqlite_open(const tapeout_allocator *alloc, const tp_store_options *options,
-                                    tp_store **ret_store, tapeout_error *err);
+extern const tp_store_driver tp_store_sqlite;
+extern const tp_store_driver tp_store_postgres;
 
 // E_IO once a sync has failed.
 tapeout_status tp_store_check_stopped(const tp_store *store, tapeout_error *err);

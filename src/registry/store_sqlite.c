@@ -382,21 +382,29 @@ static tapeout_status open_to_read(sqlite_store *self, tapeout_error *err)
     return status;
 }
 
-static void close_store(tp_store *store)
+static tapeout_status open_store(tp_store *store, const tp_store_options *options,
+                                 tapeout_error *err)
 {
-    sqlite_store *self = self_of(store);
-    // Every statement is finalised by now, so that closing cannot fail; what it could not write
-    // back stays in the log.
-    (void)sqlite3_close(self->db);
-    if (store->where != NULL) {
-        tp_free(store->alloc, store->where, strlen(store->where) + 1);
+    store->where = tp_strndup(store->alloc, options->where, strlen(options->where));
+    if (store->where == NULL) {
+        return tp_fail_nomem(err);
     }
-    tp_free(store->alloc, self, sizeof(*self));
+    return options->mode == TP_STORE_WRITE ? open_to_write(self_of(store), err)
+                                           : open_to_read(self_of(store), err);
 }
 
-static const tp_store_driver driver = {
+static void close_store(tp_store *store)
+{
+    // Every statement is finalised by now, so that closing cannot fail; what it could not write
+    // back stays in the log.
+    (void)sqlite3_close(self_of(store)->db);
+}
+
+const tp_store_driver tp_store_sqlite = {
+    .size = sizeof(sqlite_store),
     .words = {"INTEGER PRIMARY KEY", "INTEGER", "REAL", "TEXT", "BLOB", " STRICT",
               " STRICT, WITHOUT ROWID"},
+    .open = open_store,
     .close = close_store,
     .begin = begin,
     .commit = commit,
@@ -410,30 +418,3 @@ static const tp_store_driver driver = {
     .has_versions = has_versions,
     .make_versions = make_versions,
 };
-
-tapeout_status tp_store_sqlite_open(const tapeout_allocator *alloc, const tp_store_options *options,
-                                    tp_store **ret_store, tapeout_error *err)
-{
-    sqlite_store *self = tp_alloc_zero(alloc, sizeof(*self));
-    if (self == NULL) {
-        return tp_fail_nomem(err);
-    }
-    tp_store *store = &self->base;
-    *store = (tp_store){.driver = &driver, .alloc = alloc, .mode = options->mode};
-    store->is_stopped = options->is_stopped != NULL ? options->is_stopped : &store->own_stop;
-    store->where = tp_strndup(alloc, options->where, strlen(options->where));
-    tapeout_status status = TAPEOUT_E_NOMEM;
-    if (store->where == NULL) {
-        status = tp_fail_nomem(err);
-    } else if (options->mode == TP_STORE_WRITE) {
-        status = open_to_write(self, err);
-    } else {
-        status = open_to_read(self, err);
-    }
-    if (status != TAPEOUT_OK) {
-        tp_store_close(&store);
-        return status;
-    }
-    *ret_store = store;
-    return TAPEOUT_OK;
-}
