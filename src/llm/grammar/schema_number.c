@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Numbers between bounds, and multiples, as automata over their digits.
+// Numbers of a schema, read exactly; and those between bounds, and multiples, as automata over
+// their digits.
 //
 // With bounds or a multiple, a number is written without exponent: digits, and up to F decimals. In
 // units of 10^-F both bounds are whole and inclusive. For each count of digits before the point,
@@ -15,6 +16,59 @@
 
 enum { MAX_DIGITS = 40, MAX_MULTIPLE = 256 };
 
+// -- the value of a number -----------------------------------------------------------------------
+// A JSON number as a multiple of 10^-18, exactly; its shortest decimal form is what is meant.
+schema_decimal tp_schema_decimal(schema_compiler *c, yyjson_val *number)
+{
+    tp_buffer text;
+    schema_decimal value = 0;
+    int exponent = SCHEMA_DECIMALS;
+    bool fits = yyjson_is_num(number);
+    tp_buffer_init(&text, c->b->alloc, 64);
+    if (yyjson_is_uint(number)) {
+        tp_json_append_u64(&text, yyjson_get_uint(number));
+    } else if (yyjson_is_sint(number)) {
+        tp_json_append_i64(&text, yyjson_get_sint(number));
+    } else {
+        tp_json_append_f64(&text, yyjson_get_real(number));
+    }
+    if (text.status != TAPEOUT_OK) {
+        tp_grammar_fail_nomem(c->b);
+    }
+    bool is_fraction = false;
+    for (size_t i = 0; i < text.size; i++) {
+        const char letter = text.data[i];
+        if (letter >= '0' && letter <= '9') {
+            value = value * 10 + (letter - '0'); // at most 20 digits
+            exponent -= is_fraction ? 1 : 0;
+        } else if (letter == '.') {
+            is_fraction = true;
+        } else if (letter == 'e' || letter == 'E') {
+            int64_t power = 0;
+            const size_t from = i + (text.data[i + 1] == '+' ? 2 : 1);
+            fits = fits && tp_str_to_int64((tp_str){text.data + from, text.size - from}, &power);
+            exponent += (int)power;
+            break;
+        }
+    }
+    const bool is_negative = text.size > 0 && text.data[0] == '-';
+    tp_buffer_deinit(&text);
+    for (; exponent < 0 && value % 10 == 0 && value != 0; exponent++) {
+        value /= 10;
+    }
+    const schema_decimal most = (schema_decimal)1000000000000000000 * 1000000000000000000 * 10;
+    for (; exponent > 0 && value != 0 && value < most; exponent--) {
+        value *= 10;
+    }
+    if (!fits || (value != 0 && exponent != 0) || value > most) {
+        tp_schema_fail(c, yyjson_is_num(number) ? TAPEOUT_E_UNSUPPORTED : TAPEOUT_E_INVALID, number,
+                       "a number below 1e19 with at most 18 decimals is expected");
+        return 0;
+    }
+    return is_negative ? -value : value;
+}
+
+// -- digits --------------------------------------------------------------------------------------
 typedef struct number_walk {
     grammar_builder *b;
     uint32_t decimals; // F

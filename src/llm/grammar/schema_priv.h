@@ -86,15 +86,22 @@ typedef struct schema_compiler {
     uint32_t blank, character, text, integer, number;
 } schema_compiler;
 
-// -- schema_read.c -------------------------------------------------------------------------------
+// -- schema_join.c -------------------------------------------------------------------------------
+// Fails with the schema's own path to `at`, and `what`, in which "%.*s" is `name` for the second.
 void tp_schema_fail(schema_compiler *c, tapeout_status status, yyjson_val *at, const char *what);
+void tp_schema_fail_name(schema_compiler *c, tapeout_status status, yyjson_val *at, tp_str name,
+                         const char *what);
+bool tp_schema_is_annotation(tp_str key); // or a reference: it constrains nothing of its own
 // `schema` and all that it refers to joins the list.
 void tp_schema_join(schema_compiler *c, schema_list *list, yyjson_val *schema);
 void tp_schema_join_item(schema_compiler *c, schema_list *list, schema_item item);
+
+// -- schema_read.c -------------------------------------------------------------------------------
 void tp_schema_read(schema_compiler *c, const schema_list *list, schema_facts *facts);
-schema_decimal tp_schema_decimal(schema_compiler *c, yyjson_val *number);
 
 // -- schema_number.c -----------------------------------------------------------------------------
+// A JSON number, exactly; failed where it does not fit.
+schema_decimal tp_schema_decimal(schema_compiler *c, yyjson_val *number);
 uint32_t tp_schema_number(schema_compiler *c, const schema_facts *facts, uint32_t next);
 bool tp_schema_number_fits(const schema_facts *facts, schema_decimal value);
 

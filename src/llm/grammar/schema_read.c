@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading schema objects: references are followed, allOf is taken apart, and what a conjunction
-// asks for is gathered. Every keyword is looked at: one that only describes is passed over, one
-// that constrains and is not known is refused by its name and place, never ignored.
+// Reading schema objects: what a conjunction asks for is gathered. Every keyword is looked at: one
+// that only describes is passed over, one that constrains and is not known is refused by its name
+// and place, never ignored.
 #include "llm/grammar/schema_priv.h"
 
 #include "base/tp_alloc.h"
@@ -10,182 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-// -- messages ------------------------------------------------------------------------------------
-// Where a value stands: yyjson keeps values in document order, so its container is the one whose
-// extent it falls into.
-static void append_path(tp_buffer *path, yyjson_val *root, yyjson_val *at)
-{
-    tp_buffer_append_char(path, '#');
-    for (yyjson_val *from = root; from != at && yyjson_is_ctn(from);) {
-        yyjson_val *child = unsafe_yyjson_get_first(from);
-        const size_t count = unsafe_yyjson_get_len(from);
-        const bool is_object = yyjson_is_obj(from);
-        yyjson_val *found = NULL;
-        for (size_t i = 0; i < count && found == NULL; i++) {
-            yyjson_val *value = is_object ? child + 1 : child;
-            yyjson_val *end = unsafe_yyjson_get_next(value);
-            if (at < end) {
-                found = value;
-                tp_buffer_append_char(path, '/');
-                if (is_object) {
-                    tp_buffer_append_str(path, tp_json_str(child));
-                } else {
-                    tp_buffer_printf(path, "%zu", i);
-                }
-            }
-            child = end;
-        }
-        if (found == NULL || at < found) {
-            return; // a key
-        }
-        from = found;
-    }
-}
-
-void tp_schema_fail(schema_compiler *c, tapeout_status status, yyjson_val *at, const char *what)
-{
-    tp_buffer path;
-    tp_buffer_init(&path, c->b->alloc, 4096);
-    append_path(&path, c->root, at);
-    tp_grammar_fail(c->b, status, "schema: %.*s: %s", (int)(path.size > 200 ? 200 : path.size),
-                    path.data == NULL ? "" : path.data, what);
-    tp_buffer_deinit(&path);
-}
-
-static void fail_name(schema_compiler *c, tapeout_status status, yyjson_val *at, tp_str name,
-                      const char *what)
-{
-    char text[256];
-    (void)snprintf(text, sizeof(text), what, name.size > 100 ? 100 : (int)name.size, name.data);
-    tp_schema_fail(c, status, at, text);
-}
-
-// -- conjunctions --------------------------------------------------------------------------------
-void tp_schema_join_item(schema_compiler *c, schema_list *list, schema_item item)
-{
-    uint32_t at = 0;
-    while (at < list->count && list->items[at].schema < item.schema) {
-        at++;
-    }
-    if (at < list->count && list->items[at].schema == item.schema) {
-        list->items[at].chosen |= item.chosen;
-        return;
-    }
-    if (list->count == list->capacity) {
-        const uint32_t capacity = list->capacity == 0 ? 4 : list->capacity * 2;
-        schema_item *items = tp_arena_array(&c->b->arena, capacity, sizeof(*items));
-        if (items == NULL) {
-            tp_grammar_fail_nomem(c->b);
-            return;
-        }
-        if (list->count > 0) {
-            memcpy(items, list->items, list->count * sizeof(*items));
-        }
-        list->items = items;
-        list->capacity = capacity;
-    }
-    memmove(list->items + at + 1, list->items + at, (list->count - at) * sizeof(item));
-    list->items[at] = item;
-    list->count++;
-}
-
-// The schema that "#/a/b" or "#" names, with ~0, ~1 and %XX undone by yyjson and here.
-static yyjson_val *resolve(schema_compiler *c, yyjson_val *reference)
-{
-    const tp_str text = tp_json_str(reference);
-    if (text.size == 0 || text.data[0] != '#') {
-        tp_schema_fail(c, TAPEOUT_E_UNSUPPORTED, reference,
-                       "$ref to another document; only '#' and '#/...' are followed");
-        return NULL;
-    }
-    if (memchr(text.data, '%', text.size) != NULL || (text.size > 1 && text.data[1] != '/')) {
-        tp_schema_fail(c, TAPEOUT_E_UNSUPPORTED, reference,
-                       "$ref by an anchor or with %-escapes; write it as '#/...'");
-        return NULL;
-    }
-    yyjson_val *target =
-        text.size == 1 ? c->root : yyjson_ptr_getn(c->root, text.data + 1, text.size - 1);
-    if (target == NULL) {
-        tp_schema_fail(c, TAPEOUT_E_INVALID, reference, "$ref to a place that is not there");
-    }
-    return target;
-}
-
-static bool is_annotation(tp_str key)
-{
-    static const char *const names[] = {
-        "title",    "description", "default", "examples", "example",       "$schema",
-        "$id",      "$comment",    "$defs",   "$anchor",  "definitions",   "deprecated",
-        "readOnly", "writeOnly",   "$ref",    "allOf",    "discriminator", "$vocabulary",
-    };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (tp_str_equal(key, tp_str_from(names[i]))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-// True when the object says more than references and descriptions.
-static bool constrains(yyjson_val *schema)
-{
-    yyjson_obj_iter iter = yyjson_obj_iter_with(schema);
-    for (yyjson_val *key = yyjson_obj_iter_next(&iter); key != NULL;
-         key = yyjson_obj_iter_next(&iter)) {
-        if (!is_annotation(tp_json_str(key))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void join(schema_compiler *c, schema_list *list, yyjson_val *schema, uint32_t depth)
-{
-    if (c->b->status != TAPEOUT_OK) {
-        return;
-    }
-    if (yyjson_is_bool(schema)) {
-        list->is_never |= !yyjson_get_bool(schema);
-        return;
-    }
-    if (!yyjson_is_obj(schema)) {
-        tp_schema_fail(c, TAPEOUT_E_INVALID, schema, "a schema must be an object, true or false");
-        return;
-    }
-    if (depth > TP_MAX_SCHEMA_REFERENCES || ++c->visits > TP_MAX_SCHEMA_VISITS) {
-        tp_schema_fail(c, TAPEOUT_E_LIMIT, schema,
-                       "$ref and allOf lead through too many schemas, or back to themselves");
-        return;
-    }
-    yyjson_val *reference = yyjson_obj_get(schema, "$ref");
-    if (reference != NULL) {
-        yyjson_val *target = resolve(c, reference);
-        if (target != NULL) {
-            join(c, list, target, depth + 1);
-        }
-    }
-    yyjson_val *all = yyjson_obj_get(schema, "allOf");
-    if (all != NULL && !yyjson_is_arr(all)) {
-        tp_schema_fail(c, TAPEOUT_E_INVALID, all, "allOf must be an array");
-        return;
-    }
-    yyjson_arr_iter iter = yyjson_arr_iter_with(all);
-    for (yyjson_val *part = yyjson_arr_iter_next(&iter); part != NULL;
-         part = yyjson_arr_iter_next(&iter)) {
-        join(c, list, part, depth + 1);
-    }
-    if (constrains(schema)) {
-        tp_schema_join_item(c, list, (schema_item){schema, 0});
-    }
-}
-
-void tp_schema_join(schema_compiler *c, schema_list *list, yyjson_val *schema)
-{
-    c->visits = 0;
-    join(c, list, schema, 0);
-}
-
-// -- keywords ------------------------------------------------------------------------------------
+// -- values of keywords --------------------------------------------------------------------------
 static uint32_t type_bits(tp_str name)
 {
     static const struct {
@@ -248,57 +73,6 @@ static void at_most(schema_compiler *c, yyjson_val *value, uint32_t *bound)
 {
     const uint32_t count = read_count(c, value);
     *bound = count < *bound ? count : *bound;
-}
-
-// A JSON number as a multiple of 10^-18, exactly; its shortest decimal form is what is meant.
-schema_decimal tp_schema_decimal(schema_compiler *c, yyjson_val *number)
-{
-    tp_buffer text;
-    schema_decimal value = 0;
-    int exponent = SCHEMA_DECIMALS;
-    bool fits = yyjson_is_num(number);
-    tp_buffer_init(&text, c->b->alloc, 64);
-    if (yyjson_is_uint(number)) {
-        tp_json_append_u64(&text, yyjson_get_uint(number));
-    } else if (yyjson_is_sint(number)) {
-        tp_json_append_i64(&text, yyjson_get_sint(number));
-    } else {
-        tp_json_append_f64(&text, yyjson_get_real(number));
-    }
-    if (text.status != TAPEOUT_OK) {
-        tp_grammar_fail_nomem(c->b);
-    }
-    bool is_fraction = false;
-    for (size_t i = 0; i < text.size; i++) {
-        const char letter = text.data[i];
-        if (letter >= '0' && letter <= '9') {
-            value = value * 10 + (letter - '0'); // at most 20 digits
-            exponent -= is_fraction ? 1 : 0;
-        } else if (letter == '.') {
-            is_fraction = true;
-        } else if (letter == 'e' || letter == 'E') {
-            int64_t power = 0;
-            const size_t from = i + (text.data[i + 1] == '+' ? 2 : 1);
-            fits = fits && tp_str_to_int64((tp_str){text.data + from, text.size - from}, &power);
-            exponent += (int)power;
-            break;
-        }
-    }
-    const bool is_negative = text.size > 0 && text.data[0] == '-';
-    tp_buffer_deinit(&text);
-    for (; exponent < 0 && value % 10 == 0 && value != 0; exponent++) {
-        value /= 10;
-    }
-    const schema_decimal most = (schema_decimal)1000000000000000000 * 1000000000000000000 * 10;
-    for (; exponent > 0 && value != 0 && value < most; exponent--) {
-        value *= 10;
-    }
-    if (!fits || (value != 0 && exponent != 0) || value > most) {
-        tp_schema_fail(c, yyjson_is_num(number) ? TAPEOUT_E_UNSUPPORTED : TAPEOUT_E_INVALID, number,
-                       "a number below 1e19 with at most 18 decimals is expected");
-        return 0;
-    }
-    return is_negative ? -value : value;
 }
 
 static void read_low(schema_compiler *c, yyjson_val *value, bool is_open, schema_facts *facts)
@@ -462,6 +236,7 @@ static void read_array_keyword(schema_compiler *c, tp_str key, yyjson_val *value
     }
 }
 
+// -- keywords ------------------------------------------------------------------------------------
 // The keywords that say nothing in one form and are refused in the other.
 static bool is_harmless(tp_str key, yyjson_val *value)
 {
@@ -633,9 +408,10 @@ static void read_keyword(schema_compiler *c, schema_item *item, yyjson_val *key,
     case KEY_NULLABLE:
         break; // read with the type
     case KEY_NONE:
-        if (!is_annotation(name) && !is_harmless(name, value)) {
-            fail_name(c, TAPEOUT_E_UNSUPPORTED, value, name,
-                      "the keyword \"%.*s\" is not supported; docs/constrained.md lists what is");
+        if (!tp_schema_is_annotation(name) && !is_harmless(name, value)) {
+            tp_schema_fail_name(
+                c, TAPEOUT_E_UNSUPPORTED, value, name,
+                "the keyword \"%.*s\" is not supported; docs/constrained.md lists what is");
         }
         break;
     default:
@@ -658,9 +434,10 @@ static void check_closed(schema_compiler *c, const schema_list *list, const sche
         for (uint32_t k = 0; k < facts->property_count; k++) {
             const tp_str name = facts->properties[k].name;
             if (yyjson_obj_getn(own, name.data, name.size) == NULL) {
-                fail_name(c, TAPEOUT_E_UNSUPPORTED, other, name,
-                          "additionalProperties beside the property \"%.*s\", which is named "
-                          "elsewhere or only required");
+                tp_schema_fail_name(
+                    c, TAPEOUT_E_UNSUPPORTED, other, name,
+                    "additionalProperties beside the property \"%.*s\", which is named "
+                    "elsewhere or only required");
             }
         }
     }
