@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A loop inside: its clients (loop.c), TLS between them and their sockets (loop_tls.c), and the
-// replies that come in pieces (loop_stream.c).
+// A loop inside: its turns (loop.c), its clients (loop_client.c), TLS between them and their
+// sockets (loop_tls.c), and the replies that come in pieces (loop_stream.c).
 #ifndef LOOP_PRIV_H
 #define LOOP_PRIV_H
 
@@ -36,6 +36,9 @@ struct tp_loop {
     char read_buffer[LOOP_READ_BUFFER_BYTES];
 };
 
+// -- loop_client.c -------------------------------------------------------------------------------
+// Takes in the client that waits at the listener.
+void tp_loop_client_accept(tp_loop *loop);
 // Sends what the client's connection has to say, and sets its deadline.
 void tp_loop_client_flush(tp_client *client);
 void tp_loop_client_close(tp_client *client);
@@ -44,6 +47,8 @@ void tp_loop_client_ended(tp_client *client);
 // Sends `out` as it is. True when the socket took all of it at once; what it did not take is on its
 // way, and `out` is empty. Only while no other write is.
 bool tp_loop_client_send(tp_client *client, tp_buffer *out);
+// Its deadline has passed.
+void tp_loop_client_expire(tp_client *client);
 // When so many bytes must have been taken, if they are sent from now on.
 uint64_t tp_loop_write_deadline(const tp_client *client, size_t size_bytes);
 
@@ -53,6 +58,7 @@ bool tp_loop_tls_has_output(tp_client *client); // besides what stands in http.o
 bool tp_loop_tls_send(tp_client *client);       // a step; as tp_loop_client_send
 void tp_loop_tls_shrink(tp_client *client);     // gives back what an idle client does not need
 
+// -- loop_stream.c -------------------------------------------------------------------------------
 // Hands on what streams have for their clients.
 void tp_loop_streams_deliver(tp_loop *loop);
 // The client is being closed: its stream, if it has one, hears of it.
