@@ -126,7 +126,7 @@ tapeout_status tp_llm_answer_start(serve_exchange *exchange, const llm_dialect *
                                    const char *id_prefix, const llm_ask *ask, tp_str request_echo,
                                    tapeout_error *err);
 
-// -- for dialects --------------------------------------------------------------------------------
+// -- for dialects (llm_answer_write.c) -----------------------------------------------------------
 const char *tp_llm_finish_name(const llm_choice *choice); // "stop", "length", "tool_calls"
 // Tokens of the prompts, of all choices, and those that the cache had.
 typedef struct llm_usage {

@@ -4,9 +4,9 @@
 // tp_http_connection, and sees to it that nobody is waited for too long. Several loops listen on
 // one socket, each in its own thread; they share nothing else, so a request costs no lock here.
 //
-// A client's bytes pass through two functions, transport_receive and transport_send in loop_client.c.
-// Where the options name TLS it stands between those and the connection; nothing else touches a
-// socket.
+// A client's bytes pass through two functions of loop_client.c, transport_receive and
+// transport_send. Where the options name TLS it stands between those and the connection; nothing
+// else touches a socket.
 //
 // @thread A loop and its clients are `confined` to the thread that runs it, but for
 // tp_loop_phase_set and tp_loop_stats.
