@@ -144,11 +144,23 @@ void tp_llm_token_write(const llm_answer *answer, uint32_t id, tp_buffer *out);
 void tp_llm_token_bytes_write(const llm_answer *answer, uint32_t id, tp_buffer *out);
 size_t tp_llm_token_size(const llm_answer *answer, uint32_t id); // bytes that it adds to the text
 bool tp_llm_token_is_end(const llm_answer *answer, uint32_t id); // of generation
-extern const llm_dialect tp_openai_responses_dialect;            // openai_responses.c
+
+// -- OpenAI's forms ------------------------------------------------------------------------------
+extern const llm_dialect tp_openai_responses_dialect; // openai_responses.c
 // {"token", "logprob", "bytes", "top_logprobs"} of a token, with a comma before it but the first.
 void tp_openai_logprob(llm_choice *choice, const tp_generation_event *event);
-// OpenAI's event for a failure in mid-stream.
+// The rest is in openai_write.c. Ends the one choice of a piece, and the piece; `finish` may be
+// NULL.
+void tp_openai_piece_end(const llm_answer *answer, const char *finish, tp_buffer *out);
+// The last pieces of a stream, of type `object`.
+void tp_openai_stream_end(const llm_answer *answer, const char *object, tp_buffer *out);
+// The event for a failure in mid-stream.
 void tp_openai_stream_failure(llm_answer *answer, const tapeout_error *error, tp_buffer *out);
+// A whole reply; `write_choice` appends what a choice holds besides its index and its end, each
+// with a comma before it.
+typedef void openai_write_choice(llm_choice *choice, tp_buffer *out);
+void tp_openai_whole(const llm_answer *answer, const char *object,
+                     openai_write_choice *write_choice, tp_buffer *out);
 
 // -- parameters (llm_params.c) -------------------------------------------------------------------
 // The model that the body's "model" names, which must be a language model; sets exchange.model.

@@ -65,12 +65,7 @@ static void chunk_end(llm_choice *choice, const char *finish, tp_buffer *out)
 {
     tp_buffer_append_char(out, '}');
     write_logprobs(choice, out);
-    if (finish == NULL) {
-        tp_buffer_append_text(out, ",\"finish_reason\":null}]");
-    } else {
-        tp_buffer_printf(out, ",\"finish_reason\":\"%s\"}]", finish);
-    }
-    tp_buffer_append_text(out, choice->answer->wants_usage ? ",\"usage\":null}\n\n" : "}\n\n");
+    tp_openai_piece_end(choice->answer, finish, out);
 }
 
 static void on_begin(llm_answer *answer, tp_buffer *out)
@@ -119,22 +114,7 @@ static void on_choice_end(llm_choice *choice, tp_buffer *out)
 
 static void on_end(llm_answer *answer, tp_buffer *out)
 {
-    if (answer->wants_usage) {
-        tp_buffer_append_text(out, "data: {");
-        tp_llm_head_write(answer, "chat.completion.chunk", out);
-        tp_buffer_append_text(out, ",\"choices\":[],\"usage\":");
-        tp_llm_usage_write(answer, out);
-        tp_buffer_append_text(out, "}\n\n");
-    }
-    tp_buffer_append_text(out, "data: [DONE]\n\n");
-}
-
-void tp_openai_stream_failure(llm_answer *answer, const tapeout_error *error, tp_buffer *out)
-{
-    (void)answer;
-    tp_buffer_append_text(out, "data: {\"error\":{\"message\":");
-    tp_json_append_str(out, tp_str_from(error->message));
-    tp_buffer_append_text(out, ",\"type\":\"server_error\",\"param\":null,\"code\":null}}\n\n");
+    tp_openai_stream_end(answer, "chat.completion.chunk", out);
 }
 
 // -- the whole -----------------------------------------------------------------------------------
@@ -173,22 +153,16 @@ static void write_message(const llm_choice *choice, tp_buffer *out)
     tp_buffer_append_char(out, '}');
 }
 
+static void write_choice(llm_choice *choice, tp_buffer *out)
+{
+    tp_buffer_append_text(out, ",\"message\":");
+    write_message(choice, out);
+    write_logprobs(choice, out);
+}
+
 static void on_whole(llm_answer *answer, tp_buffer *out)
 {
-    tp_buffer_append_char(out, '{');
-    tp_llm_head_write(answer, "chat.completion", out);
-    tp_buffer_append_text(out, ",\"choices\":[");
-    for (uint32_t i = 0; i < answer->choice_count; i++) {
-        llm_choice *choice = &answer->choices[i];
-        tp_buffer_printf(out,
-                         i == 0 ? "{\"index\":%u,\"message\":" : ",{\"index\":%u,\"message\":", i);
-        write_message(choice, out);
-        write_logprobs(choice, out);
-        tp_buffer_printf(out, ",\"finish_reason\":\"%s\"}", tp_llm_finish_name(choice));
-    }
-    tp_buffer_append_text(out, "],\"usage\":");
-    tp_llm_usage_write(answer, out);
-    tp_buffer_append_char(out, '}');
+    tp_openai_whole(answer, "chat.completion", write_choice, out);
 }
 
 static const llm_dialect chat_dialect = {.stream_type = "text/event-stream",

@@ -100,12 +100,7 @@ static void write_piece(llm_choice *choice, tp_str text, const char *finish, tp_
     tp_buffer_printf(out, ",\"choices\":[{\"index\":%u,\"text\":", choice->index);
     tp_json_append_str(out, text);
     write_logprobs(choice, out);
-    if (finish == NULL) {
-        tp_buffer_append_text(out, ",\"finish_reason\":null}]");
-    } else {
-        tp_buffer_printf(out, ",\"finish_reason\":\"%s\"}]", finish);
-    }
-    tp_buffer_append_text(out, choice->answer->wants_usage ? ",\"usage\":null}\n\n" : "}\n\n");
+    tp_openai_piece_end(choice->answer, finish, out);
 }
 
 static void on_begin(llm_answer *answer, tp_buffer *out)
@@ -130,14 +125,7 @@ static void on_choice_end(llm_choice *choice, tp_buffer *out)
 
 static void on_end(llm_answer *answer, tp_buffer *out)
 {
-    if (answer->wants_usage) {
-        tp_buffer_append_text(out, "data: {");
-        tp_llm_head_write(answer, "text_completion", out);
-        tp_buffer_append_text(out, ",\"choices\":[],\"usage\":");
-        tp_llm_usage_write(answer, out);
-        tp_buffer_append_text(out, "}\n\n");
-    }
-    tp_buffer_append_text(out, "data: [DONE]\n\n");
+    tp_openai_stream_end(answer, "text_completion", out);
 }
 
 static void write_text(const llm_choice *choice, tp_buffer *out)
@@ -151,21 +139,16 @@ static void write_text(const llm_choice *choice, tp_buffer *out)
     tp_buffer_deinit(&text);
 }
 
+static void write_choice(llm_choice *choice, tp_buffer *out)
+{
+    tp_buffer_append_text(out, ",\"text\":");
+    write_text(choice, out);
+    write_logprobs(choice, out);
+}
+
 static void on_whole(llm_answer *answer, tp_buffer *out)
 {
-    tp_buffer_append_char(out, '{');
-    tp_llm_head_write(answer, "text_completion", out);
-    tp_buffer_append_text(out, ",\"choices\":[");
-    for (uint32_t i = 0; i < answer->choice_count; i++) {
-        llm_choice *choice = &answer->choices[i];
-        tp_buffer_printf(out, i == 0 ? "{\"index\":%u,\"text\":" : ",{\"index\":%u,\"text\":", i);
-        write_text(choice, out);
-        write_logprobs(choice, out);
-        tp_buffer_printf(out, ",\"finish_reason\":\"%s\"}", tp_llm_finish_name(choice));
-    }
-    tp_buffer_append_text(out, "],\"usage\":");
-    tp_llm_usage_write(answer, out);
-    tp_buffer_append_char(out, '}');
+    tp_openai_whole(answer, "text_completion", write_choice, out);
 }
 
 static const llm_dialect completion_dialect = {.stream_type = "text/event-stream",
