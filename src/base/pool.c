@@ -13,15 +13,12 @@
 // its loop inline, as worker 0 of its own.
 #include "base/tp_pool.h"
 
-#include "base/limits.h"
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
+#include "base/tp_thread.h"
 
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
 typedef struct loop {
     tp_task_fn fn;
@@ -114,48 +111,25 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-uint32_t tp_processor_count(void)
-{
-    cpu_set_t allowed;
-    if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
-        return (uint32_t)CPU_COUNT(&allowed);
-    }
-    const long count = sysconf(_SC_NPROCESSORS_ONLN); // more processors than the set can hold
-    return count < 1 ? 1 : (uint32_t)count;
-}
-
-// Starts the threads with every signal blocked, so that signals reach the threads that the program
-// made itself.
 static tapeout_status start_threads(tp_pool *pool, tapeout_error *err)
 {
-    sigset_t all;
-    sigset_t before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failure = 0;
-    while (failure == 0 && pool->thread_count + 1 < pool->worker_count) {
+    while (pool->thread_count + 1 < pool->worker_count) {
         worker *next = &pool->workers[pool->thread_count + 1];
         *next = (worker){.pool = pool, .index = pool->thread_count + 1};
-        failure = pthread_create(&next->thread, NULL, worker_main, next);
-        pool->thread_count += failure == 0 ? 1 : 0;
+        const int failure = tp_thread_start(&next->thread, worker_main, next);
+        if (failure != 0) {
+            return tp_fail_errno(err, failure, "cannot start thread %zu of %zu",
+                                 pool->thread_count + 1, pool->worker_count);
+        }
+        pool->thread_count++;
     }
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failure == 0 ? TAPEOUT_OK
-                        : tp_fail_errno(err, failure, "cannot start thread %zu of %zu",
-                                        pool->thread_count + 1, pool->worker_count);
+    return TAPEOUT_OK;
 }
 
 tapeout_status tp_pool_new(const tapeout_allocator *alloc, uint32_t thread_count,
                            tp_pool **ret_pool, tapeout_error *err)
 {
-    if (thread_count > TP_MAX_THREADS) {
-        return tp_fail(err, TAPEOUT_E_LIMIT, "threads: %u asked for, at most %u are possible",
-                       thread_count, TP_MAX_THREADS);
-    }
-    if (thread_count == 0) {
-        thread_count = tp_processor_count();
-        thread_count = thread_count > TP_MAX_THREADS ? TP_MAX_THREADS : thread_count;
-    }
+    TP_TRY(tp_thread_count_settle(&thread_count, err));
     tp_pool *pool = tp_alloc_zero(alloc, sizeof(*pool));
     worker *workers = tp_alloc_array_zero(alloc, thread_count, sizeof(*workers));
     if (pool == NULL || workers == NULL) {

@@ -10,15 +10,13 @@
 // a phase of one chunk.
 #include "base/tp_team.h"
 
-#include "base/limits.h"
 #include "base/tp_alloc.h"
 #include "base/tp_clock.h"
 #include "base/tp_error.h"
-#include "base/tp_pool.h"
+#include "base/tp_thread.h"
 
 #include <linux/futex.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -195,37 +193,25 @@ void tp_team_run(tp_team *team, const tp_team_program *program)
 
 // -- life ----------------------------------------------------------------------------------------
 
-// Members get no signals: those are for the threads that the program made itself.
 static tapeout_status start_threads(tp_team *team, tapeout_error *err)
 {
-    sigset_t all;
-    sigset_t before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failure = 0;
-    while (failure == 0 && team->thread_count + 1 < team->worker_count) {
+    while (team->thread_count + 1 < team->worker_count) {
         member *next = &team->members[team->thread_count + 1];
         *next = (member){.team = team, .index = team->thread_count + 1};
-        failure = pthread_create(&next->thread, NULL, member_main, next);
-        team->thread_count += failure == 0 ? 1 : 0;
+        const int failure = tp_thread_start(&next->thread, member_main, next);
+        if (failure != 0) {
+            return tp_fail_errno(err, failure, "cannot start thread %u of %u",
+                                 team->thread_count + 1, team->worker_count);
+        }
+        team->thread_count++;
     }
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failure == 0 ? TAPEOUT_OK
-                        : tp_fail_errno(err, failure, "cannot start thread %u of %u",
-                                        team->thread_count + 1, team->worker_count);
+    return TAPEOUT_OK;
 }
 
 tapeout_status tp_team_new(const tapeout_allocator *alloc, uint32_t thread_count,
                            tp_team **ret_team, tapeout_error *err)
 {
-    if (thread_count > TP_MAX_THREADS) {
-        return tp_fail(err, TAPEOUT_E_LIMIT, "threads: %u asked for, at most %u are possible",
-                       thread_count, TP_MAX_THREADS);
-    }
-    if (thread_count == 0) {
-        thread_count = tp_processor_count();
-        thread_count = thread_count > TP_MAX_THREADS ? TP_MAX_THREADS : thread_count;
-    }
+    TP_TRY(tp_thread_count_settle(&thread_count, err));
     tp_team *team = tp_alloc_aligned(alloc, sizeof(*team));
     if (team == NULL) {
         return tp_fail_nomem(err);

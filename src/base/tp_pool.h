@@ -31,7 +31,4 @@ typedef tapeout_status (*tp_task_fn)(void *user, size_t task_index, size_t worke
 tapeout_status tp_pool_for(tp_pool *pool, size_t task_count, tp_task_fn fn, void *user,
                            tapeout_error *err);
 
-// How many processors this process may use, at least 1.
-uint32_t tp_processor_count(void);
-
 #endif

@@ -13,6 +13,7 @@
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "base/tp_sandbox.h"
+#include "base/tp_thread.h"
 #include "serve/serve_audit.h"
 #include "serve/serve_store.h"
 

@@ -8,6 +8,7 @@
 #include "base/tp_alloc.h"
 #include "base/tp_cpu.h"
 #include "base/tp_error.h"
+#include "base/tp_thread.h"
 
 #include <string.h>
 

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
+#include "base/tp_thread.h"
 #include "test.h"
 
 #include <pthread.h>
