@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// IEEE half precision as bits, converted as processors do: to 16 bits rounds to nearest, ties to
-// even; a signalling NaN becomes a quiet one.
+// Floats of 16 bits: IEEE half precision, converted as processors do (a signalling NaN becomes a
+// quiet one), and bfloat16, the upper half of a float. To 16 bits rounds to nearest, ties to even.
 #ifndef TP_HALF_H
 #define TP_HALF_H
 
@@ -9,5 +9,8 @@
 
 float tp_half_to_float(uint16_t bits);
 uint16_t tp_float_to_half(float value);
+
+float tp_brain_to_float(uint16_t bits);
+uint16_t tp_float_to_brain(float value);
 
 #endif

@@ -7,10 +7,10 @@
 #include "serve/oip_priv.h"
 
 #include "base/tp_error.h"
+#include "kernels/tp_half.h"
 #include "table/tp_json.h"
 
 #include <math.h>
-#include <string.h>
 
 static const oip_datatype datatypes[] = {
     {"BOOL", OIP_BOOL, 1},   {"UINT8", OIP_UINT, 1},  {"UINT16", OIP_UINT, 2},
@@ -69,26 +69,6 @@ static element element_of_real(double value)
 }
 
 // -- from bytes ----------------------------------------------------------------------------------
-static double half_to_double(uint16_t half)
-{
-    const double sign = (half >> 15) != 0 ? -1.0 : 1.0;
-    const int exponent = half >> 10 & 31;
-    const int fraction = half & 1023;
-    if (exponent == 31) {
-        return fraction != 0 ? (double)NAN : sign * (double)INFINITY;
-    }
-    return exponent == 0 ? sign * ldexp(fraction, -24)
-                         : sign * ldexp(1024 + fraction, exponent - 25);
-}
-
-static double bfloat_to_double(uint16_t bits)
-{
-    const uint32_t wide = (uint32_t)bits << 16;
-    float value = 0;
-    memcpy(&value, &wide, sizeof(value));
-    return (double)value;
-}
-
 static int64_t sign_extend(uint64_t value, uint32_t size)
 {
     const uint32_t shift = 64 - 8 * size;
@@ -113,7 +93,7 @@ static double read_real(tp_cursor *cursor, uint32_t size)
 {
     switch (size) {
     case 2:
-        return half_to_double(tp_cursor_u16(cursor));
+        return (double)tp_half_to_float(tp_cursor_u16(cursor));
     case 4:
         return (double)tp_cursor_f32(cursor);
     default:
@@ -144,7 +124,7 @@ static bool element_from_bytes(tp_cursor *cursor, const oip_datatype *datatype,
         *ret_element = element_of_real(read_real(cursor, datatype->size));
         return true;
     case OIP_BFLOAT:
-        *ret_element = element_of_real(bfloat_to_double(tp_cursor_u16(cursor)));
+        *ret_element = element_of_real((double)tp_brain_to_float(tp_cursor_u16(cursor)));
         return true;
     case OIP_BYTES: {
         const uint32_t size = tp_cursor_u32(cursor);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Half precision in integer operations alone, bit for bit what vcvtph2ps and vcvtps2ph give.
+// Floats of 16 bits in integer operations alone; half precision bit for bit as vcvtph2ps and
+// vcvtps2ph give it.
 #include "kernels/tp_half.h"
 
 #include <string.h>
@@ -10,6 +11,13 @@ static float of_bits(uint32_t bits)
     float value = 0;
     memcpy(&value, &bits, sizeof(value));
     return value;
+}
+
+static uint32_t bits_of(float value)
+{
+    uint32_t bits = 0;
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
 }
 
 float tp_half_to_float(uint16_t half)
@@ -30,8 +38,7 @@ float tp_half_to_float(uint16_t half)
 
 uint16_t tp_float_to_half(float value)
 {
-    uint32_t bits = 0;
-    memcpy(&bits, &value, sizeof(bits));
+    const uint32_t bits = bits_of(value);
     const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
     const uint32_t magnitude = bits & 0x7fffffff;
     if (magnitude > 0x7f800000) {
@@ -42,12 +49,23 @@ uint16_t tp_float_to_half(float value)
     }
     if (magnitude < 0x38800000) {
         // Below 2^-14: the sum with 1/2 has the denormal's digits in its lowest bits, rounded.
-        float shifted = of_bits(magnitude) + 0.5f;
-        uint32_t rounded = 0;
-        memcpy(&rounded, &shifted, sizeof(rounded));
-        return (uint16_t)(sign | (rounded - 0x3f000000));
+        return (uint16_t)(sign | (bits_of(of_bits(magnitude) + 0.5f) - 0x3f000000));
     }
     // Rounds to nearest even, and into the exponent where digits overflow.
     const uint32_t odd = magnitude >> 13 & 1;
     return (uint16_t)(sign | ((magnitude - (112u << 23) + 0xfff + odd) >> 13));
+}
+
+float tp_brain_to_float(uint16_t bits)
+{
+    return of_bits((uint32_t)bits << 16);
+}
+
+uint16_t tp_float_to_brain(float value)
+{
+    const uint32_t bits = bits_of(value);
+    if ((bits & 0x7fffffff) > 0x7f800000) {
+        return (uint16_t)(bits >> 16 | 64); // stays a NaN
+    }
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }

@@ -5,6 +5,7 @@
 // of each kind lie is in docs/formats/llm_weights.md, and `codes_of` and `scales_of` read just
 // that.
 #include "kernels/llm_kernels_priv.h"
+#include "kernels/tp_half.h"
 
 #include <assert.h>
 #include <string.h>
@@ -51,21 +52,9 @@ static float load_f32(const uint8_t *data)
     return from_bits(load16(data) | load16(data + 2) << 16);
 }
 
-// As the processor converts: a signalling NaN becomes a quiet one.
 static float load_f16(const uint8_t *data)
 {
-    const uint32_t bits = load16(data);
-    const uint32_t sign = bits >> 15 << 31;
-    const uint32_t exponent = bits >> 10 & 31;
-    const uint32_t fraction = bits & 0x3ff;
-    if (exponent == 0) {
-        const float size = (float)fraction * 0x1p-24f;
-        return sign != 0 ? -size : size;
-    }
-    if (exponent == 31) {
-        return from_bits(sign | 0x7f800000u | (fraction != 0 ? 0x400000u | fraction << 13 : 0));
-    }
-    return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
+    return tp_half_to_float((uint16_t)load16(data));
 }
 
 // -- unpacking -----------------------------------------------------------------------------------

@@ -7,6 +7,8 @@
 // 32, each with a small scale (and minimum) that multiplies the block's own.
 #include "llm/gguf/tp_tensor_type.h"
 
+#include "kernels/tp_half.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -19,7 +21,7 @@ static uint16_t load16(const uint8_t *data)
 
 static float half(const uint8_t *data)
 {
-    return tp_f16_to_f32(load16(data));
+    return tp_half_to_float(load16(data));
 }
 
 static unsigned low(uint8_t byte)
@@ -39,59 +41,6 @@ static float from_bits(uint32_t bits)
     return value;
 }
 
-static uint32_t to_bits(float value)
-{
-    uint32_t bits = 0;
-    memcpy(&bits, &value, sizeof(bits));
-    return bits;
-}
-
-// -- 16-bit floats -------------------------------------------------------------------------------
-
-float tp_f16_to_f32(uint16_t bits)
-{
-    const uint32_t sign = (uint32_t)(bits & 0x8000u) << 16;
-    const uint32_t exponent = bits >> 10 & 31u;
-    const uint32_t fraction = bits & 0x3ffu;
-    if (exponent == 0) { // zero or subnormal: fraction × 2^-24, which float32 holds exactly
-        return from_bits(sign | to_bits((float)fraction * 0x1p-24f));
-    }
-    return from_bits(sign | (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23) |
-                     fraction << 13);
-}
-
-uint16_t tp_f32_to_f16(float value)
-{
-    const uint32_t bits = to_bits(value);
-    const uint32_t sign = bits >> 16 & 0x8000u;
-    const uint32_t magnitude = bits & 0x7fffffffu;
-    if (magnitude > 0x7f800000u) {
-        return (uint16_t)(sign | 0x7e00u | (magnitude >> 13 & 0x3ffu));
-    }
-    if (magnitude >= 0x477ff000u) { // rounds beyond 65504
-        return (uint16_t)(sign | 0x7c00u);
-    }
-    if (magnitude < 0x38800000u) { // below 2^-14: adding 0.5 rounds at 2^-24, the subnormals' step
-        return (uint16_t)(sign | (to_bits(from_bits(magnitude) + 0.5f) - to_bits(0.5f)));
-    }
-    const uint32_t odd = magnitude >> 13 & 1u;
-    return (uint16_t)(sign | (((magnitude + 0xfffu + odd) >> 13) - (112u << 10)));
-}
-
-float tp_bf16_to_f32(uint16_t bits)
-{
-    return from_bits((uint32_t)bits << 16);
-}
-
-uint16_t tp_f32_to_bf16(float value)
-{
-    const uint32_t bits = to_bits(value);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) {
-        return (uint16_t)(bits >> 16 | 64u); // stays a NaN
-    }
-    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}
-
 // -- blocks of 32 --------------------------------------------------------------------------------
 
 static void f32_block(const uint8_t *block, float *ret)
@@ -106,7 +55,7 @@ static void f16_block(const uint8_t *block, float *ret)
 
 static void bf16_block(const uint8_t *block, float *ret)
 {
-    ret[0] = tp_bf16_to_f32(load16(block));
+    ret[0] = tp_brain_to_float(load16(block));
 }
 
 static void q4_0_block(const uint8_t *block, float *ret)

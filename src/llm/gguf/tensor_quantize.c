@@ -7,6 +7,8 @@
 // worse.
 #include "llm/gguf/quantize_priv.h"
 
+#include "kernels/tp_half.h"
+
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -25,8 +27,8 @@ bool tp_quantize_is_finite(const float *values, uint64_t count)
 
 bool tp_quantize_store_half(float value, uint8_t *ret_bytes, float *ret_stored)
 {
-    const uint16_t bits = tp_f32_to_f16(value);
-    *ret_stored = tp_f16_to_f32(bits);
+    const uint16_t bits = tp_float_to_half(value);
+    *ret_stored = tp_half_to_float(bits);
     ret_bytes[0] = (uint8_t)bits;
     ret_bytes[1] = (uint8_t)(bits >> 8);
     return isfinite(*ret_stored);
@@ -66,9 +68,9 @@ static bool f16_block(const float *values, uint8_t *ret_block)
 
 static bool bf16_block(const float *values, uint8_t *ret_block)
 {
-    const uint16_t bits = tp_f32_to_bf16(values[0]);
+    const uint16_t bits = tp_float_to_brain(values[0]);
     store16(bits, ret_block);
-    return isfinite(tp_bf16_to_f32(bits));
+    return isfinite(tp_brain_to_float(bits));
 }
 
 // -- Q8_0 ----------------------------------------------------------------------------------------

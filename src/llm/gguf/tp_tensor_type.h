@@ -46,12 +46,6 @@ bool tp_tensor_type_find(tp_str name, tp_tensor_type *ret_type);
 // The bytes of `count` weights, a multiple of the block's length.
 uint64_t tp_tensor_row_bytes(tp_tensor_type type, uint64_t count);
 
-// IEEE half precision, and bfloat16, as bits. To 16 bits rounds to nearest, ties to even.
-float tp_f16_to_f32(uint16_t bits);
-uint16_t tp_f32_to_f16(float value);
-float tp_bf16_to_f32(uint16_t bits);
-uint16_t tp_f32_to_bf16(float value);
-
 // `count` weights (a multiple of the block's length) as floats. Exact: the operations in
 // float32 and their order are those of the format's own reference.
 void tp_tensor_dequantize(tp_tensor_type type, const uint8_t *row, uint64_t count,

@@ -6,6 +6,8 @@
 // product of a half float and a small integer fits a float.
 #include "llm/model/matrix_priv.h"
 
+#include "kernels/tp_half.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -95,8 +97,8 @@ static void read_2_bits(const uint8_t *data, uint32_t part, uint8_t *ret)
 
 static void read_q2_k(const uint8_t *block, uint32_t part, tp_code_block *ret)
 {
-    const float scale = tp_f16_to_f32(load16(block + 80));
-    const float min = tp_f16_to_f32(load16(block + 82));
+    const float scale = tp_half_to_float(load16(block + 80));
+    const float min = tp_half_to_float(load16(block + 82));
     for (uint32_t half = 0; half < 2; half++) {
         const uint8_t factors = block[2 * part + half];
         ret->scales[half] = scale * (float)low(factors);
@@ -115,7 +117,7 @@ static int q3_k_factor(const uint8_t *packed, uint32_t index)
 
 static void read_q3_k(const uint8_t *block, uint32_t part, tp_code_block *ret)
 {
-    const float scale = tp_f16_to_f32(load16(block + 108));
+    const float scale = tp_half_to_float(load16(block + 108));
     for (uint32_t half = 0; half < 2; half++) {
         ret->scales[half] = scale * (float)q3_k_factor(block + 96, 2 * part + half);
     }
@@ -174,7 +176,7 @@ static void read_iq4_xs(const uint8_t *block, uint32_t part, tp_code_block *ret)
     const uint8_t lower = block[4 + part / 2];
     const unsigned four = part % 2 == 0 ? low(lower) : high(lower);
     const unsigned two = (unsigned)load16(block + 2) >> (2 * part) & 3u;
-    set_all(ret, tp_f16_to_f32(load16(block)) * (float)((int)(four | two << 4) - 32));
+    set_all(ret, tp_half_to_float(load16(block)) * (float)((int)(four | two << 4) - 32));
     read_levels(block + 8 + (size_t)part * HALF, iq4_levels, ret->codes);
 }
 
@@ -224,7 +226,7 @@ static void read_plain(tp_tensor_type type, const uint8_t *block, tp_code_block 
         memcpy(ret->codes, block + 2, BLOCK);
         break;
     case TP_TENSOR_IQ4_NL:
-        set_all(ret, tp_f16_to_f32(ret->scale));
+        set_all(ret, tp_half_to_float(ret->scale));
         read_levels(block + 2, iq4_levels, ret->codes);
         break;
     default:

@@ -4,6 +4,7 @@
 // (tests/conformance/tensor_types, with the script that made them).
 #include "base/tp_alloc.h"
 #include "base/tp_file.h"
+#include "kernels/tp_half.h"
 #include "llm/gguf/tp_tensor_type.h"
 #include "test.h"
 
@@ -84,38 +85,38 @@ static void test_names_and_numbers(void)
 static void test_half_precision_round_trip(void)
 {
     for (uint32_t bits = 0; bits < 65536; bits++) {
-        const float value = tp_f16_to_f32((uint16_t)bits);
+        const float value = tp_half_to_float((uint16_t)bits);
         if ((bits & 0x7fff) > 0x7c00) {
-            ASSERT(isnan(value) && (tp_f32_to_f16(value) & 0x7fff) > 0x7c00);
+            ASSERT(isnan(value) && (tp_float_to_half(value) & 0x7fff) > 0x7c00);
             continue;
         }
-        ASSERT_EQ_UINT(tp_f32_to_f16(value), bits);
+        ASSERT_EQ_UINT(tp_float_to_half(value), bits);
         if ((bits & 0x7fff) < 0x7bff) {
-            const float next = tp_f16_to_f32((uint16_t)(bits + 1));
+            const float next = tp_half_to_float((uint16_t)(bits + 1));
             const float middle = 0.5f * (value + next); // exact
-            ASSERT_EQ_UINT(tp_f32_to_f16(middle), (bits + 1) & ~1u);
-            ASSERT_EQ_UINT(tp_f32_to_f16(nextafterf(middle, value)), bits);
-            ASSERT_EQ_UINT(tp_f32_to_f16(nextafterf(middle, next)), bits + 1);
+            ASSERT_EQ_UINT(tp_float_to_half(middle), (bits + 1) & ~1u);
+            ASSERT_EQ_UINT(tp_float_to_half(nextafterf(middle, value)), bits);
+            ASSERT_EQ_UINT(tp_float_to_half(nextafterf(middle, next)), bits + 1);
         }
     }
-    ASSERT_EQ_UINT(tp_f32_to_f16(65519.0f), 0x7bff);
-    ASSERT_EQ_UINT(tp_f32_to_f16(65520.0f), 0x7c00);
-    ASSERT_EQ_UINT(tp_f32_to_f16(-1e30f), 0xfc00);
+    ASSERT_EQ_UINT(tp_float_to_half(65519.0f), 0x7bff);
+    ASSERT_EQ_UINT(tp_float_to_half(65520.0f), 0x7c00);
+    ASSERT_EQ_UINT(tp_float_to_half(-1e30f), 0xfc00);
 }
 
 static void test_bfloat16_round_trip(void)
 {
     for (uint32_t bits = 0; bits < 65536; bits++) {
-        const float value = tp_bf16_to_f32((uint16_t)bits);
+        const float value = tp_brain_to_float((uint16_t)bits);
         if ((bits & 0x7fff) > 0x7f80) {
-            ASSERT(isnan(value) && (tp_f32_to_bf16(value) & 0x7fff) > 0x7f80);
+            ASSERT(isnan(value) && (tp_float_to_brain(value) & 0x7fff) > 0x7f80);
         } else {
-            ASSERT_EQ_UINT(tp_f32_to_bf16(value), bits);
+            ASSERT_EQ_UINT(tp_float_to_brain(value), bits);
         }
     }
-    ASSERT_EQ_UINT(tp_f32_to_bf16(1.00390625f), 0x3f80); // a tie goes to even
-    ASSERT_EQ_UINT(tp_f32_to_bf16(1.01171875f), 0x3f82);
-    ASSERT_EQ_UINT(tp_f32_to_bf16(3.4e38f), 0x7f80);
+    ASSERT_EQ_UINT(tp_float_to_brain(1.00390625f), 0x3f80); // a tie goes to even
+    ASSERT_EQ_UINT(tp_float_to_brain(1.01171875f), 0x3f82);
+    ASSERT_EQ_UINT(tp_float_to_brain(3.4e38f), 0x7f80);
 }
 
 TEST_MAIN(TEST(test_every_type_as_its_authors_read_it), TEST(test_names_and_numbers),
