@@ -12,6 +12,16 @@ static const cli_flag flags[] = {
     {"out", "FILE", "write the bundle there as well as into the registry", false},
 };
 
+static void print_bundle(const char *json)
+{
+    yyjson_doc *doc = yyjson_read(json, strlen(json), 0);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    (void)printf("%s:%llu  %s  %s\n", cli_text(root, "name"),
+                 (unsigned long long)yyjson_get_uint(yyjson_obj_get(root, "version")),
+                 cli_text(root, "architecture"), cli_text(root, "bundle"));
+    yyjson_doc_free(doc);
+}
+
 static int run(cli *self)
 {
     tapeout_import_options options;
@@ -19,22 +29,9 @@ static int run(cli *self)
     tapeout_import_options_init(&options);
     options.name = cli_value(self, "name");
     options.out_path = cli_value(self, "out");
-    if (tapeout_import(self->context, self->arguments[0], &options, &json, &self->err) !=
-        TAPEOUT_OK) {
-        return cli_failure(self);
-    }
-    if (self->is_json) {
-        return cli_print_json(self, json);
-    }
-    cli_progress_end(self);
-    yyjson_doc *doc = yyjson_read(json, strlen(json), 0);
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    (void)printf("%s:%llu  %s  %s\n", cli_text(root, "name"),
-                 (unsigned long long)yyjson_get_uint(yyjson_obj_get(root, "version")),
-                 cli_text(root, "architecture"), cli_text(root, "bundle"));
-    yyjson_doc_free(doc);
-    tapeout_text_free(self->context, json);
-    return 0;
+    const tapeout_status status =
+        tapeout_import(self->context, self->arguments[0], &options, &json, &self->err);
+    return cli_show(self, status, json, print_bundle);
 }
 
 const cli_verb cli_verb_import = {

@@ -13,25 +13,8 @@ static const cli_flag flags[] = {
     {"out", "FILE", "the GGUF file to write", false},
 };
 
-static int run(cli *self)
+static void print_tensors(const char *json)
 {
-    tapeout_quantize_options options;
-    char *json = NULL;
-    tapeout_quantize_options_init(&options);
-    options.type = cli_value(self, "type");
-    options.output = cli_value(self, "output");
-    options.out_path = cli_value(self, "out");
-    if (options.type == NULL || options.out_path == NULL) {
-        return cli_usage(self, "--type TYPE and --out FILE are needed");
-    }
-    if (tapeout_llm_quantize(self->context, self->arguments[0], &options, &json, &self->err) !=
-        TAPEOUT_OK) {
-        return cli_failure(self);
-    }
-    if (self->is_json) {
-        return cli_print_json(self, json);
-    }
-    cli_progress_end(self);
     yyjson_doc *doc = yyjson_read(json, strlen(json), 0);
     yyjson_val *root = yyjson_doc_get_root(doc);
     const uint64_t fallbacks = yyjson_get_uint(yyjson_obj_get(root, "fallbacks"));
@@ -44,8 +27,22 @@ static int run(cli *self)
                       (unsigned long long)fallbacks);
     }
     yyjson_doc_free(doc);
-    tapeout_text_free(self->context, json);
-    return 0;
+}
+
+static int run(cli *self)
+{
+    tapeout_quantize_options options;
+    char *json = NULL;
+    tapeout_quantize_options_init(&options);
+    options.type = cli_value(self, "type");
+    options.output = cli_value(self, "output");
+    options.out_path = cli_value(self, "out");
+    if (options.type == NULL || options.out_path == NULL) {
+        return cli_usage(self, "--type TYPE and --out FILE are needed");
+    }
+    const tapeout_status status =
+        tapeout_llm_quantize(self->context, self->arguments[0], &options, &json, &self->err);
+    return cli_show(self, status, json, print_tensors);
 }
 
 const cli_verb cli_verb_quantize = {
