@@ -57,4 +57,24 @@ static inline tp_str import_edit(const char *text, const char *from, const char 
     return (tp_str){buffer, (size_t)size};
 }
 
+// A way to break a model's text, and what is to be said of it.
+typedef struct import_flaw {
+    const char *from;
+    const char *to;
+    tapeout_status want;
+    const char *part;
+} import_flaw;
+
+// Every flaw is refused by name; `edited` is the model's text with `from` replaced by `to`.
+static inline void import_refuse(const import_flaw *flaws, size_t count,
+                                 tp_str (*edited)(const char *from, const char *to))
+{
+    for (size_t i = 0; i < count; i++) {
+        tp_import *import;
+        ASSERT_FAILS(import_parse(edited(flaws[i].from, flaws[i].to), &import), flaws[i].want,
+                     flaws[i].part);
+        ASSERT(import == NULL);
+    }
+}
+
 #endif

@@ -87,14 +87,14 @@ static void test_objectives(void)
     tp_import_free(import);
 }
 
+static tp_str with_flaw(const char *from, const char *to)
+{
+    return model_text(from, to, 0);
+}
+
 static void test_what_is_wrong_is_refused_by_name(void)
 {
-    static const struct {
-        const char *from;
-        const char *to;
-        tapeout_status want;
-        const char *part;
-    } cases[] = {
+    static const import_flaw flaws[] = {
         {"left_child=-1 -2", "left_child=5 -2", TAPEOUT_E_CORRUPT,
          "tree 0, node 0: a child is out of range"},
         {"left_child=-1 -2", "left_child=-9 -2", TAPEOUT_E_CORRUPT, "out of range"},
@@ -138,12 +138,7 @@ static void test_what_is_wrong_is_refused_by_name(void)
         {"split_feature=1", "split_feature=0", TAPEOUT_E_UNSUPPORTED, "in another way"},
         {"split_feature=1", "split_feature=2", TAPEOUT_E_UNSUPPORTED, "in another way"},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        tp_import *import;
-        ASSERT_FAILS(import_parse(model_text(cases[i].from, cases[i].to, 0), &import),
-                     cases[i].want, cases[i].part);
-        ASSERT(import == NULL);
-    }
+    import_refuse(flaws, sizeof(flaws) / sizeof(flaws[0]), with_flaw);
 }
 
 static void test_sizes_must_be_right(void)

@@ -69,14 +69,14 @@ static void test_dart_weights_multiply_leaves(void)
     tp_import_free(import);
 }
 
+static tp_str with_flaw(const char *from, const char *to)
+{
+    return import_edit(xgboost_model, from, to);
+}
+
 static void test_what_is_wrong_is_refused_by_name(void)
 {
-    static const struct {
-        const char *from;
-        const char *to;
-        tapeout_status want;
-        const char *part;
-    } cases[] = {
+    static const import_flaw flaws[] = {
         {"\"left_children\":[1,", "\"left_children\":[9,", TAPEOUT_E_CORRUPT,
          "tree 0, node 0: a child is out of range"},
         {"\"left_children\":[1,", "\"left_children\":[-7,", TAPEOUT_E_CORRUPT, "out of range"},
@@ -126,12 +126,7 @@ static void test_what_is_wrong_is_refused_by_name(void)
         {"[1.5E0]", "", TAPEOUT_E_CORRUPT, "base_score"},
         {"\"learner_model_param\"", "\"other\"", TAPEOUT_E_CORRUPT, "no model"},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        tp_import *import;
-        ASSERT_FAILS(import_parse(import_edit(xgboost_model, cases[i].from, cases[i].to), &import),
-                     cases[i].want, cases[i].part);
-        ASSERT(import == NULL);
-    }
+    import_refuse(flaws, sizeof(flaws) / sizeof(flaws[0]), with_flaw);
 }
 
 static void test_a_chain_of_a_million_levels_is_only_too_many_leaves(void)
