@@ -32,14 +32,7 @@ static const char zone_file[] = "/usr/share/zoneinfo/America/New_York";
 
 static void append_text(tp_buffer *json, const char *key, const char *text)
 {
-    tp_json_append_key(json, key);
-    tp_json_append_str(json, tp_str_from(text));
-}
-
-static void append_count(tp_buffer *json, const char *key, uint64_t count)
-{
-    tp_json_append_key(json, key);
-    tp_json_append_u64(json, count);
+    tp_json_put_str(json, key, tp_str_from(text));
 }
 
 static void append_build(tp_buffer *json)
@@ -60,11 +53,11 @@ static void append_machine(tp_buffer *json, tapeout_context *context)
 {
     const tp_machine_memory memory = tp_machine_memory_read();
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    append_count(json, "processors", processors > 0 ? (uint64_t)processors : 0);
-    append_count(json, "threads", tp_pool_worker_count(tp_context_env(context)->pool));
+    tp_json_put_u64(json, "processors", processors > 0 ? (uint64_t)processors : 0);
+    tp_json_put_u64(json, "threads", tp_pool_worker_count(tp_context_env(context)->pool));
     tp_buffer_append_text(json, ",\"memory\":{");
-    append_count(json, "total_bytes", memory.total_bytes);
-    append_count(json, "available_bytes", memory.available_bytes);
+    tp_json_put_u64(json, "total_bytes", memory.total_bytes);
+    tp_json_put_u64(json, "available_bytes", memory.available_bytes);
     tp_buffer_append_char(json, '}');
     append_text(json, "home", tp_context_home(context));
 }

@@ -73,42 +73,35 @@ static uint32_t search(const model_plan *plan, bool is_q8, bool for_context)
     return low;
 }
 
-// -- telling -------------------------------------------------------------------------------------
-static void append_number(tp_buffer *json, const char *key, uint64_t value)
-{
-    tp_json_append_key(json, key);
-    tp_json_append_u64(json, value);
-}
-
 static void append_cache(tp_buffer *json, const model_plan *plan, bool is_q8)
 {
     if (tp_kv_type_check(plan->size.outline, is_q8 ? TP_KV_Q8_0 : TP_KV_F16, NULL) != TAPEOUT_OK) {
         return;
     }
     tp_buffer_append_text(json, is_q8 ? ",{\"type\":\"q8_0\"" : "{\"type\":\"f16\"");
-    append_number(json, "token_bytes",
-                  tp_kv_page_bytes(plan->size.outline, is_q8 ? TP_KV_Q8_0 : TP_KV_F16) /
-                      TP_KV_PAGE_POSITIONS);
-    append_number(json, "context_max", search(plan, is_q8, true));
-    append_number(json, "streams", search(plan, is_q8, false));
+    tp_json_put_u64(json, "token_bytes",
+                    tp_kv_page_bytes(plan->size.outline, is_q8 ? TP_KV_Q8_0 : TP_KV_F16) /
+                        TP_KV_PAGE_POSITIONS);
+    tp_json_put_u64(json, "context_max", search(plan, is_q8, true));
+    tp_json_put_u64(json, "streams", search(plan, is_q8, false));
     tp_buffer_append_char(json, '}');
 }
 
 static void append_plan(tp_buffer *json, const model_plan *plan, const tp_env *env)
 {
     tp_buffer_append_text(json, ",\"plan\":{");
-    append_number(json, "weights_bytes", plan->size.weights_bytes);
+    tp_json_put_u64(json, "weights_bytes", plan->size.weights_bytes);
     tp_json_append_key(json, "weights_mapped");
     tp_buffer_append_text(json, plan->size.is_mapped ? "true" : "false");
-    append_number(json, "tables_bytes", plan->size.tables_bytes);
-    append_number(json, "workspace_bytes", plan->run.workspace_bytes);
-    append_number(json, "cache_bytes", plan->run.cache_bytes);
-    append_number(json, "process_bytes", TP_LLM_PROCESS_BYTES);
-    append_number(json, "total_bytes", plan->total_bytes);
-    append_number(json, "context", plan->run.context_length);
-    append_number(json, "running", plan->run.running_max);
-    append_number(json, "threads", tp_pool_worker_count(env->pool));
-    append_number(json, "cache_tokens", (uint64_t)plan->run.page_count * TP_KV_PAGE_POSITIONS);
+    tp_json_put_u64(json, "tables_bytes", plan->size.tables_bytes);
+    tp_json_put_u64(json, "workspace_bytes", plan->run.workspace_bytes);
+    tp_json_put_u64(json, "cache_bytes", plan->run.cache_bytes);
+    tp_json_put_u64(json, "process_bytes", TP_LLM_PROCESS_BYTES);
+    tp_json_put_u64(json, "total_bytes", plan->total_bytes);
+    tp_json_put_u64(json, "context", plan->run.context_length);
+    tp_json_put_u64(json, "running", plan->run.running_max);
+    tp_json_put_u64(json, "threads", tp_pool_worker_count(env->pool));
+    tp_json_put_u64(json, "cache_tokens", (uint64_t)plan->run.page_count * TP_KV_PAGE_POSITIONS);
     tp_buffer_append_char(json, '}');
 }
 
@@ -129,8 +122,7 @@ static void append_words(tp_buffer *json, const model_plan *plan)
         (unsigned long long)(plan->run.cache_bytes >> MIB), (unsigned long long)(fixed >> MIB));
     tp_json_append_key(json, "fits");
     tp_buffer_append_text(json, is_small ? "true" : "false");
-    tp_json_append_key(json, "words");
-    tp_json_append_str(json, (tp_str){words, (size_t)size});
+    tp_json_put_str(json, "words", (tp_str){words, (size_t)size});
 }
 
 static void append_all(tp_buffer *json, const model_plan *plan, const char *path, const tp_env *env)
@@ -138,14 +130,12 @@ static void append_all(tp_buffer *json, const model_plan *plan, const char *path
     const tp_llm_facts *facts = tp_llm_facts_of(plan->size.outline);
     const tp_machine_memory machine = tp_machine_memory_read();
     tp_buffer_append_char(json, '{');
-    tp_json_append_key(json, "model");
-    tp_json_append_str(json, tp_str_from(path));
-    tp_json_append_key(json, "architecture");
-    tp_json_append_str(json, tp_str_from(facts->architecture));
+    tp_json_put_str(json, "model", tp_str_from(path));
+    tp_json_put_str(json, "architecture", tp_str_from(facts->architecture));
     tp_buffer_append_text(json, ",\"memory\":{");
-    append_number(json, "total_bytes", machine.total_bytes);
-    append_number(json, "available_bytes", machine.available_bytes);
-    append_number(json, "limit_bytes", plan->limit_bytes);
+    tp_json_put_u64(json, "total_bytes", machine.total_bytes);
+    tp_json_put_u64(json, "available_bytes", machine.available_bytes);
+    tp_json_put_u64(json, "limit_bytes", plan->limit_bytes);
     tp_buffer_append_char(json, '}');
     append_plan(json, plan, env);
     tp_buffer_append_text(json, ",\"caches\":[");

@@ -37,15 +37,8 @@ static void append_text(tp_buffer *json, const char *key, const tp_gguf *gguf, c
 {
     tp_str value;
     if (tp_gguf_get_str(gguf, fact, &value, NULL) == TAPEOUT_OK) {
-        tp_json_append_key(json, key);
-        tp_json_append_str(json, value);
+        tp_json_put_str(json, key, value);
     }
-}
-
-static void append_number(tp_buffer *json, const char *key, uint64_t value)
-{
-    tp_json_append_key(json, key);
-    tp_json_append_u64(json, value);
 }
 
 // How many weights there are, and of which types.
@@ -58,13 +51,13 @@ static void append_tensors(tp_buffer *json, const tp_gguf *gguf)
         counts[tensor->type]++;
         weights += tensor->dims[0] * tensor->dims[1] * tensor->dims[2] * tensor->dims[3];
     }
-    append_number(json, "parameters", weights);
-    append_number(json, "tensors", tp_gguf_tensor_count(gguf));
+    tp_json_put_u64(json, "parameters", weights);
+    tp_json_put_u64(json, "tensors", tp_gguf_tensor_count(gguf));
     tp_json_append_key(json, "tensor_types");
     tp_buffer_append_char(json, '{');
     for (uint32_t type = 0; type < TP_TENSOR_TYPE_END; type++) {
         if (counts[type] > 0) {
-            append_number(json, tp_tensor_layout_of(type)->name, counts[type]);
+            tp_json_put_u64(json, tp_tensor_layout_of(type)->name, counts[type]);
         }
     }
     tp_buffer_append_char(json, '}');
@@ -74,26 +67,25 @@ static void append_facts(tp_buffer *json, const tp_llm *llm)
 {
     const tp_llm_facts *facts = tp_llm_facts_of(llm);
     const tp_gguf *gguf = tp_llm_metadata(llm);
-    tp_json_append_key(json, "architecture");
-    tp_json_append_str(json, tp_str_from(facts->architecture));
+    tp_json_put_str(json, "architecture", tp_str_from(facts->architecture));
     tp_json_append_key(json, "tested");
     tp_buffer_append_text(json, facts->is_tested ? "true" : "false");
-    tp_json_append_key(json, "remark");
-    tp_json_append_str(json, facts->is_tested ? TP_STR("") : TP_STR("untested on a real model"));
+    tp_json_put_str(json, "remark",
+                    facts->is_tested ? TP_STR("") : TP_STR("untested on a real model"));
     append_text(json, "model_name", gguf, "general.name");
     append_text(json, "license", gguf, "general.license");
     append_tensors(json, gguf);
-    append_number(json, "context_length", facts->context_length);
-    append_number(json, "layers", facts->layer_count);
-    append_number(json, "width", facts->width);
-    append_number(json, "heads", facts->head_count);
-    append_number(json, "kv_heads", facts->kv_head_count);
-    append_number(json, "weight_bytes", facts->weight_bytes);
+    tp_json_put_u64(json, "context_length", facts->context_length);
+    tp_json_put_u64(json, "layers", facts->layer_count);
+    tp_json_put_u64(json, "width", facts->width);
+    tp_json_put_u64(json, "heads", facts->head_count);
+    tp_json_put_u64(json, "kv_heads", facts->kv_head_count);
+    tp_json_put_u64(json, "weight_bytes", facts->weight_bytes);
     tp_json_append_key(json, "tokenizer");
     tp_buffer_append_char(json, '{');
     append_text(json, "model", gguf, "tokenizer.ggml.model");
     append_text(json, "pre", gguf, "tokenizer.ggml.pre");
-    append_number(json, "tokens", facts->vocab_count);
+    tp_json_put_u64(json, "tokens", facts->vocab_count);
     tp_buffer_append_char(json, '}');
     tp_json_append_key(json, "chat_template");
     tp_buffer_append_text(json, tp_gguf_has(gguf, "tokenizer.chat_template") ? "true" : "false");
@@ -118,8 +110,7 @@ static tapeout_status append_bundle(tp_buffer *json, const tp_env *env, const tp
     tp_bundle *bundle = NULL;
     tp_admitted admitted;
     TP_TRY(tp_trust_open(env, asked, &bundle, &admitted, err));
-    tp_json_append_key(json, "name");
-    tp_json_append_str(json, tp_bundle_name(bundle));
+    tp_json_put_str(json, "name", tp_bundle_name(bundle));
     append_section(json, bundle, "licence_text", "licence.txt", true);
     append_section(json, bundle, "lineage", "lineage.json", false);
     const tapeout_status status = tp_trust_append(env->alloc, bundle, asked, json, err);
@@ -140,14 +131,12 @@ static tapeout_status append_all(tp_buffer *json, const tp_env *env, const tapeo
     TP_TRY(tp_sha256_file(ref->path, &hash, err));
     tp_sha256_hex(&hash, hex);
     tp_buffer_append_char(json, '{');
-    tp_json_append_key(json, "kind");
-    tp_json_append_str(json, is_gguf ? TP_STR("gguf") : TP_STR("llm"));
+    tp_json_put_str(json, "kind", is_gguf ? TP_STR("gguf") : TP_STR("llm"));
     tp_json_append_key(json, is_gguf ? "file" : "bundle");
     tp_json_append_str(json, tp_str_from(ref->path));
-    tp_json_append_key(json, "sha256");
-    tp_json_append_str(json, tp_str_from(hex));
+    tp_json_put_str(json, "sha256", tp_str_from(hex));
     if (ref->is_registered) {
-        append_number(json, "version", ref->version);
+        tp_json_put_u64(json, "version", ref->version);
     }
     if (is_gguf) {
         tp_gguf *gguf = NULL;

@@ -39,43 +39,30 @@ static double seconds_since(uint64_t start_ns)
 // -- the JSON sections
 // -----------------------------------------------------------------------------
 
-static void append_text(tp_buffer *json, const char *key, tp_str raw_json)
-{
-    tp_json_append_key(json, key);
-    tp_buffer_append_str(json, raw_json);
-}
-
-static void append_count(tp_buffer *json, const char *key, uint64_t value)
-{
-    tp_json_append_key(json, key);
-    tp_json_append_u64(json, value);
-}
-
 static tapeout_status write_report(train_job *job, tapeout_error *err)
 {
     tp_buffer *json = &job->report_json;
     const pipeline_evaluation *evaluation = &job->evaluation;
     const pipeline_dataset *dataset = &job->dataset;
     tp_buffer_append_char(json, '{');
-    append_text(json, "metrics", tp_buffer_view(&evaluation->metrics_json));
-    append_text(json, "intervals", tp_buffer_view(&evaluation->intervals_json));
-    append_text(json, "cohorts", tp_buffer_view(&evaluation->cohorts_json));
+    tp_json_put_json(json, "metrics", tp_buffer_view(&evaluation->metrics_json));
+    tp_json_put_json(json, "intervals", tp_buffer_view(&evaluation->intervals_json));
+    tp_json_put_json(json, "cohorts", tp_buffer_view(&evaluation->cohorts_json));
     if (evaluation->confusion_json.size > 0) {
-        append_text(json, "confusion", tp_buffer_view(&evaluation->confusion_json));
+        tp_json_put_json(json, "confusion", tp_buffer_view(&evaluation->confusion_json));
     }
-    append_text(json, "importance", tp_buffer_view(&evaluation->importance_json));
+    tp_json_put_json(json, "importance", tp_buffer_view(&evaluation->importance_json));
     if (evaluation->cross_json.size > 0) {
-        append_text(json, "cross_validation", tp_buffer_view(&evaluation->cross_json));
+        tp_json_put_json(json, "cross_validation", tp_buffer_view(&evaluation->cross_json));
     }
-    append_count(json, "rows_train", dataset->train.count);
-    append_count(json, "rows_hold_out", dataset->hold_out.count);
-    append_count(json, "rows_test", dataset->test.count);
-    append_count(json, "rows_without_target", dataset->dropped_count);
-    append_count(json, "iterations", job->fitted.iterations);
+    tp_json_put_u64(json, "rows_train", dataset->train.count);
+    tp_json_put_u64(json, "rows_hold_out", dataset->hold_out.count);
+    tp_json_put_u64(json, "rows_test", dataset->test.count);
+    tp_json_put_u64(json, "rows_without_target", dataset->dropped_count);
+    tp_json_put_u64(json, "iterations", job->fitted.iterations);
     tp_json_append_key(json, "threshold");
     tp_json_append_f64(json, tp_model_view(job->fitted.model)->threshold);
-    tp_json_append_key(json, "notes");
-    tp_json_append_str(json, tp_buffer_view(&job->fitted.notes));
+    tp_json_put_str(json, "notes", tp_buffer_view(&job->fitted.notes));
     tp_buffer_append_char(json, '}');
     return tp_buffer_check(json, "bundle report", err);
 }
@@ -86,7 +73,7 @@ static tapeout_status write_sketch(train_job *job, tapeout_error *err)
     tp_buffer_append_text(json, "{\"columns\":");
     TP_TRY(tp_pipeline_sketch_columns(job->env, tp_feature_schema(job->fitted.program),
                                       &job->dataset.train, json, err));
-    append_text(json, "prediction", tp_buffer_view(&job->evaluation.prediction_json));
+    tp_json_put_json(json, "prediction", tp_buffer_view(&job->evaluation.prediction_json));
     tp_buffer_append_char(json, '}');
     return tp_buffer_check(json, "bundle sketch", err);
 }
@@ -95,8 +82,7 @@ static void append_hash(tp_buffer *json, const char *key, const tp_sha256 *hash)
 {
     char hex[TP_SHA256_HEX_SIZE + 1];
     tp_sha256_hex(hash, hex);
-    tp_json_append_key(json, key);
-    tp_json_append_str(json, (tp_str){hex, TP_SHA256_HEX_SIZE});
+    tp_json_put_str(json, key, (tp_str){hex, TP_SHA256_HEX_SIZE});
 }
 
 static tapeout_status write_lineage(train_job *job, tapeout_error *err)
@@ -112,16 +98,13 @@ static tapeout_status write_lineage(train_job *job, tapeout_error *err)
         append_hash(json, "test_data_sha256", &data_hash);
     }
     append_hash(json, "spec_sha256", &spec_hash);
-    tp_json_append_key(json, "code_sha256");
-    tp_json_append_str(json, tp_str_from(tp_pipeline_source_sha256));
-    append_count(json, "seed", job->spec->seed);
-    append_count(json, "data_rows", job->dataset.table->row_count);
+    tp_json_put_str(json, "code_sha256", tp_str_from(tp_pipeline_source_sha256));
+    tp_json_put_u64(json, "seed", job->spec->seed);
+    tp_json_put_u64(json, "data_rows", job->dataset.table->row_count);
     if (job->spec->licence.size > 0) {
-        tp_json_append_key(json, "licence");
-        tp_json_append_str(json, job->spec->licence);
+        tp_json_put_str(json, "licence", job->spec->licence);
     }
-    tp_json_append_key(json, "tapeout");
-    tp_json_append_str(json, tp_str_from(tapeout_version()));
+    tp_json_put_str(json, "tapeout", tp_str_from(tapeout_version()));
     tp_buffer_append_char(json, '}');
     return tp_buffer_check(json, "bundle lineage", err);
 }
@@ -182,10 +165,8 @@ static tapeout_status check_gates(train_job *job, tapeout_error *err)
             failed_got = got;
         }
         tp_buffer_append_text(json, i > 0 ? ",{" : "{");
-        tp_json_append_key(json, "name");
-        tp_json_append_str(json, gate->name);
-        tp_json_append_key(json, "want");
-        tp_json_append_str(json, gate->text);
+        tp_json_put_str(json, "name", gate->name);
+        tp_json_put_str(json, "want", gate->text);
         tp_json_append_key(json, "got");
         tp_json_append_f64(json, got);
         tp_json_append_key(json, "passed");

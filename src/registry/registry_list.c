@@ -33,21 +33,7 @@ static void append_time(tp_buffer *json, const char *key, int64_t us)
     if (gmtime_r(&seconds, &parts) != NULL) {
         (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
     }
-    tp_json_append_key(json, key);
-    tp_json_append_str(json, tp_str_from(text));
-}
-
-static void append_text(tp_buffer *json, const char *key, tp_str text)
-{
-    tp_json_append_key(json, key);
-    tp_json_append_str(json, text);
-}
-
-// As it was written: numbers keep their digits.
-static void append_raw(tp_buffer *json, const char *key, tp_str raw)
-{
-    tp_json_append_key(json, key);
-    tp_buffer_append_str(json, raw);
+    tp_json_put_str(json, key, tp_str_from(text));
 }
 
 static void append_aliases(listing *it, int64_t model, int64_t version)
@@ -108,7 +94,7 @@ static void append_path(listing *it, tp_str hex)
     if (hex.size > 0) {
         (void)tp_blob_path(it->registry->home, hex, path, NULL); // empty where it is too long
     }
-    append_text(it->json, "path", tp_str_from(path));
+    tp_json_put_str(it->json, "path", tp_str_from(path));
 }
 
 static void append_version(listing *it, int64_t model)
@@ -117,24 +103,22 @@ static void append_version(listing *it, int64_t model)
     const tp_rows *row = &it->versions;
     const int64_t version = tp_rows_int(row, 1);
     tp_buffer_append_char(json, '{');
-    tp_json_append_key(json, "version");
-    tp_json_append_i64(json, version);
-    append_text(json, "sha256", tp_rows_text(row, 2));
-    tp_json_append_key(json, "size");
-    tp_json_append_i64(json, tp_rows_int(row, 3));
+    tp_json_put_i64(json, "version", version);
+    tp_json_put_str(json, "sha256", tp_rows_text(row, 2));
+    tp_json_put_i64(json, "size", tp_rows_int(row, 3));
     append_path(it, tp_rows_text(row, 2));
     append_time(json, "created", tp_rows_int(row, 4));
-    append_raw(json, "refused", tp_rows_int(row, 5) != 0 ? TP_STR("true") : TP_STR("false"));
-    append_text(json, "reason", tp_rows_text(row, 6));
+    tp_json_put_json(json, "refused", tp_rows_int(row, 5) != 0 ? TP_STR("true") : TP_STR("false"));
+    tp_json_put_str(json, "reason", tp_rows_text(row, 6));
     append_aliases(it, model, version);
-    append_text(json, "stage", tp_rows_text(row, 10));
-    append_text(json, "owner", tp_rows_text(row, 11));
-    append_text(json, "description", tp_rows_text(row, 12));
+    tp_json_put_str(json, "stage", tp_rows_text(row, 10));
+    tp_json_put_str(json, "owner", tp_rows_text(row, 11));
+    tp_json_put_str(json, "description", tp_rows_text(row, 12));
     append_tags(it, model, version);
     append_origins(it, model, version);
-    append_raw(json, "gates", tp_rows_text(row, 7));
-    append_raw(json, "timings", tp_rows_text(row, 8));
-    append_raw(json, "facts", tp_rows_text(row, 9));
+    tp_json_put_json(json, "gates", tp_rows_text(row, 7));
+    tp_json_put_json(json, "timings", tp_rows_text(row, 8));
+    tp_json_put_json(json, "facts", tp_rows_text(row, 9));
     tp_buffer_append_char(json, '}');
 }
 
@@ -143,10 +127,10 @@ static void append_model(listing *it)
     tp_buffer *json = it->json;
     const int64_t model = tp_rows_int(&it->models, 0);
     tp_buffer_append_char(json, '{');
-    append_text(json, "name", tp_rows_text(&it->models, 1));
+    tp_json_put_str(json, "name", tp_rows_text(&it->models, 1));
     append_time(json, "created", tp_rows_int(&it->models, 2));
-    append_text(json, "owner", tp_rows_text(&it->models, 3));
-    append_text(json, "description", tp_rows_text(&it->models, 4));
+    tp_json_put_str(json, "owner", tp_rows_text(&it->models, 3));
+    tp_json_put_str(json, "description", tp_rows_text(&it->models, 4));
     append_tags(it, model, 0);
     tp_json_append_key(json, "versions");
     tp_buffer_append_char(json, '[');

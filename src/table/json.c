@@ -240,6 +240,30 @@ void tp_json_append_key(tp_buffer *buffer, const char *key)
     tp_json_append_key_str(buffer, tp_str_from(key));
 }
 
+void tp_json_put_str(tp_buffer *buffer, const char *key, tp_str text)
+{
+    tp_json_append_key(buffer, key);
+    tp_json_append_str(buffer, text);
+}
+
+void tp_json_put_i64(tp_buffer *buffer, const char *key, int64_t value)
+{
+    tp_json_append_key(buffer, key);
+    tp_json_append_i64(buffer, value);
+}
+
+void tp_json_put_u64(tp_buffer *buffer, const char *key, uint64_t value)
+{
+    tp_json_append_key(buffer, key);
+    tp_json_append_u64(buffer, value);
+}
+
+void tp_json_put_json(tp_buffer *buffer, const char *key, tp_str json)
+{
+    tp_json_append_key(buffer, key);
+    tp_buffer_append_str(buffer, json);
+}
+
 void tp_json_append_value(tp_buffer *buffer, yyjson_val *value)
 {
     const yyjson_alc alc = tp_json_allocator(buffer->alloc);

@@ -36,5 +36,10 @@ void tp_json_append_value(tp_buffer *buffer, yyjson_val *value); // a parsed val
 // `"key":` with a comma before it unless the buffer ends in '{'.
 void tp_json_append_key(tp_buffer *buffer, const char *key);
 void tp_json_append_key_str(tp_buffer *buffer, tp_str key);
+// A key and its value.
+void tp_json_put_str(tp_buffer *buffer, const char *key, tp_str text);
+void tp_json_put_i64(tp_buffer *buffer, const char *key, int64_t value);
+void tp_json_put_u64(tp_buffer *buffer, const char *key, uint64_t value);
+void tp_json_put_json(tp_buffer *buffer, const char *key, tp_str json); // as it is
 
 #endif

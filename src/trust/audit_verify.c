@@ -120,14 +120,7 @@ static void append_hash(tp_buffer *json, const char *key, const tp_sha256 *hash)
 {
     char hex[TP_SHA256_HEX_SIZE + 1];
     tp_sha256_hex(hash, hex);
-    tp_json_append_key(json, key);
-    tp_json_append_str(json, tp_str_from(hex));
-}
-
-static void append_number(tp_buffer *json, const char *key, uint64_t value)
-{
-    tp_json_append_key(json, key);
-    tp_json_append_u64(json, value);
+    tp_json_put_str(json, key, tp_str_from(hex));
 }
 
 static void append_checkpoints(const verification *self, tp_buffer *json)
@@ -137,13 +130,11 @@ static void append_checkpoints(const verification *self, tp_buffer *json)
     for (size_t i = 0; i < self->options->checkpoint_count; i++) {
         const verify_checkpoint *checkpoint = &self->checkpoints[i];
         tp_buffer_append_text(json, i == 0 ? "{" : ",{");
-        tp_json_append_key(json, "file");
-        tp_json_append_str(json, tp_str_from(checkpoint->file));
-        append_number(json, "size", checkpoint->signed_as.size);
+        tp_json_put_str(json, "file", tp_str_from(checkpoint->file));
+        tp_json_put_u64(json, "size", checkpoint->signed_as.size);
         tp_json_append_key(json, "ok");
         tp_buffer_append_text(json, checkpoint->is_good ? "true" : "false");
-        tp_json_append_key(json, "reason");
-        tp_json_append_str(json, tp_str_from(checkpoint->reason));
+        tp_json_put_str(json, "reason", tp_str_from(checkpoint->reason));
         tp_buffer_append_char(json, '}');
     }
     tp_buffer_append_char(json, ']');
@@ -156,11 +147,11 @@ static tapeout_status write_result(const verification *self, char **ret_json, ta
     tp_buffer json;
     tp_buffer_init(&json, tp_context_env(self->context)->alloc, TP_MAX_REGISTRY_FACT_BYTES);
     tp_buffer_append_text(&json, found->is_bad ? "{\"ok\":false" : "{\"ok\":true");
-    append_number(&json, "entries", found->count);
+    tp_json_put_u64(&json, "entries", found->count);
     append_hash(&json, "root", &self->tree.root);
-    append_number(&json, "segments", found->segment_count);
-    append_number(&json, "bytes", found->size_bytes);
-    append_number(&json, "unfinished_bytes", found->tail_bytes);
+    tp_json_put_u64(&json, "segments", found->segment_count);
+    tp_json_put_u64(&json, "bytes", found->size_bytes);
+    tp_json_put_u64(&json, "unfinished_bytes", found->tail_bytes);
     tp_json_append_key(&json, "first_bad");
     if (found->is_bad) {
         tp_json_append_u64(&json, found->bad);
