@@ -352,6 +352,7 @@ static tapeout_status make_parsers(llm_answer *answer, const llm_ask *ask, tapeo
     const tp_tool_format format = tp_llm_host_tool_format(answer->model->llm);
     for (uint32_t i = 0; ask->parts_text && i < answer->choice_count; i++) {
         const tp_tool_parser_options options = {.parse_calls = ask->parses_calls,
+                                                .calls_are_held = ask->holds_calls,
                                                 .starts_reasoning = ask->starts_thinking,
                                                 .id_seed = ask->generation.sampling.seed + i,
                                                 .sink = on_delta,

@@ -83,6 +83,7 @@ typedef struct llm_ask {
     bool wants_usage;     // an extra piece with the counts
     bool parts_text;      // into content, reasoning and calls; else all of it is content
     bool parses_calls;    // tool calls are looked for in it
+    bool holds_calls;     // and a grammar holds them to their form
     bool starts_thinking; // the prompt ends inside <think>
 } llm_ask;
 

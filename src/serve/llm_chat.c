@@ -119,6 +119,7 @@ static tapeout_status hold_tools(const serve_exchange *exchange, const llm_chat 
         const tp_grammar_options options = {
             .prefix = {force.prefix.data + marker.size, force.prefix.size - marker.size},
             .suffix = tp_buffer_view(&force.suffix)};
+        ask->holds_calls = true;
         ask->generation.trigger = marker;
         ask->generation.triggers_once = !chat->is_parallel;
         status = tp_grammar_from_json_schema(env, tp_buffer_view(&force.schema), &options,
@@ -202,6 +203,7 @@ tapeout_status tp_llm_chat_prepare(const serve_exchange *exchange, const llm_cha
                            "a forced tool and a response_format exclude each other");
         }
         TP_TRY(force_tool(exchange, chat, &ask->generation.grammar, err));
+        ask->holds_calls = true;
     } else if (uses_tools && ask->generation.grammar == NULL && has_strict(chat->tools)) {
         TP_TRY(hold_tools(exchange, chat, ask, err));
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Tool calls out of generated text. A small automaton: reasoning, content, then calls; a marker
-// that may be beginning is held back, a call is followed by a scanner of JSON that knows where its
-// name and arguments begin and end, so that arguments are passed on as they come. What opens like a
-// call and turns out to be none is content, byte for byte.
+// that may be beginning is held back, and a call is followed by a scanner of JSON. What opens like
+// a call and turns out to be none is content, byte for byte, so that a call is told once it is
+// whole; only where a grammar holds it to its form are its arguments passed on as they come.
 #include "llm/template/tp_tool_calls.h"
 
 #include "base/limits.h"
@@ -15,10 +15,13 @@
 
 typedef enum state {
     STATE_REASONING,
-    STATE_CONTENT, // looking for markers
-    STATE_CALL,    // a marker and JSON of a call; `held` is what has come of it
-    STATE_BEHIND,  // a call has ended: what closes it, or opens the next
-    STATE_PLAIN,   // the rest is content
+    STATE_CONTENT,   // looking for markers
+    STATE_CALL,      // a marker and JSON of a call; `held` is what has come of it
+    STATE_HEAD,      // the same up to the arguments, where a grammar holds the call to its form
+    STATE_ARGUMENTS, // passed on as they come
+    STATE_TAIL,      // what closes the object around them, and the list
+    STATE_BEHIND,    // a call has ended: what closes it, or opens the next
+    STATE_PLAIN,     // the rest is content
 } state;
 
 struct tp_tool_parser {
@@ -33,6 +36,7 @@ struct tp_tool_parser {
     size_t depth;     // of brackets there
     bool in_string;
     bool is_escaped;
+    bool in_list;   // of calls that are told as they come
     uint32_t count; // calls that have begun
     tp_buffer held; // not yet passed on
 };
@@ -158,41 +162,51 @@ static bool is_call(yyjson_val *value)
     return name.size > 0 && name.size <= TP_MAX_TOOL_NAME_BYTES;
 }
 
+static tapeout_status emit_name(tp_tool_parser *parser, tp_str name, tapeout_error *err)
+{
+    char id[29];
+    put_id(parser, id);
+    const tp_tool_delta delta = {
+        .kind = TP_DELTA_CALL, .index = parser->count++, .id = {id, sizeof(id)}, .name = name};
+    return parser->options.sink(parser->options.sink_user, &delta, err);
+}
+
+static tapeout_status emit_arguments(const tp_tool_parser *parser, tp_str text, tapeout_error *err)
+{
+    const tp_tool_delta delta = {
+        .kind = TP_DELTA_ARGUMENTS, .index = parser->count - 1, .text = text};
+    return parser->options.sink(parser->options.sink_user, &delta, err);
+}
+
+static yyjson_val *arguments_of(yyjson_val *call)
+{
+    yyjson_val *arguments = yyjson_obj_get(call, "arguments");
+    return arguments != NULL ? arguments : yyjson_obj_get(call, "parameters");
+}
+
 // One call as JSON: name, and arguments or parameters.
 static tapeout_status emit_call(tp_tool_parser *parser, yyjson_val *call, tapeout_error *err)
 {
-    const tp_str name = tp_json_get_str(call, "name");
-    yyjson_val *arguments = yyjson_obj_get(call, "arguments");
-    arguments = arguments != NULL ? arguments : yyjson_obj_get(call, "parameters");
-    char id[29];
-    size_t size = 2;
-    char *text = NULL;
+    yyjson_val *arguments = arguments_of(call);
+    size_t size = 0;
+    TP_TRY(emit_name(parser, tp_json_get_str(call, "name"), err));
+    if (arguments == NULL || yyjson_is_str(arguments)) {
+        return emit_arguments(parser, arguments == NULL ? TP_STR("{}") : tp_json_str(arguments),
+                              err);
+    }
     yyjson_alc alc = tp_json_allocator(parser->env->alloc);
-    put_id(parser, id);
-    if (arguments != NULL && !yyjson_is_str(arguments)) {
-        text = yyjson_val_write_opts(arguments, 0, &alc, &size, NULL);
-        if (text == NULL) {
-            return tp_fail_nomem(err);
-        }
+    char *text = yyjson_val_write_opts(arguments, 0, &alc, &size, NULL);
+    if (text == NULL) {
+        return tp_fail_nomem(err);
     }
-    tp_tool_delta delta = {
-        .kind = TP_DELTA_CALL, .index = parser->count++, .id = {id, sizeof(id)}, .name = name};
-    tapeout_status status = parser->options.sink(parser->options.sink_user, &delta, err);
-    if (status == TAPEOUT_OK) {
-        delta.kind = TP_DELTA_ARGUMENTS;
-        delta.text = text != NULL        ? (tp_str){text, size}
-                     : arguments != NULL ? tp_json_str(arguments)
-                                         : TP_STR("{}");
-        status = parser->options.sink(parser->options.sink_user, &delta, err);
-    }
-    if (text != NULL) {
-        alc.free(alc.ctx, text);
-    }
+    const tapeout_status status = emit_arguments(parser, (tp_str){text, size}, err);
+    alc.free(alc.ctx, text);
     return status;
 }
 
-// Where the JSON value behind the marker ends, 0 while it has not. Each byte is looked at once.
-static size_t json_end(tp_tool_parser *parser)
+// Where the JSON value behind the marker ends, or the object at depth `opens` in it begins, behind
+// its brace; 0 while neither has come. Each byte is looked at once.
+static size_t scan(tp_tool_parser *parser, size_t opens)
 {
     while (parser->scanned < parser->held.size) {
         const char c = parser->held.data[parser->scanned++];
@@ -204,9 +218,14 @@ static size_t json_end(tp_tool_parser *parser)
         } else if (c == '"') {
             parser->in_string = true;
         } else if (c == '{' || c == '[') {
-            parser->depth++;
-        } else if ((c == '}' || c == ']') && (parser->depth <= 1 || --parser->depth == 0)) {
-            return parser->scanned;
+            if (++parser->depth == opens && c == '{') {
+                return parser->scanned;
+            }
+        } else if (c == '}' || c == ']') {
+            parser->depth -= parser->depth > 0;
+            if (parser->depth == 0) {
+                return parser->scanned;
+            }
         }
     }
     return 0;
@@ -279,12 +298,18 @@ static tapeout_status step_reasoning(tp_tool_parser *parser, bool *is_stuck, tap
     return TAPEOUT_OK;
 }
 
-static void begin_call(tp_tool_parser *parser, size_t marker)
+static void rewind_scan(tp_tool_parser *parser, size_t to)
 {
-    parser->state = STATE_CALL;
-    parser->marker = parser->scanned = marker;
+    parser->scanned = to;
     parser->depth = 0;
     parser->in_string = parser->is_escaped = false;
+}
+
+static void begin_call(tp_tool_parser *parser, size_t marker)
+{
+    parser->state = parser->options.calls_are_held ? STATE_HEAD : STATE_CALL;
+    parser->marker = marker;
+    rewind_scan(parser, marker);
 }
 
 // At the start of an answer: reasoning, or a call without a marker. True where it is decided.
@@ -341,7 +366,7 @@ static tapeout_status step_content(tp_tool_parser *parser, bool *is_stuck, tapeo
 static tapeout_status step_call(tp_tool_parser *parser, bool *is_stuck, tapeout_error *err)
 {
     bool are_calls = false;
-    const size_t end = json_end(parser);
+    const size_t end = scan(parser, SIZE_MAX);
     *is_stuck = end == 0;
     if (end == 0) {
         return TAPEOUT_OK;
@@ -352,6 +377,95 @@ static tapeout_status step_call(tp_tool_parser *parser, bool *is_stuck, tapeout_
     parser->behind_call = are_calls;
     if (are_calls) {
         drop(parser, end);
+    }
+    return TAPEOUT_OK;
+}
+
+// {"name": "f", "arguments": { with what would close it: a call without arguments, or something
+// that has to be seen whole.
+static tapeout_status emit_head(tp_tool_parser *parser, tp_str head, bool *ret_is_call,
+                                tapeout_error *err)
+{
+    tp_buffer text;
+    yyjson_doc *doc = NULL;
+    *ret_is_call = false;
+    tp_buffer_init(&text, parser->env->alloc, TP_MAX_TOOL_HELD_BYTES + 2);
+    tp_buffer_append_str(&text, head);
+    tp_buffer_append_text(&text, "}}");
+    tapeout_status status = tp_buffer_check(&text, "tool call", err);
+    if (status == TAPEOUT_OK) {
+        status = tp_json_parse(parser->env->alloc, tp_buffer_view(&text), "call", &doc, NULL);
+        status = status == TAPEOUT_E_NOMEM ? tp_fail_nomem(err) : TAPEOUT_OK;
+    }
+    yyjson_val *call = yyjson_doc_get_root(doc);
+    if (status == TAPEOUT_OK && is_call(call) && yyjson_obj_size(call) == 2 &&
+        yyjson_is_obj(arguments_of(call))) {
+        *ret_is_call = true;
+        status = emit_name(parser, tp_json_get_str(call, "name"), err);
+    }
+    yyjson_doc_free(doc);
+    tp_buffer_deinit(&text);
+    return status;
+}
+
+static tapeout_status step_head(tp_tool_parser *parser, bool *is_stuck, tapeout_error *err)
+{
+    const tp_str held = {parser->held.data + parser->marker, parser->held.size - parser->marker};
+    const tp_str text = tp_str_trim(held);
+    bool are_arguments = false;
+    if (text.size > 0 && text.data[0] == '[' && !parser->in_list) {
+        drop(parser, (size_t)(text.data - parser->held.data) + 1);
+        parser->in_list = true;
+        begin_call(parser, 0);
+        return TAPEOUT_OK;
+    }
+    const size_t end = scan(parser, 2);
+    *is_stuck = end == 0;
+    if (end == 0) {
+        return TAPEOUT_OK;
+    }
+    if (parser->depth == 2) {
+        TP_TRY(emit_head(parser, (tp_str){held.data, end - parser->marker}, &are_arguments, err));
+    }
+    if (are_arguments) {
+        drop(parser, end - 1);
+    }
+    parser->state = are_arguments ? STATE_ARGUMENTS : STATE_CALL;
+    rewind_scan(parser, are_arguments ? 0 : parser->marker);
+    return TAPEOUT_OK;
+}
+
+static tapeout_status step_arguments(tp_tool_parser *parser, bool *is_stuck, tapeout_error *err)
+{
+    const size_t end = scan(parser, SIZE_MAX);
+    const size_t size = end > 0 ? end : parser->held.size;
+    *is_stuck = end == 0;
+    TP_TRY(emit_arguments(parser, (tp_str){parser->held.data, size}, err));
+    drop(parser, size);
+    parser->scanned = 0;
+    if (end > 0) {
+        parser->state = STATE_TAIL;
+    }
+    return TAPEOUT_OK;
+}
+
+// The brace behind the arguments; in a list the next call, or the bracket.
+static tapeout_status step_tail(tp_tool_parser *parser, bool *is_stuck, tapeout_error *err)
+{
+    const tp_str text = trimmed(parser);
+    (void)err; // nothing can fail
+    *is_stuck = text.size == 0;
+    if (text.size == 0) {
+        return TAPEOUT_OK;
+    }
+    const char c = text.data[0];
+    drop(parser, (size_t)(text.data - parser->held.data) + 1);
+    if (c == ',') {
+        begin_call(parser, 0);
+    } else if (c == ']' || !parser->in_list) {
+        parser->in_list = false;
+        parser->behind_call = true;
+        parser->state = STATE_BEHIND;
     }
     return TAPEOUT_OK;
 }
@@ -394,8 +508,8 @@ static tapeout_status step_plain(tp_tool_parser *parser, bool *is_stuck, tapeout
 
 tapeout_status tp_tool_parser_push(tp_tool_parser *parser, tp_str text, tapeout_error *err)
 {
-    static const step_fn steps[] = {step_reasoning, step_content, step_call, step_behind,
-                                    step_plain};
+    static const step_fn steps[] = {step_reasoning, step_content, step_call,   step_head,
+                                    step_arguments, step_tail,    step_behind, step_plain};
     tp_buffer_append_str(&parser->held, text);
     TP_TRY(tp_buffer_check(&parser->held, "output held back for a tool call", err));
     for (bool is_stuck = false; !is_stuck && parser->held.size > 0;) {
@@ -406,7 +520,8 @@ tapeout_status tp_tool_parser_push(tp_tool_parser *parser, tp_str text, tapeout_
 
 tapeout_status tp_tool_parser_finish(tp_tool_parser *parser, tapeout_error *err)
 {
-    if (parser->state == STATE_BEHIND ||
+    if (parser->state == STATE_BEHIND || parser->state == STATE_TAIL ||
+        parser->state == STATE_ARGUMENTS ||
         (parser->behind_call && parser->state == STATE_CONTENT && trimmed(parser).size == 0)) {
         return TAPEOUT_OK;
     }

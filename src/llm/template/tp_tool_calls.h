@@ -2,8 +2,9 @@
 //
 // Tool calls in a model's output. Every family writes them its own way; which one is told by the
 // text of the chat template. From generated text, piece by piece, to what a client streams:
-// content, reasoning, and calls, each told once its JSON is whole. Text that may yet become a
-// marker is held back. And the other way: what a grammar must force so that a call comes out.
+// content, reasoning, and calls, each told once its JSON is whole, or as it comes where a grammar
+// sees to that. Text that may yet become a marker is held back. And the other way: what a grammar
+// must force so that a call comes out.
 #ifndef TP_TOOL_CALLS_H
 #define TP_TOOL_CALLS_H
 
@@ -49,6 +50,7 @@ typedef tapeout_status (*tp_tool_sink)(void *user, const tp_tool_delta *delta, t
 
 typedef struct tp_tool_parser_options {
     bool parse_calls;      // false: no tools in the request, everything is content
+    bool calls_are_held;   // a grammar holds them to tp_tool_force's form: arguments in fragments
     bool starts_reasoning; // the prompt already ended in <think>
     uint64_t id_seed;      // of the ids of calls: the same request, the same ids
     tp_tool_sink sink;
@@ -66,7 +68,8 @@ void tp_tool_parser_free(tp_tool_parser *parser);
 // `text` is what one token added, special tokens shown (they are markers in some families). Bytes
 // may end within a character. Fragments of one call's arguments concatenate to one JSON value.
 tapeout_status tp_tool_parser_push(tp_tool_parser *parser, tp_str text, tapeout_error *err);
-// The end of generation: what was held back comes out; what never became a whole call is content.
+// The end of generation: what was held back comes out; what never became a whole call is content,
+// but for one that is held: of it the arguments have come so far.
 tapeout_status tp_tool_parser_finish(tp_tool_parser *parser, tapeout_error *err);
 uint32_t tp_tool_parser_call_count(const tp_tool_parser *parser);
 

@@ -14,6 +14,8 @@
 typedef struct log {
     tp_buffer text;
     tp_tool_delta_kind last;
+    bool is_held; // calls are, and arguments come in fragments: no bracket behind them
+    size_t fragments;
 } log;
 
 static tapeout_status note(void *user, const tp_tool_delta *delta, tapeout_error *err)
@@ -32,7 +34,8 @@ static tapeout_status note(void *user, const tp_tool_delta *delta, tapeout_error
         return delta->id.size == 29 ? TAPEOUT_OK : TAPEOUT_E_INTERNAL;
     }
     tp_buffer_append_str(&l->text, delta->text);
-    tp_buffer_append_text(&l->text, delta->kind == TP_DELTA_ARGUMENTS ? "]" : "");
+    tp_buffer_append_text(&l->text, delta->kind == TP_DELTA_ARGUMENTS && !l->is_held ? "]" : "");
+    l->fragments += delta->kind == TP_DELTA_ARGUMENTS;
     return tp_buffer_check(&l->text, "log", err);
 }
 
@@ -40,8 +43,11 @@ static tapeout_status parse(const tp_env *env, const char *template, const char 
                             size_t piece, log *l, tapeout_error *err)
 {
     tp_tool_parser *parser;
-    const tp_tool_parser_options options = {
-        .parse_calls = true, .id_seed = 7, .sink = note, .sink_user = l};
+    const tp_tool_parser_options options = {.parse_calls = true,
+                                            .calls_are_held = l->is_held,
+                                            .id_seed = 7,
+                                            .sink = note,
+                                            .sink_user = l};
     const size_t size = strlen(output);
     TP_TRY(
         tp_tool_parser_new(env, tp_tool_format_of(tp_str_from(template)), &options, &parser, err));
@@ -60,17 +66,28 @@ static const char hermes[] = "tools <tool_call> <think>";
 static const char llama3[] = "tools <|python_tag|>";
 static const char mistral[] = "tools [TOOL_CALLS]";
 
-static void check(const char *template, const char *output, const char *want)
+static void check_log(const char *template, const char *output, const char *want, bool is_held)
 {
     const tp_env env = tp_env_plain();
     for (size_t piece = 1; piece < 40; piece += 2) {
-        log l = {.last = TP_DELTA_CONTENT};
+        log l = {.last = TP_DELTA_CONTENT, .is_held = is_held};
         tp_buffer_init(&l.text, env.alloc, 1u << 16);
         ASSERT_OK(parse(&env, template, output, piece, &l, &test_err));
         tp_buffer_append_char(&l.text, 0);
         ASSERT_EQ_STR(l.text.data, want);
+        ASSERT(!is_held || piece > 1 || strstr(want, "f {\"") == NULL || l.fragments > 4);
         tp_buffer_deinit(&l.text);
     }
+}
+
+static void check(const char *template, const char *output, const char *want)
+{
+    check_log(template, output, want, false);
+}
+
+static void check_held(const char *template, const char *output, const char *want)
+{
+    check_log(template, output, want, true);
 }
 
 static void test_hermes(void)
@@ -113,6 +130,33 @@ static void test_blanks(void)
           "[0 f {}]a [1 g {}]");
 }
 
+// Arguments as they come, byte for byte; a call that breaks off has those that came.
+static void test_held(void)
+{
+    check_held(
+        hermes,
+        "ok <tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": \"}\\\"{\"}}\n</tool_call>",
+        "ok [0 f {\"a\": \"}\\\"{\"}");
+    check_held(hermes,
+               "<tool_call>{\"name\":\"f\",\"arguments\":{\"b\":[{}, 1]}}</tool_call>\n"
+               "<tool_call>{\"name\":\"g\",\"arguments\":{}}</tool_call>\n",
+               "[0 f {\"b\":[{}, 1]}[1 g {}");
+    check_held(hermes, "<tool_call>{\"name\":\"f\",\"arguments\":{\"ab\": 12345",
+               "[0 f {\"ab\": 12345");
+    check_held(hermes, "<tool_call>{\"name\":\"f\",\"argum", "<tool_call>{\"name\":\"f\",\"argum");
+    check_held(mistral,
+               "[TOOL_CALLS][{\"name\":\"f\",\"arguments\":{\"x\": {}}} , "
+               "{\"name\":\"g\", \"arguments\": {}}] \n",
+               "[0 f {\"x\": {}}[1 g {}");
+    check_held(llama3,
+               "{\"name\": \"f\", \"parameters\": {\"x\": 1}}; {\"name\":\"g\",\"parameters\":{}}",
+               "[0 f {\"x\": 1}[1 g {}");
+    // What has another form than the grammar's is seen whole.
+    check_held(hermes, "<tool_call>{\"name\":\"f\",\"arguments\":null}</tool_call>", "[0 f null");
+    check_held(hermes, "<tool_call>{\"name\":\"f\"}</tool_call>", "[0 f {}");
+    check_held(hermes, "<tool_call>{\"x\":{}}</tool_call>", "<tool_call>{\"x\":{}}</tool_call>");
+}
+
 // A list is calls or content, never both.
 static void test_list_with_other_things(void)
 {
@@ -123,8 +167,7 @@ static void test_list_with_other_things(void)
 static tapeout_status scenario(const tapeout_allocator *alloc, void *user, tapeout_error *err)
 {
     tp_env env = tp_env_plain();
-    log l = {.last = TP_DELTA_CONTENT};
-    (void)user; // there is none
+    log l = {.last = TP_DELTA_CONTENT, .is_held = *(const bool *)user};
     env.alloc = alloc;
     tp_buffer_init(&l.text, alloc, 1u << 16);
     const tapeout_status status = parse(
@@ -135,7 +178,9 @@ static tapeout_status scenario(const tapeout_allocator *alloc, void *user, tapeo
 
 static void test_every_allocation(void)
 {
-    test_out_of_memory(scenario, NULL);
+    for (int held = 0; held < 2; held++) {
+        test_out_of_memory(scenario, &(bool){held != 0});
+    }
 }
 
 static void test_force(void)
@@ -188,5 +233,5 @@ static void test_force_strict_alone(void)
 }
 
 TEST_MAIN(TEST(test_force_strict_alone), TEST(test_hermes), TEST(test_other_families),
-          TEST(test_blanks), TEST(test_list_with_other_things), TEST(test_every_allocation),
-          TEST(test_force))
+          TEST(test_blanks), TEST(test_held), TEST(test_list_with_other_things),
+          TEST(test_every_allocation), TEST(test_force))
