@@ -99,13 +99,13 @@ static tapeout_status status_of_errno(int error_number)
     switch (error_number) {
     case ENOSPC:
     case EDQUOT:
+    case EROFS: // as little room as on a full one, and no question of rights
         return TAPEOUT_E_FULL;
     case ENOENT:
     case ENOTDIR:
         return TAPEOUT_E_NOT_FOUND;
     case EACCES:
     case EPERM:
-    case EROFS:
         return TAPEOUT_E_DENIED;
     case EEXIST:
         return TAPEOUT_E_EXISTS;

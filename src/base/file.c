@@ -246,6 +246,13 @@ tapeout_status tp_directory_make(const char *path, tapeout_error *err)
     return make_one(prefix, err);
 }
 
+tapeout_status tp_fail_sync(tapeout_error *err, int error_number, const char *path)
+{
+    char words[96];
+    return tp_fail(err, TAPEOUT_E_IO, "%s: cannot sync: %s", path,
+                   strerror_r(error_number, words, sizeof(words)));
+}
+
 tapeout_status tp_directory_sync(const char *path, tapeout_error *err)
 {
     char directory[TP_MAX_PATH_BYTES];
@@ -263,8 +270,7 @@ tapeout_status tp_directory_sync(const char *path, tapeout_error *err)
     // EINVAL: a file system that does not sync directories has nothing to lose by it.
     const int error_number = fsync(fd) == 0 || errno == EINVAL ? 0 : errno;
     (void)close(fd);
-    return error_number == 0 ? TAPEOUT_OK
-                             : tp_fail_errno(err, error_number, "%s: cannot sync", directory);
+    return error_number == 0 ? TAPEOUT_OK : tp_fail_sync(err, error_number, directory);
 }
 
 bool tp_path_is_directory(const char *path)
@@ -289,8 +295,7 @@ tapeout_status tp_file_sync(const char *path, tapeout_error *err)
     }
     const int error_number = fsync(fd) == 0 ? 0 : errno;
     (void)close(fd);
-    return error_number == 0 ? tp_directory_sync(path, err)
-                             : tp_fail_errno(err, error_number, "%s: cannot sync", path);
+    return error_number == 0 ? tp_directory_sync(path, err) : tp_fail_sync(err, error_number, path);
 }
 
 tapeout_status tp_file_remove(const char *path, tapeout_error *err)

@@ -50,7 +50,7 @@ static tapeout_status write_all(int fd, const char *path, tp_str data, tapeout_e
         data.data += done > 0 ? done : 0;
         data.size -= done > 0 ? (size_t)done : 0;
     }
-    return fsync(fd) == 0 ? TAPEOUT_OK : tp_fail_errno(err, errno, "%s: cannot sync", path);
+    return fsync(fd) == 0 ? TAPEOUT_OK : tp_fail_sync(err, errno, path);
 }
 
 tapeout_status tp_private_file_make(const char *path, tp_str data, bool may_be_read,

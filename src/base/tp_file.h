@@ -55,6 +55,9 @@ void tp_writer_abort(tp_writer **writer);            // accepts NULL; nulls it
 
 tapeout_status tp_directory_make(const char *path, tapeout_error *err); // parents too
 
+// E_IO whatever the kernel's word for a sync that failed: no caller should take it for a disk that
+// was full, and try again.
+tapeout_status tp_fail_sync(tapeout_error *err, int error_number, const char *path);
 // Syncs the directory that holds `path`, so that its entry survives a power cut.
 tapeout_status tp_directory_sync(const char *path, tapeout_error *err);
 // Syncs a file that something else has written, and the directory that holds it.

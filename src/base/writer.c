@@ -233,7 +233,7 @@ static tapeout_status commit(tp_writer *writer, tapeout_error *err)
     TP_TRY(check_failed(writer, err));
     TP_TRY(flush(writer, err));
     if (fsync(writer->fd) != 0) {
-        return tp_fail_errno(err, errno, "%s: cannot sync", writer->path);
+        return tp_fail_sync(err, errno, writer->path);
     }
     if (rename(writer->temporary, writer->path) != 0) {
         return tp_fail_errno(err, errno, "%s: cannot put the new file in place", writer->path);

@@ -229,6 +229,7 @@ int main(int argc, char **argv)
     static cli self;
     // A reader that goes away is noticed where stdout is written; the process ends in its own way.
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); // a limit on files is a write that fails
     const char *name = argc > 1 ? argv[1] : "--help";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         const cli_verb *verb = argc > 2 ? find_verb(argv[2]) : NULL;

@@ -172,18 +172,27 @@ static tapeout_status write_evidence(decision *self, tapeout_error *err)
     return tp_buffer_check(json, "evidence", err);
 }
 
+static tapeout_status append(const tp_gate_call *call, const tp_audit_event *event,
+                             tapeout_error *err)
+{
+    tp_audit *audit = call->audit;
+    if (audit != NULL) {
+        return tp_audit_append(audit, event, NULL, err);
+    }
+    TP_TRY(tp_audit_open(call->env->alloc, call->home, &audit, err));
+    if (call->is_stopped != NULL) {
+        tp_audit_stop_share(audit, call->is_stopped);
+    }
+    const tapeout_status status = tp_audit_append(audit, event, NULL, err);
+    tp_audit_close(&audit);
+    return status;
+}
+
 static tapeout_status tell(const decision *self, const char *kind, tapeout_error *err)
 {
     const tp_audit_event event = {
         .kind = kind, .who = self->ask->who, .what = tp_buffer_view(&self->evidence)};
-    tp_audit *audit = self->call->audit;
-    if (audit != NULL) {
-        return tp_audit_append(audit, &event, NULL, err);
-    }
-    TP_TRY(tp_audit_open(self->call->env->alloc, self->call->home, &audit, err));
-    const tapeout_status status = tp_audit_append(audit, &event, NULL, err);
-    tp_audit_close(&audit);
-    return status;
+    return append(self->call, &event, err);
 }
 
 // -- the move ------------------------------------------------------------------------------------
@@ -210,13 +219,15 @@ static tapeout_status move_in_transaction(tp_store *store, void *user, tapeout_e
     return TAPEOUT_OK;
 }
 
-// Committing may fail after the log was told; then the log hears of that too.
+// Committing may fail after the log was told; then the log hears of that too, or that nobody knows.
 static tapeout_status move_alias(decision *self, tapeout_error *err)
 {
     const tapeout_status status =
         tp_store_transact(store_of(self), TP_STORE_ALONE, move_in_transaction, self, err);
     if (status != TAPEOUT_OK && self->is_told) {
-        (void)tell(self, "alias.not_moved", NULL); // the failure that counts is the first
+        // The failure that counts is the first.
+        (void)tell(self, status == TAPEOUT_E_UNKNOWN ? "alias.move_unknown" : "alias.not_moved",
+                   NULL);
     }
     return status;
 }
@@ -382,12 +393,13 @@ typedef struct policy_change {
 static tapeout_status keep_in_transaction(tp_store *store, void *user, tapeout_error *err)
 {
     const policy_change *change = user;
-    const tp_audit_field fields[] = {{"sha256", change->record.sha256}};
-    const tp_audit_note note = {"policy.changed", change->record.who, fields, 1};
+    char what[TP_SHA256_HEX_SIZE + 16];
+    const int size =
+        snprintf(what, sizeof(what), "{\"sha256\":\"%.*s\"}", TP_STR_ARGS(change->record.sha256));
+    const tp_audit_event event = {
+        .kind = "policy.changed", .who = change->record.who, .what = {what, (size_t)size}};
     TP_TRY(tp_policy_keep(store, &change->record, err));
-    return change->call->audit != NULL
-               ? tp_audit_tell(change->call->audit, &note, err)
-               : tp_audit_tell_home(change->call->env->alloc, change->call->home, &note, err);
+    return append(change->call, &event, err);
 }
 
 tapeout_status tp_gate_policy_set(const tp_gate_call *call, const tp_policy_file *file, tp_str who,

@@ -10,6 +10,8 @@
 #include "bundle/tp_scorer.h"
 #include "pipeline/tp_policy.h"
 
+#include <stdatomic.h>
+
 typedef struct tp_gate_tag {
     tp_str key;
     tp_str value;
@@ -57,6 +59,7 @@ typedef struct tp_gate_call {
     const char *home;
     struct tp_registry *registry; // open for writing
     struct tp_audit *audit;       // NULL: the home's is opened for each entry
+    atomic_bool *is_stopped;      // of that one (tp_audit_stop_share); may be NULL
 } tp_gate_call;
 
 typedef struct tp_gate_ask {

@@ -34,8 +34,14 @@ static tapeout_status open_home(tapeout_context *context, tp_registry_mode mode,
 tapeout_status tp_registry_tell(const tapeout_context *context, const tp_audit_note *note,
                                 tapeout_error *err)
 {
-    const tapeout_status status =
-        tp_audit_tell_home(tp_context_env(context)->alloc, tp_context_home(context), note, err);
+    tp_audit *audit = NULL;
+    tapeout_status status =
+        tp_audit_open(tp_context_env(context)->alloc, tp_context_home(context), &audit, err);
+    if (status == TAPEOUT_OK) {
+        tp_audit_stop_share(audit, tp_context_stop(context));
+        status = tp_audit_tell(audit, note, err);
+        tp_audit_close(&audit);
+    }
     if (status != TAPEOUT_OK) {
         tp_error_prefix(err, "%s, but the audit log does not say so", note->kind);
     }

@@ -15,13 +15,15 @@
 #include "base/tp_file.h"
 #include "registry/store_priv.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
-enum { FORMAT_ONE_SCHEMA = 1, FORMAT_PARTS = 2 };
+enum { FORMAT_ONE_SCHEMA = 1, FORMAT_PARTS = 2, CHECKPOINT_PAGES = 1000 };
 
 typedef struct sqlite_store {
     tp_store base;
@@ -90,6 +92,39 @@ static const char *advice(tapeout_status status)
     }
 }
 
+static bool is_sync(int code)
+{
+    return code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
+}
+
+// The system's number of the last call that failed, on the log or else the file.
+static int last_errno(sqlite3 *db)
+{
+    sqlite3_file *log = NULL;
+    int number = 0;
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK &&
+        log != NULL && log->pMethods != NULL) {
+        (void)log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &number);
+    }
+    if (number == 0) {
+        (void)sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &number);
+    }
+    return number;
+}
+
+// SQLite has a code of its own for a disk that is full, not for one that is read-only or a quota.
+static bool takes_nothing(const sqlite_store *self, int code)
+{
+    struct statvfs about;
+    if (code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_TRUNCATE) {
+        const int error_number = last_errno(self->db);
+        return error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG ||
+               error_number == EROFS;
+    }
+    return ((code & 0xff) == SQLITE_READONLY || (code & 0xff) == SQLITE_CANTOPEN) &&
+           statvfs(self->base.where, &about) == 0 && (about.f_flag & ST_RDONLY) != 0;
+}
+
 // "registry: FILE: SQLite's words", with the status that fits.
 static tapeout_status fail(sqlite_store *self, tapeout_error *err)
 {
@@ -97,12 +132,16 @@ static tapeout_status fail(sqlite_store *self, tapeout_error *err)
         return tp_fail_nomem(err);
     }
     const int code = sqlite3_extended_errcode(self->db);
-    if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC) {
+    if (is_sync(code)) {
         tp_store_stop(&self->base);
     }
     if ((code & 0xff) == SQLITE_BUSY || (code & 0xff) == SQLITE_LOCKED) {
         return tp_fail(err, TAPEOUT_E_BUSY, "registry: %s: another process holds it: try again",
                        self->base.where);
+    }
+    if (takes_nothing(self, code)) {
+        return tp_fail(err, TAPEOUT_E_FULL, "registry: %s: the disk takes no more: %s",
+                       self->base.where, sqlite3_errmsg(self->db));
     }
     const tapeout_status status = status_of(code);
     return tp_fail(err, status, "registry: %s: %s%s", self->base.where, sqlite3_errmsg(self->db),
@@ -296,12 +335,25 @@ static tapeout_status enter_wal(sqlite_store *self, tapeout_error *err)
     }
 }
 
+// Carries a long log over into the file, as SQLite does by itself where nobody else does; but it
+// would keep to itself that the file's sync failed. The commit has happened either way.
+static int after_commit(void *user, sqlite3 *db, const char *name, int page_count)
+{
+    sqlite_store *self = user;
+    if (page_count >= CHECKPOINT_PAGES &&
+        is_sync(sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL))) {
+        tp_store_stop(&self->base);
+    }
+    return SQLITE_OK;
+}
+
 static tapeout_status open_file(sqlite_store *self, const char *name, int flags, tapeout_error *err)
 {
     if (sqlite3_open_v2(name, &self->db, flags | SQLITE_OPEN_EXRESCODE, NULL) != SQLITE_OK) {
         return fail(self, err);
     }
     (void)sqlite3_busy_timeout(self->db, TP_REGISTRY_BUSY_MS);
+    (void)sqlite3_wal_hook(self->db, after_commit, self);
     (void)sqlite3_db_config(self->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     // LIKE tells capitals apart, as in PostgreSQL.
     return run_script(&self->base,
@@ -370,8 +422,8 @@ static tapeout_status open_to_read(sqlite_store *self, tapeout_error *err)
         }
         char log[TP_MAX_PATH_BYTES + 8];
         (void)snprintf(log, sizeof(log), "%s-wal", path);
-        if ((status == TAPEOUT_E_IO || status == TAPEOUT_E_DENIED) && self->db != NULL &&
-            !has_bytes(log)) {
+        if ((status == TAPEOUT_E_IO || status == TAPEOUT_E_DENIED || status == TAPEOUT_E_FULL) &&
+            self->db != NULL && !has_bytes(log)) {
             TP_TRY(open_immutable(self, err));
             status = read_format(self, err);
         }

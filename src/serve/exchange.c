@@ -134,14 +134,6 @@ static const char *mlflow_code_of(int http_status)
     }
 }
 
-// What the machine reports stays in the log; the caller learns that it was not their fault.
-static tp_str message_of(int http_status, const tapeout_error *err)
-{
-    return http_status == 500 ? TP_STR("internal error; the server's log has more under this "
-                                       "request's id")
-                              : tp_str_from(err->message);
-}
-
 static const char *openai_type_of(int http_status)
 {
     switch (http_status) {
@@ -229,6 +221,31 @@ static void write_failure(serve_exchange *exchange, int http_status, tp_str mess
     const serve_failure failure = {http_status, message, exchange->fail_code, exchange->retry_ns};
     tp_serve_failure_write(&exchange->reply, family, &failure);
     tp_serve_limits_write(exchange, &exchange->reply.headers);
+}
+
+bool tp_serve_is_stopped(const serve_state *state)
+{
+    return state->is_stopped != NULL &&
+           atomic_load_explicit(state->is_stopped, memory_order_acquire);
+}
+
+// What the machine reports stays in the log; the caller learns that it was not their fault, and
+// what its disk has to do with it.
+static void write_machine_failure(serve_exchange *exchange, tapeout_status status)
+{
+    if (status == TAPEOUT_E_FULL) {
+        write_failure(exchange, 503,
+                      TP_STR("nothing was stored: the server's disk is full or read-only; it goes "
+                             "on by itself when that is over"));
+    } else if (status == TAPEOUT_E_IO && tp_serve_is_stopped(exchange->state)) {
+        exchange->retry_ns = SERVE_RETRY_NEVER;
+        write_failure(exchange, 503,
+                      TP_STR("this server only reads: a sync of its disk failed, so that what it "
+                             "stored could be lost; look after the disk, then start it anew"));
+    } else {
+        write_failure(exchange, 500,
+                      TP_STR("internal error; the server's log has more under this request's id"));
+    }
 }
 
 static void append_allow(tp_buffer *headers, uint32_t allowed)
@@ -379,7 +396,11 @@ void tp_serve_exchange_run(serve_exchange *exchange)
     if (status != TAPEOUT_OK) {
         const int http_status =
             exchange->fail_status != 0 ? exchange->fail_status : tp_serve_http_status(status);
-        write_failure(exchange, http_status, message_of(http_status, err));
+        if (http_status == 500 || status == TAPEOUT_E_FULL) {
+            write_machine_failure(exchange, status);
+        } else {
+            write_failure(exchange, http_status, tp_str_from(err->message));
+        }
         return;
     }
     if (exchange->model != NULL && exchange->route->right == TP_RIGHT_SCORE) {

@@ -72,7 +72,10 @@ static tapeout_status decide_on(serve_exchange *exchange, const gate_request *re
     }
     TP_TRY(tp_serve_store_take(state->store, tp_serve_tenant(exchange), &handle, err));
     tp_buffer_init(&evidence, state->env->alloc, TP_MAX_GATE_BYTES);
-    const tp_gate_call call = {state->env, handle->home, handle->registry, NULL};
+    // A tenant's log lies in its own home.
+    const bool is_operator = tp_str_equal(handle->tenant, TP_STR(TP_TENANT_OPERATOR));
+    const tp_gate_call call = {state->env, handle->home, handle->registry,
+                               is_operator ? state->audit : NULL, state->is_stopped};
     const tp_gate_ask ask = {.model = tp_str_from(model),
                              .alias = exchange->params[1],
                              .who = exchange->principal->id,

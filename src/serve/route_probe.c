@@ -40,9 +40,16 @@ tapeout_status tp_serve_live(serve_exchange *exchange, tapeout_error *err)
     return answer_text(exchange, 200, "text/plain; charset=utf-8", "ok\n");
 }
 
+// Also told here: that nothing is stored any more. Whoever balances by what can be predicted asks
+// /v2/health/ready, which goes on saying yes.
 tapeout_status tp_serve_ready(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
+    if (is_ready(exchange) && tp_serve_is_stopped(exchange->state)) {
+        return answer_text(exchange, 503, "text/plain; charset=utf-8",
+                           "read-only: a sync of the disk failed; predictions go on, nothing is "
+                           "stored until the server is started anew\n");
+    }
     return is_ready(exchange)
                ? answer_text(exchange, 200, "text/plain; charset=utf-8", "ok\n")
                : answer_text(exchange, 503, "text/plain; charset=utf-8", "not ready\n");

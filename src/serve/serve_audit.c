@@ -97,6 +97,7 @@ tapeout_status tp_server_audit_open(struct tapeout_server *server, tapeout_error
     }
     (void)pthread_mutex_init(&server->audit->lock, NULL); // cannot fail with default attributes
     TP_TRY(tp_audit_open(alloc, tp_context_home(server->context), &server->audit->log, err));
+    tp_audit_stop_share(server->audit->log, server->state.is_stopped);
     tp_buffer what;
     tp_buffer_init(&what, alloc, TP_MAX_AUDIT_WHAT_BYTES);
     tapeout_status status = write_start(server, &what, err);

@@ -81,7 +81,8 @@ typedef struct serve_state {
     struct serve_store *store;   // registries to write to; NULL: none
     tp_engine *engine;
     tp_monitor *monitor;
-    atomic_bool is_ready; // models are loaded and no drain has begun
+    atomic_bool is_ready;    // models are loaded and no drain has begun
+    atomic_bool *is_stopped; // a sync failed: until a new start the server only reads; may be NULL
     size_t max_body_bytes;
     uint64_t max_rows;
     uint32_t llm_deadline_ms;                       // of an answer; 0: none
@@ -186,6 +187,8 @@ typedef struct serve_failure {
 } serve_failure;
 void tp_serve_failure_write(tp_http_reply *reply, serve_family family,
                             const serve_failure *failure);
+// Whether a sync has failed, so that nothing is stored any more until the server is started anew.
+bool tp_serve_is_stopped(const serve_state *state);
 // By the status's own meaning.
 int tp_serve_http_status(tapeout_status status);
 // The model that the path names (params 0 and 1) in the caller's tenant, for which the caller has

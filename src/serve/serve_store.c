@@ -17,24 +17,21 @@ enum { MAX_IDLE = 16 };
 
 struct serve_store {
     const tapeout_allocator *alloc;
-    const char *home;
-    const char *database;
+    serve_store_place place;
     pthread_mutex_t lock; // a leaf, over the two below
     serve_handle *idle;
     uint32_t idle_count;
-    atomic_bool is_stopped; // a sync failed: nothing more is written by this process
 };
 
-tapeout_status tp_serve_store_new(const tapeout_allocator *alloc, const char *home,
-                                  const char *database, serve_store **ret_store, tapeout_error *err)
+tapeout_status tp_serve_store_new(const tapeout_allocator *alloc, const serve_store_place *place,
+                                  serve_store **ret_store, tapeout_error *err)
 {
     serve_store *store = tp_alloc_zero(alloc, sizeof(*store));
     if (store == NULL) {
         return tp_fail_nomem(err);
     }
     store->alloc = alloc;
-    store->home = home;
-    store->database = database;
+    store->place = *place;
     (void)pthread_mutex_init(&store->lock, NULL); // cannot fail with default attributes
     *ret_store = store;
     return TAPEOUT_OK;
@@ -67,17 +64,17 @@ static tapeout_status open_registry(serve_store *store, serve_handle *handle, ta
 {
     char *home = handle->home;
     const bool is_operator = tp_str_equal(handle->tenant, TP_STR(TP_TENANT_OPERATOR));
-    const int size = is_operator ? snprintf(home, sizeof(handle->home), "%s", store->home)
+    const int size = is_operator ? snprintf(home, sizeof(handle->home), "%s", store->place.home)
                                  : snprintf(home, sizeof(handle->home), "%s/tenants/%.*s",
-                                            store->home, TP_STR_ARGS(handle->tenant));
+                                            store->place.home, TP_STR_ARGS(handle->tenant));
     if (size < 0 || (size_t)size >= sizeof(handle->home)) {
         return tp_fail(err, TAPEOUT_E_LIMIT, "the path of the home directory is too long");
     }
     const tp_registry_options options = {.home = home,
-                                         .store = store->database,
+                                         .store = store->place.database,
                                          .world = is_operator ? NULL : handle->tenant.data,
                                          .mode = TP_REGISTRY_WRITE,
-                                         .is_stopped = &store->is_stopped};
+                                         .is_stopped = store->place.is_stopped};
     TP_TRY(tp_registry_open_with(store->alloc, &options, &handle->registry, err));
     return tp_mlflow_open(handle->registry, store->alloc, &handle->mlflow, err);
 }

@@ -21,11 +21,16 @@ typedef struct serve_handle {
     struct serve_handle *next;
 } serve_handle;
 
-// `home` and `database` ("postgresql://…"; NULL: SQLite in the homes) are borrowed. Nothing is
-// opened yet.
-tapeout_status tp_serve_store_new(const tapeout_allocator *alloc, const char *home,
-                                  const char *database, serve_store **ret_store,
-                                  tapeout_error *err);
+// Where the registries are. All borrowed.
+typedef struct serve_store_place {
+    const char *home;
+    const char *database;    // "postgresql://…"; NULL: SQLite in the homes
+    atomic_bool *is_stopped; // set once a sync failed: nothing more is written by this process
+} serve_store_place;
+
+// Nothing is opened yet.
+tapeout_status tp_serve_store_new(const tapeout_allocator *alloc, const serve_store_place *place,
+                                  serve_store **ret_store, tapeout_error *err);
 void tp_serve_store_free(serve_store *store); // when no handle is out; accepts NULL
 
 tapeout_status tp_serve_store_take(serve_store *store, tp_str tenant, serve_handle **ret_handle,

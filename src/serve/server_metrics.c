@@ -7,6 +7,7 @@
 #include "serve/server_priv.h"
 
 #include "base/limits.h"
+#include "trust/tp_audit.h"
 
 const tp_metric_family tp_server_families[METRIC_COUNT] = {
     {"tapeout_http_requests_total",
@@ -67,6 +68,31 @@ const tp_metric_family tp_server_families[METRIC_COUNT] = {
      32,
      {"model", "version", "sha256"}},
     {"tapeout_ready", "1 while ready.", TP_METRIC_GAUGE, false, 1, {NULL}},
+    {"tapeout_read_only",
+     "1 once a sync of the registry or the audit log failed: nothing is stored until a new start.",
+     TP_METRIC_GAUGE,
+     false,
+     1,
+     {NULL}},
+    {"tapeout_audit_entries_total",
+     "Entries of the audit log on disk.",
+     TP_METRIC_COUNTER,
+     false,
+     1,
+     {NULL}},
+    {"tapeout_audit_lost_total",
+     "Receipts and refused logins that found no room.",
+     TP_METRIC_COUNTER,
+     false,
+     1,
+     {NULL}},
+    {"tapeout_audit_waiting_bytes",
+     "Receipts and refused logins that wait for the disk.",
+     TP_METRIC_GAUGE,
+     false,
+     1,
+     {NULL}},
+    {"tapeout_audit_failing", "1 while they cannot be written.", TP_METRIC_GAUGE, false, 1, {NULL}},
     {"tapeout_build_info", "The version of tapeout.", TP_METRIC_GAUGE, false, 1, {"version"}},
     {"tapeout_log_dropped_total",
      "Log lines dropped in a turn that had too many.",
@@ -425,5 +451,13 @@ void tp_server_refresh_metrics(void *user)
     }
     tp_monitor_set(monitor, METRIC_READY,
                    atomic_load_explicit(&server->state.is_ready, memory_order_relaxed));
+    tp_monitor_set(monitor, METRIC_READ_ONLY, tp_serve_is_stopped(&server->state));
+    if (server->state.audit != NULL) {
+        const tp_audit_counts counts = tp_audit_count(server->state.audit);
+        tp_monitor_set(monitor, METRIC_AUDIT_ENTRIES, counts.appended);
+        tp_monitor_set(monitor, METRIC_AUDIT_LOST, counts.lost);
+        tp_monitor_set(monitor, METRIC_AUDIT_WAITING, counts.waiting);
+        tp_monitor_set(monitor, METRIC_AUDIT_FAILING, counts.is_failing);
+    }
     refresh_llms(server);
 }

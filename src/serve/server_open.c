@@ -191,8 +191,11 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     tp_monitor_set(server->state.monitor,
                    tp_monitor_series(server->state.monitor, METRIC_BUILD, &version), 1);
     server->state.env = &server->env;
-    TP_TRY(tp_serve_store_new(alloc, tp_context_home(server->context),
-                              tp_context_store(server->context), &server->state.store, err));
+    server->state.is_stopped = tp_context_stop(server->context);
+    const serve_store_place place = {.home = tp_context_home(server->context),
+                                     .database = tp_context_store(server->context),
+                                     .is_stopped = server->state.is_stopped};
+    TP_TRY(tp_serve_store_new(alloc, &place, &server->state.store, err));
     server->state.max_body_bytes = (size_t)server->config->max_body_bytes;
     server->state.max_rows = server->config->max_rows;
     server->bodies.max_bytes = (size_t)server->config->max_bodies_bytes;

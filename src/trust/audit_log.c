@@ -43,7 +43,6 @@ struct tp_audit {
     append_request *first;
     append_request *last;
     uint64_t appended;
-    bool is_stopped;
 };
 
 tapeout_status tp_audit_open(const tapeout_allocator *alloc, const char *home, tp_audit **ret_audit,
@@ -58,7 +57,8 @@ tapeout_status tp_audit_open(const tapeout_allocator *alloc, const char *home, t
                                .lock_fd = -1,
                                .fd = -1,
                                .segment_bytes = TP_AUDIT_SEGMENT_BYTES,
-                               .hasher = &audit->hasher};
+                               .hasher = &audit->hasher,
+                               .is_stopped = &audit->tail.own_stop};
     tp_buffer_init(&audit->lines, alloc, 2 * (size_t)TP_MAX_AUDIT_BATCH_BYTES);
     (void)pthread_mutex_init(&audit->lock, NULL); // neither can fail with default attributes
     (void)pthread_cond_init(&audit->moved, NULL);
@@ -72,6 +72,11 @@ tapeout_status tp_audit_open(const tapeout_allocator *alloc, const char *home, t
     }
     *ret_audit = audit;
     return TAPEOUT_OK;
+}
+
+void tp_audit_stop_share(tp_audit *audit, atomic_bool *is_stopped)
+{
+    audit->tail.is_stopped = is_stopped;
 }
 
 void tp_audit_close(tp_audit **audit_place)
@@ -185,7 +190,6 @@ static void lead(tp_audit *audit)
     write_batch(audit, batch);
     (void)pthread_mutex_lock(&audit->lock);
     audit->has_writer = false;
-    audit->is_stopped = audit->tail.is_stopped;
     while (batch != NULL) {
         append_request *request = batch;
         batch = request->next; // whose owner may be gone once it is done
@@ -356,7 +360,9 @@ const tapeout_allocator *tp_audit_allocator(const tp_audit *audit)
 tp_audit_counts tp_audit_count(tp_audit *audit)
 {
     (void)pthread_mutex_lock(&audit->lock);
-    tp_audit_counts counts = {.appended = audit->appended, .is_stopped = audit->is_stopped};
+    tp_audit_counts counts = {
+        .appended = audit->appended,
+        .is_stopped = atomic_load_explicit(audit->tail.is_stopped, memory_order_acquire)};
     (void)pthread_mutex_unlock(&audit->lock);
     if (audit->lane != NULL) {
         tp_audit_lane_count(audit->lane, &counts);

@@ -78,7 +78,8 @@ typedef struct audit_tail {
     // What the last load cut off and has not yet told the log.
     uint64_t cut_bytes;
     char cut_name[64];
-    bool is_stopped; // a sync failed
+    atomic_bool own_stop;
+    atomic_bool *is_stopped; // a sync failed; `own_stop` unless it is shared
 } audit_tail;
 
 tapeout_status tp_audit_tail_lock(audit_tail *tail, tapeout_error *err);

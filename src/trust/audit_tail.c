@@ -137,7 +137,7 @@ static tapeout_status open_lock(audit_tail *tail, tapeout_error *err)
 
 tapeout_status tp_audit_tail_lock(audit_tail *tail, tapeout_error *err)
 {
-    if (tail->is_stopped) {
+    if (atomic_load_explicit(tail->is_stopped, memory_order_acquire)) {
         return tp_fail(err, TAPEOUT_E_IO,
                        "audit: a sync failed before, so that nothing more is written to %s; look "
                        "after the disk and start anew",
@@ -181,7 +181,7 @@ void tp_audit_tail_close(audit_tail *tail)
 static tapeout_status stop(audit_tail *tail, int error_number, tapeout_error *err)
 {
     char words[96];
-    tail->is_stopped = true;
+    atomic_store_explicit(tail->is_stopped, true, memory_order_release);
     forget(tail);
     return tp_fail(err, TAPEOUT_E_IO,
                    "audit: cannot sync %s: %s; nothing more is written there until a new start",

@@ -21,6 +21,8 @@
 #include "base/tp_buffer.h"
 #include "base/tp_env.h"
 
+#include <stdatomic.h>
+
 typedef struct tp_audit tp_audit;
 
 // What happened. The kinds that there are stand in docs/formats/audit.md.
@@ -34,6 +36,9 @@ typedef struct tp_audit_event {
 // Touches nothing on disk before the first append.
 tapeout_status tp_audit_open(const tapeout_allocator *alloc, const char *home, tp_audit **ret_audit,
                              tapeout_error *err);
+// From now on a sync that fails is told to all who share `is_stopped`, and theirs to this handle:
+// one for all that a process writes to a home. Borrowed; before the first append.
+void tp_audit_stop_share(tp_audit *audit, atomic_bool *is_stopped);
 // Writes what is in the lane; accepts NULL inside; nulls it.
 void tp_audit_close(tp_audit **audit);
 
@@ -87,7 +92,7 @@ typedef struct tp_audit_counts {
     uint64_t appended; // entries on disk through this handle
     uint64_t lost;     // of the lane, since the handle was opened
     uint64_t waiting;  // bytes in the lane
-    bool is_stopped;   // a sync failed: nothing is appended any more
+    bool is_stopped;   // a sync failed, here or of those who share the word: nothing is appended
     bool is_failing;   // the lane's last write failed
 } tp_audit_counts;
 tp_audit_counts tp_audit_count(tp_audit *audit);

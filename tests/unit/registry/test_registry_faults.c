@@ -1,19 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A disk that is full, read-only or failing, and a registry that is damaged: no false
-// acknowledgement, a sentence that says what to do, and work again where the cause is gone.
+// acknowledgement, a sentence that says what to do, and work again where the cause is gone, through
+// the handle that was open all the time.
 #include "base/tp_alloc.h"
 #include "base/tp_file.h"
 #include "registry_cases.h"
 #include "test.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+// -- calls that fail -----------------------------------------------------------------------------
+// In front of the system's, for the files of base/ and of SQLite alike. 0: they do what they do.
+static int write_error;
+static int sync_error;
+static int syncs_left; // those that still succeed while `sync_error` is set
+
+static bool fails(int error_number)
+{
+    errno = error_number != 0 ? error_number : errno;
+    return error_number != 0;
+}
+
+static bool fails_sync(void)
+{
+    return sync_error != 0 && syncs_left-- <= 0 && fails(sync_error);
+}
+
+__attribute__((visibility("default"))) ssize_t write(int fd, const void *data, size_t size)
+{
+    return fails(write_error) ? -1 : syscall(SYS_write, fd, data, size);
+}
+
+__attribute__((visibility("default"))) ssize_t pwrite(int fd, const void *data, size_t size,
+                                                      off_t offset)
+{
+    return fails(write_error) ? -1 : syscall(SYS_pwrite64, fd, data, size, offset);
+}
+
+__attribute__((visibility("default"))) int fsync(int fd)
+{
+    return fails_sync() ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+__attribute__((visibility("default"))) int fdatasync(int fd)
+{
+    return fails_sync() ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
 
 static tapeout_status try_register(tp_registry *registry, const char *bundle, tapeout_error *err)
 {
@@ -63,11 +104,48 @@ static void test_full(void)
     limit_files(RLIM_INFINITY);
     ASSERT_EQ_INT(cases_number(registry, "SELECT count(*) FROM versions"), 1);
     ASSERT_EQ_INT(cases_number(registry, "SELECT last_version FROM models"), 1);
-    tp_registry_close(&registry);
-    registry = cases_open(home);
+    ASSERT(!tp_store_is_stopped(tp_registry_store(registry)));
     ASSERT_OK(try_register(registry, large, &test_err)); // goes on where there is room again
     ASSERT_EQ_INT(cases_number(registry, "SELECT last_version FROM models"), 2);
     tp_registry_close(&registry);
+}
+
+// Writes fail with each number that a disk has for it, at the blob or only at SQLite's log.
+static void try_full(int error_number, bool has_blob)
+{
+    char home[4200];
+    (void)snprintf(home, sizeof(home), "%s/%d", test_temp_dir(), error_number);
+    ASSERT_EQ_INT(mkdir(home, 0755), 0);
+    tp_registry *registry = cases_open(home);
+    const char *first = cases_file(home, "first", "first");
+    const char *second = cases_file(home, "second", "second");
+    ASSERT_OK(try_register(registry, first, &test_err));
+    for (int i = 0; i < 3; i++) {
+        write_error = error_number;
+        ASSERT_FAILS(try_register(registry, has_blob ? first : second, &test_err), TAPEOUT_E_FULL,
+                     "");
+        ASSERT_FAILS(tp_registry_remove(registry, TP_STR("m:1"), &test_err), TAPEOUT_E_FULL, "");
+        write_error = 0;
+        ASSERT_EQ_INT(cases_number(registry, "SELECT count(*) FROM versions"), 1 + i);
+        ASSERT_OK(try_register(registry, second, &test_err));
+    }
+    ASSERT(!tp_store_is_stopped(tp_registry_store(registry)));
+    ASSERT_EQ_INT(cases_number(registry, "SELECT last_version FROM models"), 4);
+    tp_registry_close(&registry);
+}
+
+static void test_full_for_a_while(void)
+{
+    static const int errors[] = {ENOSPC, EDQUOT, EROFS};
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        try_full(errors[i], false);
+    }
+}
+
+static void test_full_at_the_log(void)
+{
+    try_full(ENOSPC, true);
+    try_full(EROFS, true);
 }
 
 // -- read-only -----------------------------------------------------------------------------------
@@ -255,12 +333,14 @@ typedef struct method_pair {
 } method_pair;
 
 static bool sync_fails;
+static bool main_sync_fails;
 static method_pair main_methods;
 static method_pair other_methods;
 
 static int fail_main_sync(sqlite3_file *file, int flags)
 {
-    return sync_fails ? SQLITE_IOERR_FSYNC : main_methods.real->xSync(file, flags);
+    return sync_fails || main_sync_fails ? SQLITE_IOERR_FSYNC
+                                         : main_methods.real->xSync(file, flags);
 }
 
 static int fail_other_sync(sqlite3_file *file, int flags)
@@ -320,6 +400,62 @@ static void test_failed_sync(void)
     tp_registry_close(&registry);
 }
 
-TEST_MAIN(TEST(test_full), TEST(test_read_only), TEST(test_home_is_a_file), TEST(test_damaged),
-          TEST(test_later_schema), TEST(test_earlier_schema), TEST(test_damaged_blob),
-          TEST(test_failed_sync))
+// A long log is carried over into the file behind a commit, which has happened by then. That the
+// file's sync failed is no failure of the commit, and yet the end of writing.
+static void test_failed_sync_behind_a_commit(void)
+{
+    install_failing_vfs();
+    const char *home = test_temp_dir();
+    tp_registry *registry = cases_open(home);
+    const char *bundle = cases_file(home, "b", "x");
+    ASSERT_OK(try_register(registry, bundle, &test_err));
+    main_sync_fails = true;
+    cases_run(registry, "CREATE TABLE filler AS SELECT hex(zeroblob(4000000)) AS text");
+    ASSERT(tp_store_is_stopped(tp_registry_store(registry)));
+    main_sync_fails = false;
+    ASSERT_FAILS(try_register(registry, bundle, &test_err), TAPEOUT_E_IO, "a sync failed before");
+    ASSERT_EQ_INT(cases_number(registry, "SELECT length(text) FROM filler"), 8000000);
+    tp_registry_close(&registry);
+}
+
+// A disk may say that it is full only when it is asked to sync: a sync that failed all the same,
+// whichever it is. True while there was one to fail.
+static bool try_failing_sync(int number)
+{
+    char home[4200];
+    (void)snprintf(home, sizeof(home), "%s/%d", test_temp_dir(), number);
+    ASSERT_EQ_INT(mkdir(home, 0755), 0);
+    tp_registry *registry = cases_open(home);
+    const char *bundle = cases_file(home, "b", "x");
+    syncs_left = number;
+    sync_error = ENOSPC;
+    tapeout_error err = {0};
+    const tapeout_status status = try_register(registry, bundle, &err);
+    const bool has_failed = syncs_left < 0;
+    sync_error = 0;
+    ASSERT_EQ_INT(status, has_failed ? TAPEOUT_E_IO : TAPEOUT_OK);
+    ASSERT(tp_store_is_stopped(tp_registry_store(registry)) == has_failed);
+    if (has_failed) {
+        ASSERT_FAILS(try_register(registry, bundle, &test_err), TAPEOUT_E_IO,
+                     "a sync failed before");
+    }
+    tp_registry_close(&registry);
+    registry = cases_open(home);
+    ASSERT_OK(try_register(registry, bundle, &test_err));
+    tp_registry_close(&registry);
+    return has_failed;
+}
+
+static void test_full_at_a_sync(void)
+{
+    int count = 0;
+    while (try_failing_sync(count)) {
+        count++;
+    }
+    ASSERT(count >= 5); // of three folders at least, the blob, the log
+}
+
+TEST_MAIN(TEST(test_full), TEST(test_full_for_a_while), TEST(test_full_at_the_log),
+          TEST(test_full_at_a_sync), TEST(test_failed_sync_behind_a_commit), TEST(test_read_only),
+          TEST(test_home_is_a_file), TEST(test_damaged), TEST(test_later_schema),
+          TEST(test_earlier_schema), TEST(test_damaged_blob), TEST(test_failed_sync))

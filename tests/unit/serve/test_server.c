@@ -7,6 +7,7 @@
 
 #include "base/tp_alloc.h"
 #include "base/tp_clock.h"
+#include "base/tp_context.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -151,6 +152,46 @@ static void test_serves_and_stops(void)
     (void)close(fd);
     finish(&self);
     ASSERT(atomic_load(&self.lines) >= 4);
+}
+
+static int ask(const running *self, const char *request, char text[8192])
+{
+    const int fd = dial(self);
+    ASSERT(send_text(fd, request));
+    const int status = read_reply(fd, text, 8192);
+    (void)close(fd);
+    return status;
+}
+
+#define CREATE                                                                                     \
+    "POST /api/2.0/mlflow/experiments/create HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\n"    \
+    "{\"name\":\"%c\"}"
+
+// After a sync that failed, wherever that was, nothing is stored and all else goes on.
+static void test_only_reads_after_a_failed_sync(void)
+{
+    running self;
+    char text[8192];
+    start(&self, NULL);
+    char create[256];
+    (void)snprintf(create, sizeof(create), CREATE, 'a');
+    ASSERT_EQ_INT(ask(&self, READY, text), 200);
+    ASSERT_EQ_INT(ask(&self, create, text), 200);
+    atomic_store(tp_context_stop(self.context), true);
+    (void)snprintf(create, sizeof(create), CREATE, 'b');
+    ASSERT_EQ_INT(ask(&self, create, text), 503);
+    ASSERT(strstr(text, "\"error_code\":\"TEMPORARILY_UNAVAILABLE\"") != NULL);
+    ASSERT(strstr(text, "this server only reads") != NULL);
+    ASSERT_EQ_INT(ask(&self, READY, text), 503);
+    ASSERT(strstr(text, "\r\n\r\nread-only: ") != NULL);
+    ASSERT_EQ_INT(ask(&self, "GET /v2/health/ready HTTP/1.1\r\nHost: a\r\n\r\n", text), 200);
+    ASSERT_EQ_INT(ask(&self, SCORE, text), 200);
+    ASSERT_EQ_INT(ask(&self,
+                      "GET /api/2.0/mlflow/experiments/get?experiment_id=0 HTTP/1.1\r\n"
+                      "Host: a\r\n\r\n",
+                      text),
+                  200);
+    finish(&self);
 }
 
 static void test_refuses_to_start(void)
@@ -429,8 +470,9 @@ static void test_connections_beyond_the_limit(void)
     finish(&self);
 }
 
-TEST_MAIN(TEST(test_serves_and_stops), TEST(test_refuses_to_start),
-          TEST_SLOW(test_hot_swap_fails_no_request, 120), TEST(test_a_bad_swap_changes_nothing),
+TEST_MAIN(TEST(test_serves_and_stops), TEST(test_only_reads_after_a_failed_sync),
+          TEST(test_refuses_to_start), TEST_SLOW(test_hot_swap_fails_no_request, 120),
+          TEST(test_a_bad_swap_changes_nothing),
           TEST(test_draining_is_not_ready_and_ends_what_runs),
           TEST_SLOW(test_slow_clients_hurt_nobody, 240), TEST(test_a_reply_that_is_not_taken),
           TEST(test_connections_beyond_the_limit))

@@ -53,7 +53,7 @@ static void try_fault(disk_call call, uint64_t n, int error_number)
             ASSERT(err.message[0] != '\0' && sequence == UINT64_MAX);
             has_failed_sync = has_failed_sync || (call == DISK_SYNC && disk_calls(call) >= n);
             ASSERT(call != DISK_WRITE || error_number != ENOSPC || status == TAPEOUT_E_FULL);
-            ASSERT(call != DISK_OPEN || error_number != EROFS || status == TAPEOUT_E_DENIED);
+            ASSERT(call != DISK_OPEN || error_number != EROFS || status == TAPEOUT_E_FULL);
         }
     }
     heal();
@@ -119,6 +119,26 @@ static void test_failed_sync(void)
     tp_audit_close(&other);
     ASSERT(try_append(audit, NULL, &test_err) != TAPEOUT_OK);
     tp_audit_close(&audit);
+}
+
+// What all that a process writes to a home share: a sync that failed in one is the end of all.
+static void test_shared_stop(void)
+{
+    atomic_bool is_stopped = false;
+    const char *home = audit_case_home();
+    tp_audit *audit = audit_case_open(home);
+    tp_audit *other = audit_case_open(home);
+    tp_audit_stop_share(audit, &is_stopped);
+    tp_audit_stop_share(other, &is_stopped);
+    ASSERT_OK(try_append(audit, NULL, &test_err));
+    ASSERT_OK(try_append(other, NULL, &test_err));
+    disk_fail(DISK_SYNC, 1, ENOSPC, false);
+    ASSERT_FAILS(try_append(other, NULL, &test_err), TAPEOUT_E_IO, "nothing more is written");
+    ASSERT(atomic_load(&is_stopped) && tp_audit_count(audit).is_stopped);
+    ASSERT_FAILS(try_append(audit, NULL, &test_err), TAPEOUT_E_IO, "a sync failed before");
+    tp_audit_close(&audit);
+    tp_audit_close(&other);
+    ASSERT_EQ_UINT(count_entries(home), 2);
 }
 
 // -- the lane ------------------------------------------------------------------------------------
@@ -211,4 +231,5 @@ static void test_refused_of_one_peer(void)
 }
 
 TEST_MAIN(TEST_SLOW(test_each_call, 600), TEST(test_write_and_truncate), TEST(test_failed_sync),
-          TEST(test_lane_without_disk), TEST(test_refused), TEST(test_refused_of_one_peer))
+          TEST(test_shared_stop), TEST(test_lane_without_disk), TEST(test_refused),
+          TEST(test_refused_of_one_peer))
