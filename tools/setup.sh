@@ -157,6 +157,7 @@ python_environment test
 python_folder mlflow3
 python_folder mlflow2
 python_folder oms
+python_folder moto
 pinned_files
 if [ "${1-}" = --bench ]; then
     python_environment bench

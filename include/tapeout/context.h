@@ -44,6 +44,7 @@ typedef struct tapeout_context_options {
     tapeout_progress_fn progress;       // may be NULL
     void *progress_user;
     bool allow_unsigned; // registered models without a trusted signature may be used
+    const char *blobs;   // "s3://BUCKET/PREFIX?…"; NULL: TAPEOUT_BLOBS, else in the home
 } tapeout_context_options;
 
 TAPEOUT_API void tapeout_context_options_init(tapeout_context_options *options);

@@ -20,6 +20,7 @@ struct tapeout_context {
     char *home;   // [strlen + 1]
     char *duckdb; // [strlen + 1], or NULL
     char *store;  // [strlen + 1], or NULL
+    char *blobs;  // [strlen + 1], or NULL
     atomic_bool is_stopped;
     bool allows_unsigned;
 };
@@ -76,6 +77,15 @@ static char *find_home(const tapeout_allocator *alloc, const char *option)
                         : tp_strndup(alloc, ".tapeout", strlen(".tapeout"));
 }
 
+tapeout_status tp_context_blobs_set(tapeout_context *context, const char *blobs, tapeout_error *err)
+{
+    if (blobs == NULL || context->blobs != NULL) {
+        return TAPEOUT_OK;
+    }
+    context->blobs = tp_strndup(&context->alloc, blobs, strlen(blobs));
+    return context->blobs != NULL ? TAPEOUT_OK : tp_fail_nomem(err);
+}
+
 static tapeout_status fill(tapeout_context *context, const tapeout_context_options *options,
                            tapeout_error *err)
 {
@@ -100,6 +110,8 @@ static tapeout_status fill(tapeout_context *context, const tapeout_context_optio
             return tp_fail_nomem(err);
         }
     }
+    TP_TRY(tp_context_blobs_set(
+        context, options->blobs != NULL ? options->blobs : environment("TAPEOUT_BLOBS"), err));
     context->env = (tp_env){.alloc = alloc,
                             .cancelled = &context->cancelled,
                             .progress = options->progress,
@@ -149,6 +161,7 @@ void tapeout_context_free(tapeout_context *context)
     free_text(&alloc, context->home);
     free_text(&alloc, context->duckdb);
     free_text(&alloc, context->store);
+    free_text(&alloc, context->blobs);
     tp_free(&alloc, context, sizeof(*context));
 }
 
@@ -185,6 +198,11 @@ const char *tp_context_duckdb(const tapeout_context *context)
 const char *tp_context_store(const tapeout_context *context)
 {
     return context->store;
+}
+
+const char *tp_context_blobs(const tapeout_context *context)
+{
+    return context->blobs;
 }
 
 atomic_bool *tp_context_stop(const tapeout_context *context)

@@ -18,6 +18,12 @@ const char *tp_context_home(const tapeout_context *context);
 // The database of the registry where the options or TAPEOUT_STORE name one; NULL: in the home.
 const char *tp_context_store(const tapeout_context *context);
 
+// Where the registry's bytes are, by the options or TAPEOUT_BLOBS; NULL: in the home.
+const char *tp_context_blobs(const tapeout_context *context);
+// Says so where neither did; NULL says nothing. Before anything is done with the registry.
+tapeout_status tp_context_blobs_set(tapeout_context *context, const char *blobs,
+                                    tapeout_error *err);
+
 // Set once a sync has failed: nothing in this process writes to the home any more.
 atomic_bool *tp_context_stop(const tapeout_context *context);
 

@@ -63,6 +63,7 @@ static tapeout_status with_registry(tapeout_context *context, gate_action action
     const tp_env *env = tp_context_env(context);
     const tp_registry_options options = {.home = tp_context_home(context),
                                          .store = tp_context_store(context),
+                                         .blobs = tp_context_blobs(context),
                                          .mode = TP_REGISTRY_WRITE,
                                          .is_stopped = tp_context_stop(context)};
     tp_registry *registry = NULL;

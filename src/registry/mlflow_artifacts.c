@@ -67,6 +67,7 @@ tapeout_status tp_mlflow_artifact_open(tp_mlflow *mlflow, tp_str path, tp_map *r
                        kind == ENTRY_FOLDER ? "; it is a folder" : "");
     }
     TP_TRY(tp_blob_path(mlflow->registry->home, tp_str_from(hex), file, err));
+    TP_TRY(tp_blob_fetch(mlflow->registry, tp_str_from(hex), err));
     return tp_map_open(file, ret_map, err);
 }
 
@@ -182,6 +183,7 @@ tapeout_status tp_mlflow_artifact_put(tp_mlflow *mlflow, tp_str path, tp_str dat
 {
     put_call call = {mlflow, path, data, tp_sha256_of(data.data, data.size)};
     TP_TRY(tp_mlflow_path_check(path, err));
+    TP_TRY(tp_blob_send(mlflow->registry, data, &call.hash, err));
     return tp_store_transact(mlflow->store, TP_STORE_ALONE, put_locked, &call, err);
 }
 

@@ -163,6 +163,11 @@ typedef struct version_call {
     tp_entry entry;
 } version_call;
 
+static tp_str bundle_bytes(const version_call *call)
+{
+    return (tp_str){(const char *)call->bundle.map.data, call->bundle.map.size};
+}
+
 static tapeout_status version_body(tp_store *store, void *user, tapeout_error *err)
 {
     version_call *call = user;
@@ -171,8 +176,7 @@ static tapeout_status version_body(tp_store *store, void *user, tapeout_error *e
     TP_TRY(tp_entry_find(store, call->spec->name, 0, &model, err));
     if (call->bundle.is_there) {
         bool is_new = false; // one too many is harmless: it is collected
-        const tp_str data = {(const char *)call->bundle.map.data, call->bundle.map.size};
-        TP_TRY(tp_blob_put(call->registry, data, &call->bundle.hash, &is_new, err));
+        TP_TRY(tp_blob_put(call->registry, bundle_bytes(call), &call->bundle.hash, &is_new, err));
     }
     TP_TRY(tp_version_create(store, &call->facts, &call->entry, err));
     for (uint32_t i = 0; i < tags.count; i++) {
@@ -214,7 +218,12 @@ static tapeout_status create_from(tp_mlflow *mlflow, version_call *call, tp_buff
             .logged_model_id = spec->model_id.size == 0 && is_logged ? behind(spec->source, prefix)
                                                                      : spec->model_id,
         };
-        status = tp_store_transact(mlflow->store, TP_STORE_ALONE, version_body, call, err);
+        if (call->bundle.is_there) {
+            status = tp_blob_send(call->registry, bundle_bytes(call), &call->bundle.hash, err);
+        }
+        if (status == TAPEOUT_OK) {
+            status = tp_store_transact(mlflow->store, TP_STORE_ALONE, version_body, call, err);
+        }
         tp_mlflow_import_end(&call->bundle);
     }
     tp_buffer_deinit(&folder);

@@ -26,6 +26,7 @@ static tapeout_status open_home(tapeout_context *context, tp_registry_mode mode,
 {
     const tp_registry_options options = {.home = tp_context_home(context),
                                          .store = tp_context_store(context),
+                                         .blobs = tp_context_blobs(context),
                                          .mode = mode,
                                          .is_stopped = tp_context_stop(context)};
     return tp_registry_open_with(tp_context_env(context)->alloc, &options, ret_registry, err);
@@ -108,6 +109,21 @@ tapeout_status tapeout_registry_resolve(tapeout_context *context, const char *mo
     status = tp_registry_resolve(registry, tp_str_from(model), ret_ref, err);
     tp_registry_close(&registry);
     return status;
+}
+
+tapeout_status tp_registry_leads_to(tapeout_context *context, const char *model,
+                                    uint64_t *ret_version, tapeout_error *err)
+{
+    model_name name;
+    tapeout_model_ref ref;
+    tp_registry *registry = NULL;
+    TP_TRY(tp_model_name_parse(tp_str_from(model), &name, err));
+    TP_TRY(open_home(context, TP_REGISTRY_READ, &registry, err));
+    const tapeout_status status = tp_registry_find(registry, &name, &ref, err);
+    tp_registry_close(&registry);
+    TP_TRY(status);
+    *ret_version = ref.version;
+    return TAPEOUT_OK;
 }
 
 static tapeout_status list_home(tapeout_context *context, tp_buffer *json, tapeout_error *err)

@@ -22,6 +22,9 @@ enum { BACKUP_TRIES = 3 };
 
 typedef struct copying {
     const tapeout_allocator *alloc;
+    tp_registry
+        *registry;    // whose blobs are copied, fetched where they are not in the home; or NULL
+    tp_s3 *s3;        // where the blobs go as well, or NULL
     const char *from; // a home, or a backup
     const char *to;
     uint64_t blobs;
@@ -64,6 +67,24 @@ static tapeout_status copy_file(const tapeout_allocator *alloc, const char *from
     return status;
 }
 
+static tapeout_status send_copy(tp_s3 *s3, const char *path, tp_str hex, tapeout_error *err)
+{
+    tp_map map;
+    uint64_t size = 0;
+    bool is_there = false;
+    TP_TRY(tp_map_open(path, &map, err));
+    tapeout_status status = tp_s3_put(s3, hex, (tp_str){(const char *)map.data, map.size}, err);
+    if (status == TAPEOUT_OK) {
+        status = tp_s3_find(s3, hex, &is_there, &size, err);
+    }
+    if (status == TAPEOUT_OK && (!is_there || size != map.size)) {
+        status = tp_fail(err, TAPEOUT_E_UNAVAILABLE, "restore: %s has not kept what was sent",
+                         tp_s3_place(s3));
+    }
+    tp_map_close(&map);
+    return status;
+}
+
 static tapeout_status copy_blob(copying *it, tp_str hex, int64_t size, tapeout_error *err)
 {
     char from[TP_MAX_PATH_BYTES];
@@ -74,8 +95,14 @@ static tapeout_status copy_blob(copying *it, tp_str hex, int64_t size, tapeout_e
         char folder[TP_MAX_PATH_BYTES];
         memcpy(folder, to, sizeof(folder));
         *strrchr(folder, '/') = '\0';
+        if (it->registry != NULL) {
+            TP_TRY(tp_blob_fetch(it->registry, hex, err));
+        }
         TP_TRY(tp_directory_make(folder, err));
         TP_TRY(copy_file(it->alloc, from, to, hex, err));
+    }
+    if (it->s3 != NULL) {
+        TP_TRY(send_copy(it->s3, to, hex, err));
     }
     it->blobs++;
     it->bytes += (uint64_t)size;
@@ -187,14 +214,16 @@ static tapeout_status check_rows(const char *path, const char *hex, tapeout_erro
 tapeout_status tp_registry_backup(tp_registry *registry, const char *folder, tp_buffer *json,
                                   tapeout_error *err)
 {
-    copying it = {.alloc = registry->alloc, .from = registry->home, .to = folder};
+    copying it = {
+        .alloc = registry->alloc, .registry = registry, .from = registry->home, .to = folder};
     char rows_path[TP_MAX_PATH_BYTES];
     char note[TP_MAX_PATH_BYTES];
     if (tp_store_may_lose_answers(registry->store)) {
         return tp_fail(err, TAPEOUT_E_UNSUPPORTED,
                        "backup: the rows are in PostgreSQL: take them with pg_dump, then copy "
-                       "%s/blobs; no tapeout gc in between",
-                       registry->home);
+                       "%s%s; no tapeout gc in between",
+                       registry->s3 == NULL ? registry->home : tp_s3_place(registry->s3),
+                       registry->s3 == NULL ? "/blobs" : "");
     }
     TP_TRY(join(folder, "registry.sqlite", rows_path, err));
     TP_TRY(join(folder, "backup.json", note, err));
@@ -209,25 +238,36 @@ tapeout_status tp_registry_backup(tp_registry *registry, const char *folder, tp_
     return write_note(&it, rows_path, json, err);
 }
 
-tapeout_status tp_registry_restore(const tapeout_allocator *alloc, const char *folder,
-                                   const char *home, tp_buffer *json, tapeout_error *err)
+static tapeout_status restore_into(copying *it, tp_buffer *json, tapeout_error *err)
 {
-    copying it = {.alloc = alloc, .from = folder, .to = home};
     char from[TP_MAX_PATH_BYTES];
     char to[TP_MAX_PATH_BYTES];
     char hex[TP_SHA256_HEX_SIZE + 1];
-    TP_TRY(join(folder, "registry.sqlite", from, err));
-    TP_TRY(join(home, "registry.sqlite", to, err));
-    TP_TRY(read_note(alloc, folder, hex, err));
+    TP_TRY(join(it->from, "registry.sqlite", from, err));
+    TP_TRY(join(it->to, "registry.sqlite", to, err));
+    TP_TRY(read_note(it->alloc, it->from, hex, err));
     TP_TRY(check_rows(from, hex, err));
     if (tp_path_exists(to)) {
         return tp_fail(err, TAPEOUT_E_EXISTS,
                        "restore: %s is there already: restore into another --home", to);
     }
-    TP_TRY(tp_directory_make(home, err));
-    TP_TRY(copy_blobs(&it, from, err));
-    TP_TRY(copy_file(alloc, from, to, tp_str_from(hex), err)); // last: now there is a registry
-    tp_buffer_printf(json, "{\"blobs\":%llu,\"bytes\":%llu}", (unsigned long long)it.blobs,
-                     (unsigned long long)it.bytes);
+    TP_TRY(tp_directory_make(it->to, err));
+    TP_TRY(copy_blobs(it, from, err));
+    TP_TRY(copy_file(it->alloc, from, to, tp_str_from(hex), err)); // last: now there is a registry
+    tp_buffer_printf(json, "{\"blobs\":%llu,\"bytes\":%llu}", (unsigned long long)it->blobs,
+                     (unsigned long long)it->bytes);
     return TAPEOUT_OK;
+}
+
+tapeout_status tp_registry_restore(const tapeout_allocator *alloc, const char *folder,
+                                   const tp_registry_options *options, tp_buffer *json,
+                                   tapeout_error *err)
+{
+    copying it = {.alloc = alloc, .from = folder, .to = options->home};
+    if (options->blobs != NULL) {
+        TP_TRY(tp_s3_open(alloc, options->blobs, options->world, &it.s3, err));
+    }
+    const tapeout_status status = restore_into(&it, json, err);
+    tp_s3_close(&it.s3);
+    return status;
 }

@@ -3,11 +3,13 @@
 // Bundles by the hash of their bytes: HOME/blobs/sha256/ab/cdef…, read-only. The same bytes stand
 // there once, however many versions have them. A blob is written beside its place, synced, renamed
 // and its directory synced before a row may speak of it; a blob without a row is harmless, a row
-// without a blob would be a lie.
+// without a blob would be a lie. Where the blobs are in S3 (blobs_s3.c), these are the copies that
+// are mapped and served.
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "registry/registry_priv.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,9 +44,8 @@ tapeout_status tp_blob_path(const char *home, tp_str hex, char ret_path[TP_MAX_P
     return TAPEOUT_OK;
 }
 
-// The folder of `path`, made durable with all that lead to it below `home`; also where it was there
-// already, since whoever made it may have been killed before he synced it.
-static tapeout_status make_folder(const tp_registry *registry, const char *path, tapeout_error *err)
+// Also where it was there already, since whoever made it may have been killed before he synced it.
+tapeout_status tp_blob_folder_make(const char *home, const char *path, tapeout_error *err)
 {
     char folder[TP_MAX_PATH_BYTES];
     (void)snprintf(folder, sizeof(folder), "%s", path);
@@ -52,7 +53,7 @@ static tapeout_status make_folder(const tp_registry *registry, const char *path,
     if (!tp_path_exists(folder)) {
         TP_TRY(tp_directory_make(folder, err));
     }
-    while (strlen(folder) > strlen(registry->home)) {
+    while (strlen(folder) > strlen(home)) {
         TP_TRY(tp_directory_sync(folder, err)); // the entry of `folder` in the one above
         *strrchr(folder, '/') = '\0';
     }
@@ -79,8 +80,8 @@ static tapeout_status write_blob(tp_registry *registry, const char *path, tp_str
     return tp_writer_commit(&writer, err);
 }
 
-tapeout_status tp_blob_put(tp_registry *registry, tp_str data, const tp_sha256 *hash,
-                           bool *ret_is_new, tapeout_error *err)
+static tapeout_status put_local(tp_registry *registry, tp_str data, const tp_sha256 *hash,
+                                bool *ret_is_new, tapeout_error *err)
 {
     char hex[TP_SHA256_HEX_SIZE + 1];
     char path[TP_MAX_PATH_BYTES];
@@ -90,7 +91,7 @@ tapeout_status tp_blob_put(tp_registry *registry, tp_str data, const tp_sha256 *
     if (!*ret_is_new && has_hash(path, hash)) {
         return TAPEOUT_OK;
     }
-    tapeout_status status = make_folder(registry, path, err);
+    tapeout_status status = tp_blob_folder_make(registry->home, path, err);
     if (status == TAPEOUT_OK) {
         status = write_blob(registry, path, data, err);
     }
@@ -111,7 +112,25 @@ tapeout_status tp_blob_put(tp_registry *registry, tp_str data, const tp_sha256 *
     return TAPEOUT_OK;
 }
 
-tapeout_status tp_blob_remove(tp_registry *registry, tp_str hex, tapeout_error *err)
+static tapeout_status send_local(tp_registry *registry, tp_str data, const tp_sha256 *hash,
+                                 tapeout_error *err)
+{
+    (void)registry;
+    (void)data;
+    (void)hash;
+    (void)err;
+    return TAPEOUT_OK; // writing it under the lock is quick enough
+}
+
+static tapeout_status fetch_local(tp_registry *registry, tp_str hex, tapeout_error *err)
+{
+    char path[TP_MAX_PATH_BYTES];
+    TP_TRY(tp_blob_path(registry->home, hex, path, err));
+    return tp_path_exists(path) ? TAPEOUT_OK
+                                : tp_fail(err, TAPEOUT_E_NOT_FOUND, "registry: %s is gone", path);
+}
+
+static tapeout_status remove_local(tp_registry *registry, tp_str hex, tapeout_error *err)
 {
     char path[TP_MAX_PATH_BYTES];
     TP_TRY(tp_blob_path(registry->home, hex, path, err));
@@ -119,4 +138,87 @@ tapeout_status tp_blob_remove(tp_registry *registry, tp_str hex, tapeout_error *
         return tp_fail_errno(err, errno, "registry: %s: cannot be removed", path);
     }
     return TAPEOUT_OK;
+}
+
+// -- listing -------------------------------------------------------------------------------------
+static tapeout_status visit_file(const tp_registry *registry, const char *folder, const char *name,
+                                 blob_about *ret_about)
+{
+    char path[TP_MAX_PATH_BYTES];
+    struct stat info;
+    blob_about about = {.is_copy = registry->s3 != NULL};
+    const int size = snprintf(about.hex, sizeof(about.hex), "%s%s", folder, name);
+    if (size != TP_SHA256_HEX_SIZE ||
+        tp_blob_path(registry->home, tp_str_from(about.hex), path, NULL) != TAPEOUT_OK ||
+        stat(path, &info) != 0) {
+        return TAPEOUT_E_NOT_FOUND; // something else, or gone meanwhile
+    }
+    about.size = (uint64_t)info.st_size;
+    about.modified_s = (int64_t)info.st_mtime;
+    *ret_about = about;
+    return TAPEOUT_OK;
+}
+
+static tapeout_status list_folder(tp_registry *registry, const char *folder, blob_visit *visit,
+                                  void *user, tapeout_error *err)
+{
+    char path[TP_MAX_PATH_BYTES];
+    const int size = snprintf(path, sizeof(path), "%s/blobs/sha256/%s", registry->home, folder);
+    DIR *entries = size > 0 && (size_t)size < sizeof(path) ? opendir(path) : NULL;
+    if (entries == NULL) {
+        return errno == ENOENT ? TAPEOUT_OK
+                               : tp_fail_errno(err, errno, "registry: %s: cannot be read", path);
+    }
+    tapeout_status status = TAPEOUT_OK;
+    for (const struct dirent *next = readdir(entries); next != NULL && status == TAPEOUT_OK;
+         next = readdir(entries)) {
+        blob_about about;
+        if (visit_file(registry, folder, next->d_name, &about) == TAPEOUT_OK) {
+            status = visit(user, &about, err);
+        }
+    }
+    (void)closedir(entries);
+    return status;
+}
+
+static tapeout_status list_local(tp_registry *registry, blob_visit *visit, void *user,
+                                 tapeout_error *err)
+{
+    for (unsigned i = 0; i < 256; i++) {
+        char folder[3];
+        (void)snprintf(folder, sizeof(folder), "%02x", i);
+        TP_TRY(list_folder(registry, folder, visit, user, err));
+    }
+    return TAPEOUT_OK;
+}
+
+// -- the table -----------------------------------------------------------------------------------
+const tp_blobs tp_blobs_local = {send_local, put_local, fetch_local, remove_local, list_local};
+
+tapeout_status tp_blob_send(tp_registry *registry, tp_str data, const tp_sha256 *hash,
+                            tapeout_error *err)
+{
+    return registry->blobs->send(registry, data, hash, err);
+}
+
+tapeout_status tp_blob_put(tp_registry *registry, tp_str data, const tp_sha256 *hash,
+                           bool *ret_is_new, tapeout_error *err)
+{
+    return registry->blobs->put(registry, data, hash, ret_is_new, err);
+}
+
+tapeout_status tp_blob_fetch(tp_registry *registry, tp_str hex, tapeout_error *err)
+{
+    return registry->blobs->fetch(registry, hex, err);
+}
+
+tapeout_status tp_blob_remove(tp_registry *registry, tp_str hex, tapeout_error *err)
+{
+    return registry->blobs->remove(registry, hex, err);
+}
+
+tapeout_status tp_blob_list(tp_registry *registry, blob_visit *visit, void *user,
+                            tapeout_error *err)
+{
+    return registry->blobs->list(registry, visit, user, err);
 }

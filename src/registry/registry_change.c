@@ -19,6 +19,7 @@ static tapeout_status open_existing(tapeout_context *context, tp_registry **ret_
 {
     tp_registry_options options = {.home = tp_context_home(context),
                                    .store = tp_context_store(context),
+                                   .blobs = tp_context_blobs(context),
                                    .mode = TP_REGISTRY_READ,
                                    .is_stopped = tp_context_stop(context)};
     const tapeout_allocator *alloc = tp_context_env(context)->alloc;
@@ -257,8 +258,9 @@ tapeout_status tapeout_registry_restore(tapeout_context *context, const char *fo
     tp_buffer json;
     const tapeout_allocator *alloc = tp_context_env(context)->alloc;
     tp_buffer_init(&json, alloc, TP_MAX_REGISTRY_FACT_BYTES);
-    tapeout_status status =
-        tp_registry_restore(alloc, folder, tp_context_home(context), &json, err);
+    const tp_registry_options options = {.home = tp_context_home(context),
+                                         .blobs = tp_context_blobs(context)};
+    tapeout_status status = tp_registry_restore(alloc, folder, &options, &json, err);
     if (status == TAPEOUT_OK) {
         status = tell_upkeep(context, "registry.restored", folder, &json, err);
     }

@@ -9,12 +9,6 @@
 #include "base/tp_error.h"
 #include "registry/registry_priv.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-
 // Every part of the program that names blobs has a line here; `part` NULL: always there.
 static const struct {
     const char *part;
@@ -43,20 +37,29 @@ static tapeout_status is_named(tp_store *store, tp_str hex, bool *ret_is_named, 
     return TAPEOUT_OK;
 }
 
-tapeout_status tp_registry_sweep(tp_registry *registry, tp_str hex, tapeout_error *err)
+// Asked twice: without the lock, so that what is kept costs nobody anything, and with it before the
+// blob goes.
+static tapeout_status remove_unless_named(tp_registry *registry, const tp_blobs *blobs, tp_str hex,
+                                          bool *ret_is_named, tapeout_error *err)
 {
-    tp_store *store = registry->store;
-    if (hex.size == 0) {
+    TP_TRY(is_named(registry->store, hex, ret_is_named, err));
+    if (*ret_is_named) {
         return TAPEOUT_OK;
     }
-    bool named = true;
-    TP_TRY(tp_store_begin(store, TP_STORE_ALONE, err));
-    tapeout_status status = is_named(store, hex, &named, err);
-    if (status == TAPEOUT_OK && !named) {
-        status = tp_blob_remove(registry, hex, err);
+    TP_TRY(tp_store_begin(registry->store, TP_STORE_ALONE, err));
+    tapeout_status status = is_named(registry->store, hex, ret_is_named, err);
+    if (status == TAPEOUT_OK && !*ret_is_named) {
+        status = blobs->remove(registry, hex, err);
     }
-    tp_store_rollback(store); // nothing was written: the lock was all that it was for
+    tp_store_rollback(registry->store); // nothing was written: the lock was all that it was for
     return status;
+}
+
+tapeout_status tp_registry_sweep(tp_registry *registry, tp_str hex, tapeout_error *err)
+{
+    bool named = false;
+    return hex.size == 0 ? TAPEOUT_OK
+                         : remove_unless_named(registry, registry->blobs, hex, &named, err);
 }
 
 // -- collecting ----------------------------------------------------------------------------------
@@ -68,50 +71,22 @@ typedef struct collecting {
     uint64_t kept;
 } collecting;
 
-static tapeout_status collect_blob(collecting *it, const char *folder, const char *name,
-                                   tapeout_error *err)
+static tapeout_status collect_blob(void *user, const blob_about *about, tapeout_error *err)
 {
-    char hex[TP_SHA256_HEX_SIZE + 1];
-    char path[TP_MAX_PATH_BYTES];
-    const int size = snprintf(hex, sizeof(hex), "%s%s", folder, name);
-    struct stat info;
-    if (size != TP_SHA256_HEX_SIZE ||
-        tp_blob_path(it->registry->home, tp_str_from(hex), path, NULL) != TAPEOUT_OK ||
-        stat(path, &info) != 0) {
-        return TAPEOUT_OK; // something else, or gone meanwhile
-    }
+    collecting *it = user;
+    // An old copy says nothing of the age of what it is a copy of.
+    const tp_blobs *blobs = about->is_copy ? &tp_blobs_local : it->registry->blobs;
     bool named = true;
-    if (info.st_mtime < it->before_s) {
-        TP_TRY(is_named(it->registry->store, tp_str_from(hex), &named, err));
+    if (about->modified_s < it->before_s) {
+        TP_TRY(remove_unless_named(it->registry, blobs, tp_str_from(about->hex), &named, err));
     }
-    if (named) {
+    if (!named) {
+        it->removed++;
+        it->removed_bytes += about->size;
+    } else if (!about->is_copy) {
         it->kept++;
-        return TAPEOUT_OK;
     }
-    TP_TRY(tp_blob_remove(it->registry, tp_str_from(hex), err));
-    it->removed++;
-    it->removed_bytes += (uint64_t)info.st_size;
     return TAPEOUT_OK;
-}
-
-// One folder under the lock, so that writers wait for a 256th of the whole at most.
-static tapeout_status collect_folder(collecting *it, const char *folder, tapeout_error *err)
-{
-    char path[TP_MAX_PATH_BYTES];
-    const int size = snprintf(path, sizeof(path), "%s/blobs/sha256/%s", it->registry->home, folder);
-    DIR *entries = size > 0 && (size_t)size < sizeof(path) ? opendir(path) : NULL;
-    if (entries == NULL) {
-        return errno == ENOENT ? TAPEOUT_OK
-                               : tp_fail_errno(err, errno, "registry: %s: cannot be read", path);
-    }
-    tapeout_status status = tp_store_begin(it->registry->store, TP_STORE_ALONE, err);
-    for (const struct dirent *next = readdir(entries); next != NULL && status == TAPEOUT_OK;
-         next = readdir(entries)) {
-        status = collect_blob(it, folder, next->d_name, err);
-    }
-    tp_store_rollback(it->registry->store); // nothing was written
-    (void)closedir(entries);
-    return status;
 }
 
 static tapeout_status collect_answers(tp_registry *registry, int64_t *ret_count, tapeout_error *err)
@@ -127,11 +102,7 @@ tapeout_status tp_registry_collect(tp_registry *registry, uint64_t grace_s, tp_b
     const int64_t now_s = tp_clock_unix_us() / 1000000;
     collecting it = {.registry = registry};
     it.before_s = grace_s > (uint64_t)now_s ? 0 : now_s - (int64_t)grace_s + 1;
-    for (unsigned i = 0; i < 256; i++) {
-        char folder[3];
-        (void)snprintf(folder, sizeof(folder), "%02x", i);
-        TP_TRY(collect_folder(&it, folder, err));
-    }
+    TP_TRY(tp_blob_list(registry, collect_blob, &it, err));
     int64_t answers = 0;
     TP_TRY(collect_answers(registry, &answers, err));
     tp_buffer_printf(json,

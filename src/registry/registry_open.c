@@ -47,6 +47,26 @@ static tapeout_status open_to_read(tp_registry *registry, const tp_registry_opti
     return tp_store_migrate(registry->store, &tp_registry_schema, err);
 }
 
+// Blobs in S3 are asked for when one is needed; here it is only read where they are.
+static tapeout_status open_blobs(tp_registry *registry, const tp_registry_options *options,
+                                 tapeout_error *err)
+{
+    registry->blobs = options->blobs == NULL ? &tp_blobs_local : &tp_blobs_s3;
+    return options->blobs == NULL
+               ? TAPEOUT_OK
+               : tp_s3_open(registry->alloc, options->blobs, options->world, &registry->s3, err);
+}
+
+static tapeout_status open_rows(tp_registry *registry, const tp_registry_options *options,
+                                tapeout_error *err)
+{
+    if (options->mode == TP_REGISTRY_READ) {
+        return open_to_read(registry, options, err);
+    }
+    TP_TRY(open_store(registry, options, TP_STORE_WRITE, err));
+    return tp_store_migrate(registry->store, &tp_registry_schema, err);
+}
+
 tapeout_status tp_registry_open_with(const tapeout_allocator *alloc,
                                      const tp_registry_options *options, tp_registry **ret_registry,
                                      tapeout_error *err)
@@ -57,16 +77,10 @@ tapeout_status tp_registry_open_with(const tapeout_allocator *alloc,
     }
     registry->alloc = alloc;
     registry->home = tp_strndup(alloc, options->home, strlen(options->home));
-    tapeout_status status = TAPEOUT_E_NOMEM;
-    if (registry->home == NULL) {
-        status = tp_fail_nomem(err);
-    } else if (options->mode == TP_REGISTRY_WRITE) {
-        status = open_store(registry, options, TP_STORE_WRITE, err);
-        if (status == TAPEOUT_OK) {
-            status = tp_store_migrate(registry->store, &tp_registry_schema, err);
-        }
-    } else {
-        status = open_to_read(registry, options, err);
+    tapeout_status status =
+        registry->home == NULL ? tp_fail_nomem(err) : open_blobs(registry, options, err);
+    if (status == TAPEOUT_OK) {
+        status = open_rows(registry, options, err);
     }
     if (status != TAPEOUT_OK) {
         tp_registry_close(&registry);
@@ -91,6 +105,7 @@ void tp_registry_close(tp_registry **registry)
         return;
     }
     tp_store_close(&it->store);
+    tp_s3_close(&it->s3);
     if (it->home != NULL) {
         tp_free(it->alloc, it->home, strlen(it->home) + 1);
     }

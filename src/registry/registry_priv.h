@@ -5,15 +5,19 @@
 #ifndef REGISTRY_PRIV_H
 #define REGISTRY_PRIV_H
 
-#include "bundle/tp_bundle.h"
+#include "registry/s3_client.h"
 #include "registry/tp_registry.h"
 #include "registry/tp_store.h"
 #include "trust/tp_audit.h"
+
+typedef struct tp_blobs tp_blobs;
 
 struct tp_registry {
     const tapeout_allocator *alloc;
     char *home; // [strlen + 1]
     tp_store *store;
+    const tp_blobs *blobs; // where the bytes are
+    tp_s3 *s3;             // NULL: in the home
 };
 
 extern const tp_store_schema tp_registry_schema;
@@ -24,12 +28,48 @@ extern const tp_store_schema tp_registry_schema;
 tapeout_status tp_blob_path(const char *home, tp_str hex, char ret_path[TP_MAX_PATH_BYTES],
                             tapeout_error *err);
 
+typedef struct blob_about {
+    char hex[TP_SHA256_HEX_SIZE + 1];
+    uint64_t size;
+    int64_t modified_s; // when it was put last, since 1970
+    bool is_copy;       // of one that lies elsewhere
+} blob_about;
+
+typedef tapeout_status blob_visit(void *user, const blob_about *about, tapeout_error *err);
+
+// What can be done with blobs, once for a home and once for S3. The functions below say what each
+// does.
+struct tp_blobs {
+    tapeout_status (*send)(tp_registry *registry, tp_str data, const tp_sha256 *hash,
+                           tapeout_error *err);
+    tapeout_status (*put)(tp_registry *registry, tp_str data, const tp_sha256 *hash,
+                          bool *ret_is_new, tapeout_error *err);
+    tapeout_status (*fetch)(tp_registry *registry, tp_str hex, tapeout_error *err);
+    tapeout_status (*remove)(tp_registry *registry, tp_str hex, tapeout_error *err);
+    tapeout_status (*list)(tp_registry *registry, blob_visit *visit, void *user,
+                           tapeout_error *err);
+};
+
+extern const tp_blobs tp_blobs_local;
+extern const tp_blobs tp_blobs_s3; // every blob has a copy in the home, from which it is read
+
+// What takes long of putting a blob and needs no lock; before the transaction that puts it.
+tapeout_status tp_blob_send(tp_registry *registry, tp_str data, const tp_sha256 *hash,
+                            tapeout_error *err);
 // Puts `data` in the store, synced, read-only. Where it is there already it is compared, and
 // written anew when it is damaged. Called under the writers' lock. `*ret_is_new` tells whether to
 // remove it when the transaction fails.
 tapeout_status tp_blob_put(tp_registry *registry, tp_str data, const tp_sha256 *hash,
                            bool *ret_is_new, tapeout_error *err);
+// Makes sure that the blob can be read at tp_blob_path. E_NOT_FOUND; E_CORRUPT where the bytes that
+// are kept elsewhere are not those of its hash.
+tapeout_status tp_blob_fetch(tp_registry *registry, tp_str hex, tapeout_error *err);
 tapeout_status tp_blob_remove(tp_registry *registry, tp_str hex, tapeout_error *err);
+// Every blob that is there; the visitor may remove what it is shown.
+tapeout_status tp_blob_list(tp_registry *registry, blob_visit *visit, void *user,
+                            tapeout_error *err);
+// The folder that the blob `path` lies in, made durable with those that lead to it below `home`.
+tapeout_status tp_blob_folder_make(const char *home, const char *path, tapeout_error *err);
 
 // Removes the blob unless a row names it; in a transaction of its own. An empty `hex` is none.
 tapeout_status tp_registry_sweep(tp_registry *registry, tp_str hex, tapeout_error *err);

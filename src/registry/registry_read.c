@@ -151,11 +151,17 @@ tapeout_status tp_registry_resolve(tp_registry *registry, tp_str model, tapeout_
                        "be run here",
                        ref.name, (unsigned long long)ref.version);
     }
-    if (!tp_path_exists(ref.path)) {
+    const tapeout_status status = tp_blob_fetch(registry, tp_str_from(ref.sha256), err);
+    if (status == TAPEOUT_E_NOT_FOUND) {
         return tp_fail(err, TAPEOUT_E_CORRUPT,
                        "registry: the bundle of %s:%llu is gone from %s; restore it or remove the "
                        "version",
-                       ref.name, (unsigned long long)ref.version, ref.path);
+                       ref.name, (unsigned long long)ref.version,
+                       registry->s3 == NULL ? ref.path : tp_s3_place(registry->s3));
+    }
+    if (status != TAPEOUT_OK) {
+        tp_error_prefix(err, "registry: %s:%llu", ref.name, (unsigned long long)ref.version);
+        return status;
     }
     *ret_ref = ref;
     return TAPEOUT_OK;

@@ -250,6 +250,9 @@ static tapeout_status register_data(registering *job, tapeout_error *err)
     tp_buffer_init(&job->origins, job->registry->alloc, TP_MAX_REGISTRY_FACT_BYTES);
     tapeout_status status = read_lineage(job, err);
     if (status == TAPEOUT_OK) {
+        status = tp_blob_send(job->registry, job->data, &job->hash, err);
+    }
+    if (status == TAPEOUT_OK) {
         status = register_surely(job, err);
     }
     tp_buffer_deinit(&job->origins);

@@ -33,8 +33,9 @@ tapeout_status tp_registry_open(const tapeout_allocator *alloc, const char *home
 void tp_registry_close(tp_registry **registry); // accepts NULL inside; nulls it
 
 typedef struct tp_registry_options {
-    const char *home;  // the blobs, and SQLite's file
+    const char *home;  // the blobs or copies of them, and SQLite's file
     const char *store; // "postgresql://…"; NULL: SQLite in the home
+    const char *blobs; // "s3://…"; NULL: in the home
     const char *world; // tp_store_options: the tenant's schema; NULL: the common one
     tp_registry_mode mode;
     atomic_bool *is_stopped; // tp_store_options: shared by all that write to this home; may be NULL
@@ -54,9 +55,14 @@ tapeout_status tp_registry_register(tp_registry *registry, const tapeout_registr
 
 // "name" (the newest version that is not refused), "name:version" (also a refused one) or
 // "name@alias". E_NOT_FOUND with the nearest name; E_GATE where all versions of a name are refused;
-// E_CORRUPT where the blob is gone.
+// E_CORRUPT where the blob is gone or damaged; E_UNAVAILABLE where it is in S3 and S3 not there.
 tapeout_status tp_registry_resolve(tp_registry *registry, tp_str model, tapeout_model_ref *ret_ref,
                                    tapeout_error *err);
+
+// The version that the registered `model` of the context's home leads to; its bytes are not looked
+// at.
+tapeout_status tp_registry_leads_to(tapeout_context *context, const char *model,
+                                    uint64_t *ret_version, tapeout_error *err);
 
 // Appends the JSON of tapeout_registry_list.
 tapeout_status tp_registry_list(tp_registry *registry, tp_buffer *json, tapeout_error *err);
@@ -75,9 +81,11 @@ tapeout_status tp_registry_collect(tp_registry *registry, uint64_t grace_s, tp_b
 // pg_dump; E_CORRUPT for a blob that is damaged.
 tapeout_status tp_registry_backup(tp_registry *registry, const char *folder, tp_buffer *json,
                                   tapeout_error *err);
-// Puts a backup into a home without a registry, E_EXISTS; every byte is checked. Appends {"blobs",
-// "bytes"}. E_NOT_FOUND for what is no whole backup, E_CORRUPT.
+// Puts a backup into a home without a registry, E_EXISTS; every byte is checked. The blobs go to
+// where `options` has them. Appends {"blobs", "bytes"}. E_NOT_FOUND for what is no whole backup,
+// E_CORRUPT.
 tapeout_status tp_registry_restore(const tapeout_allocator *alloc, const char *folder,
-                                   const char *home, tp_buffer *json, tapeout_error *err);
+                                   const tp_registry_options *options, tp_buffer *json,
+                                   tapeout_error *err);
 
 #endif

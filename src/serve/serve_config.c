@@ -53,6 +53,7 @@ typedef struct config_file {
     bool tls_self;
     uint32_t hsts_s;
     tp_str user;
+    tp_str blobs;
     bool airgap;
 } config_file;
 
@@ -136,6 +137,7 @@ static const tp_yaml_key file_keys[] = {
     {"access", TP_YAML_NODE, PLACE(access), 0, 0, NULL},
     {"user", TP_YAML_STR, PLACE(user), 0, 0, NULL},
     {"airgap", TP_YAML_BOOL, PLACE(airgap), 0, 0, NULL},
+    {"blobs", TP_YAML_STR, PLACE(blobs), 0, 0, NULL},
 };
 static const tp_yaml_table file_table = {file_keys, sizeof(file_keys) / sizeof(file_keys[0])};
 
@@ -310,6 +312,21 @@ static tapeout_status bind_tls(tp_serve_config *config, const config_file *file,
     return TAPEOUT_OK;
 }
 
+// Where there is one.
+static tapeout_status keep_text(tp_serve_config *config, tp_str text, const char **ret_kept,
+                                tapeout_error *err)
+{
+    if (text.size == 0) {
+        return TAPEOUT_OK;
+    }
+    const char *kept = tp_arena_str(&config->arena, text).data;
+    if (kept == NULL) {
+        return tp_fail_nomem(err);
+    }
+    *ret_kept = kept;
+    return TAPEOUT_OK;
+}
+
 static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const char *name,
                                 tapeout_error *err)
 {
@@ -356,18 +373,9 @@ static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const ch
                                           .write_ms = file.write_s * 1000};
     config->drain_ms = file.drain_s * 1000;
     config->is_airgapped = file.airgap;
-    if (file.user.size > 0) {
-        config->user = tp_arena_str(&config->arena, file.user).data;
-        if (config->user == NULL) {
-            return tp_fail_nomem(err);
-        }
-    }
-    if (file.listen.size > 0) {
-        config->listen = tp_arena_str(&config->arena, file.listen).data;
-        if (config->listen == NULL) {
-            return tp_fail_nomem(err);
-        }
-    }
+    TP_TRY(keep_text(config, file.user, &config->user, err));
+    TP_TRY(keep_text(config, file.blobs, &config->blobs, err));
+    TP_TRY(keep_text(config, file.listen, &config->listen, err));
     return file.models == 0 ? TAPEOUT_OK : bind_models(config, yaml, file.models, name, err);
 }
 

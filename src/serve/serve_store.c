@@ -72,6 +72,7 @@ static tapeout_status open_registry(serve_store *store, serve_handle *handle, ta
     }
     const tp_registry_options options = {.home = home,
                                          .store = store->place.database,
+                                         .blobs = store->place.blobs,
                                          .world = is_operator ? NULL : handle->tenant.data,
                                          .mode = TP_REGISTRY_WRITE,
                                          .is_stopped = store->place.is_stopped};

@@ -25,6 +25,7 @@ typedef struct serve_handle {
 typedef struct serve_store_place {
     const char *home;
     const char *database;    // "postgresql://…"; NULL: SQLite in the homes
+    const char *blobs;       // "s3://…"; NULL: in the homes
     atomic_bool *is_stopped; // set once a sync failed: nothing more is written by this process
 } serve_store_place;
 

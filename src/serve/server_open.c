@@ -50,6 +50,19 @@ static tapeout_status check_exposure(const struct tapeout_server *server,
                    has_tls ? "up --no-auth" : "--tls-cert and --tls-key (or --tls self to try)");
 }
 
+// Who may call nobody can't have its models elsewhere.
+static tapeout_status settle_blobs(struct tapeout_server *server, tapeout_error *err)
+{
+    TP_TRY(tp_context_blobs_set(server->context, server->config->blobs, err));
+    const char *blobs = tp_context_blobs(server->context);
+    return blobs == NULL || !server->config->is_airgapped
+               ? TAPEOUT_OK
+               : tp_fail(err, TAPEOUT_E_INVALID,
+                         "serve: --airgap lets the server call nobody, and its blobs are in "
+                         "%.*s; leave one of the two out",
+                         (int)strcspn(blobs, "?"), blobs);
+}
+
 // From here on it is the user's process, and nothing in the home is made by another.
 static tapeout_status give_up_rights(const struct tapeout_server *server, tapeout_error *err)
 {
@@ -173,6 +186,7 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     }
     tp_serve_config_init(server->config, alloc);
     TP_TRY(tp_serve_config_load(server->config, &server->options, err));
+    TP_TRY(settle_blobs(server, err));
     TP_TRY(bind_address(server, err));
     TP_TRY(tp_server_load_models(server, false, err));
     const uint32_t processors = tp_processor_count();
@@ -194,6 +208,7 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     server->state.is_stopped = tp_context_stop(server->context);
     const serve_store_place place = {.home = tp_context_home(server->context),
                                      .database = tp_context_store(server->context),
+                                     .blobs = tp_context_blobs(server->context),
                                      .is_stopped = server->state.is_stopped};
     TP_TRY(tp_serve_store_new(alloc, &place, &server->state.store, err));
     server->state.max_body_bytes = (size_t)server->config->max_body_bytes;

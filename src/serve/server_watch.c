@@ -5,8 +5,9 @@
 // served changes as after SIGHUP: requests under way are answered by the version that they found.
 #include "serve/server_priv.h"
 
+#include "registry/tp_registry.h"
+
 #include <string.h>
-#include <tapeout/registry.h>
 
 enum { WATCH_MS = 200 };
 
@@ -36,15 +37,16 @@ static void on_look(uv_work_t *work)
     struct tapeout_server *server = work->data;
     uint64_t leads = 0;
     for (size_t i = 0; i < server->config->model_count; i++) {
-        tapeout_model_ref ref;
+        uint64_t version = 0;
         if (!tp_server_is_alias(&server->config->models[i])) {
             continue;
         }
-        if (tapeout_registry_resolve(server->context, server->config->models[i].path, &ref, NULL) !=
+        // The bytes are the load's affair, which says what is wrong with them.
+        if (tp_registry_leads_to(server->context, server->config->models[i].path, &version, NULL) !=
             TAPEOUT_OK) {
             return;
         }
-        leads = tp_server_lead_on(leads, ref.version);
+        leads = tp_server_lead_on(leads, version);
     }
     server->watch_found = leads;
 }

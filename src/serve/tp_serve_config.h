@@ -32,6 +32,7 @@ typedef struct tp_serve_config {
     uint32_t hsts_s;
     const char *user;  // whom the process becomes; NULL: nobody else
     bool is_airgapped; // it calls nobody
+    const char *blobs; // where the registry's bytes are; NULL: as the context says
     bool metrics_vllm; // further names in /metrics
     bool metrics_llamacpp;
     serve_access_config access;

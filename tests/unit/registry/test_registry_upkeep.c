@@ -141,8 +141,9 @@ static tapeout_status restore(const char *folder, const char *home, tapeout_erro
 {
     tp_buffer json;
     tp_buffer_init(&json, tp_allocator_default(), 4096);
+    const tp_registry_options options = {.home = home};
     const tapeout_status status =
-        tp_registry_restore(tp_allocator_default(), folder, home, &json, err);
+        tp_registry_restore(tp_allocator_default(), folder, &options, &json, err);
     tp_buffer_deinit(&json);
     return status;
 }
