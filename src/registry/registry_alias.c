@@ -181,22 +181,14 @@ tapeout_status tp_alias_apply(tp_store *store, const tp_alias_move *move, int64_
 static void append_move(tp_buffer *json, const tp_rows *row)
 {
     tp_buffer_append_char(json, '{');
-    tp_json_append_key(json, "id");
-    tp_json_append_i64(json, tp_rows_int(row, 0));
-    tp_json_append_key(json, "alias");
-    tp_json_append_str(json, tp_rows_text(row, 1));
-    tp_json_append_key(json, "kind");
-    tp_json_append_str(json, tp_rows_text(row, 2));
-    tp_json_append_key(json, "from");
-    tp_json_append_i64(json, tp_rows_int(row, 3));
-    tp_json_append_key(json, "to");
-    tp_json_append_i64(json, tp_rows_int(row, 4));
-    tp_json_append_key(json, "who");
-    tp_json_append_str(json, tp_rows_text(row, 5));
-    tp_json_append_key(json, "time_us");
-    tp_json_append_i64(json, tp_rows_int(row, 6));
-    tp_json_append_key(json, "evidence");
-    tp_buffer_append_str(json, tp_rows_text(row, 7));
+    tp_json_put_i64(json, "id", tp_rows_int(row, 0));
+    tp_json_put_str(json, "alias", tp_rows_text(row, 1));
+    tp_json_put_str(json, "kind", tp_rows_text(row, 2));
+    tp_json_put_i64(json, "from", tp_rows_int(row, 3));
+    tp_json_put_i64(json, "to", tp_rows_int(row, 4));
+    tp_json_put_str(json, "who", tp_rows_text(row, 5));
+    tp_json_put_i64(json, "time_us", tp_rows_int(row, 6));
+    tp_json_put_json(json, "evidence", tp_rows_text(row, 7));
     tp_buffer_append_char(json, '}');
 }
 
