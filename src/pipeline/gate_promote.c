@@ -130,12 +130,6 @@ static tapeout_status check(decision *self, tapeout_error *err)
 }
 
 // -- what is said --------------------------------------------------------------------------------
-static void append_text(tp_buffer *json, const char *key, tp_str text)
-{
-    tp_json_append_key(json, key);
-    tp_json_append_str(json, text);
-}
-
 static void append_version(tp_buffer *json, const char *key, int64_t version)
 {
     tp_json_append_key(json, key);
@@ -152,21 +146,19 @@ static tapeout_status write_evidence(decision *self, tapeout_error *err)
 {
     tp_buffer *json = &self->evidence;
     tp_buffer_append_char(json, '{');
-    append_text(json, "model", tp_str_from(self->ref.name));
+    tp_json_put_str(json, "model", tp_str_from(self->ref.name));
     append_version(json, "version", (int64_t)self->ref.version);
-    append_text(json, "sha256", tp_str_from(self->ref.sha256));
+    tp_json_put_str(json, "sha256", tp_str_from(self->ref.sha256));
     if (self->ask->alias.size > 0) {
-        append_text(json, "alias", self->ask->alias);
+        tp_json_put_str(json, "alias", self->ask->alias);
         append_version(json, "from", self->from_version);
-        append_text(json, "by", self->ask->who);
-        append_text(json, "reason", self->ask->reason);
+        tp_json_put_str(json, "by", self->ask->who);
+        tp_json_put_str(json, "reason", self->ask->reason);
     }
     if (self->kind == TP_ALIAS_PROMOTE) {
-        append_text(json, "policy_sha256", self->policy_sha256);
-        tp_json_append_key(json, "checks");
-        tp_buffer_append_str(json, tp_buffer_view(&self->checks));
-        tp_json_append_key(json, "passed");
-        tp_buffer_append_text(json, self->passed ? "true" : "false");
+        tp_json_put_str(json, "policy_sha256", self->policy_sha256);
+        tp_json_put_json(json, "checks", tp_buffer_view(&self->checks));
+        tp_json_put_json(json, "passed", self->passed ? TP_STR("true") : TP_STR("false"));
     }
     tp_buffer_append_char(json, '}');
     return tp_buffer_check(json, "evidence", err);
