@@ -77,13 +77,25 @@ static char *find_home(const tapeout_allocator *alloc, const char *option)
                         : tp_strndup(alloc, ".tapeout", strlen(".tapeout"));
 }
 
-tapeout_status tp_context_blobs_set(tapeout_context *context, const char *blobs, tapeout_error *err)
+// Where there is none yet.
+static tapeout_status set_text(tapeout_context *context, char **place, const char *text,
+                               tapeout_error *err)
 {
-    if (blobs == NULL || context->blobs != NULL) {
+    if (text == NULL || *place != NULL) {
         return TAPEOUT_OK;
     }
-    context->blobs = tp_strndup(&context->alloc, blobs, strlen(blobs));
-    return context->blobs != NULL ? TAPEOUT_OK : tp_fail_nomem(err);
+    *place = tp_strndup(&context->alloc, text, strlen(text));
+    return *place != NULL ? TAPEOUT_OK : tp_fail_nomem(err);
+}
+
+tapeout_status tp_context_store_set(tapeout_context *context, const char *store, tapeout_error *err)
+{
+    return set_text(context, &context->store, store, err);
+}
+
+tapeout_status tp_context_blobs_set(tapeout_context *context, const char *blobs, tapeout_error *err)
+{
+    return set_text(context, &context->blobs, blobs, err);
 }
 
 static tapeout_status fill(tapeout_context *context, const tapeout_context_options *options,
@@ -103,13 +115,8 @@ static tapeout_status fill(tapeout_context *context, const tapeout_context_optio
             return tp_fail_nomem(err);
         }
     }
-    const char *store = options->store != NULL ? options->store : environment("TAPEOUT_STORE");
-    if (store != NULL) {
-        context->store = tp_strndup(alloc, store, strlen(store));
-        if (context->store == NULL) {
-            return tp_fail_nomem(err);
-        }
-    }
+    TP_TRY(tp_context_store_set(
+        context, options->store != NULL ? options->store : environment("TAPEOUT_STORE"), err));
     TP_TRY(tp_context_blobs_set(
         context, options->blobs != NULL ? options->blobs : environment("TAPEOUT_BLOBS"), err));
     context->env = (tp_env){.alloc = alloc,

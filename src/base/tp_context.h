@@ -17,6 +17,10 @@ const char *tp_context_home(const tapeout_context *context);
 
 // The database of the registry where the options or TAPEOUT_STORE name one; NULL: in the home.
 const char *tp_context_store(const tapeout_context *context);
+// The one that a configuration names; NULL, and where there is one already, changes nothing. Before
+// others use the context.
+tapeout_status tp_context_store_set(tapeout_context *context, const char *store,
+                                    tapeout_error *err);
 
 // Where the registry's bytes are, by the options or TAPEOUT_BLOBS; NULL: in the home.
 const char *tp_context_blobs(const tapeout_context *context);

@@ -14,6 +14,8 @@ static const cli_flag common_flags[] = {
     {"json", NULL, "print exactly one JSON object (or JSON lines) on stdout", false},
     {"threads", "N", "how many threads; default: as many as processors", false},
     {"home", "DIR", "where registry, blobs and keys live (or TAPEOUT_HOME)", false},
+    {"store", "URL",
+     "the registry's database, postgresql://... (or TAPEOUT_STORE); default: in the home", false},
     {"allow-unsigned", NULL, "use registered models that no trusted key has signed", false},
     {"quiet", NULL, "no progress and no remarks on stderr", false},
     {"help", NULL, "print this and exit", false},
@@ -156,6 +158,7 @@ static int open_context(cli *self)
     }
     self->options.thread_count = (uint32_t)threads;
     self->options.home = cli_value(self, "home");
+    self->options.store = cli_value(self, "store");
     self->options.allow_unsigned = cli_has(self, "allow-unsigned");
     if (!self->is_quiet && isatty(STDERR_FILENO)) {
         self->options.progress = cli_progress;

@@ -61,16 +61,12 @@ static tapeout_status with_registry(tapeout_context *context, gate_action action
                                     char **ret_json, tapeout_error *err)
 {
     const tp_env *env = tp_context_env(context);
-    const tp_registry_options options = {.home = tp_context_home(context),
-                                         .store = tp_context_store(context),
-                                         .blobs = tp_context_blobs(context),
-                                         .mode = TP_REGISTRY_WRITE,
-                                         .is_stopped = tp_context_stop(context)};
     tp_registry *registry = NULL;
     tp_buffer json;
     *ret_json = NULL;
-    TP_TRY(tp_registry_open_with(env->alloc, &options, &registry, err));
-    const tp_gate_call call = {env, options.home, registry, NULL, options.is_stopped};
+    TP_TRY(tp_registry_open_of(context, TP_REGISTRY_WRITE, &registry, err));
+    const tp_gate_call call = {env, tp_context_home(context), registry, NULL,
+                               tp_context_stop(context)};
     tp_buffer_init(&json, env->alloc, TP_MAX_GATE_BYTES);
     const tapeout_status status = action(&call, what, &json, err);
     tp_registry_close(&registry);

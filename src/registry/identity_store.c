@@ -6,136 +6,14 @@
 // transaction: what the log can't take is not done.
 #include "registry/tp_identity_store.h"
 
-#include "base/limits.h"
-#include "base/tp_alloc.h"
 #include "base/tp_clock.h"
-#include "base/tp_context.h"
 #include "base/tp_error.h"
-#include "base/tp_file.h"
-#include "registry/tp_store.h"
+#include "registry/identity_store_priv.h"
 #include "trust/tp_audit.h"
 
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-
-static const char *const steps[] = {
-    "CREATE TABLE identities("
-    "  id {id},"
-    "  kind {text} NOT NULL CHECK(kind IN ('key', 'user')),"
-    "  handle {text} NOT NULL,"
-    "  verifier {text} NOT NULL,"
-    "  name {text} NOT NULL,"
-    "  tenant {text} NOT NULL,"
-    "  grants {text} NOT NULL,"
-    "  rates {text} NOT NULL,"
-    "  created_us {int} NOT NULL,"
-    "  expires_us {int} NOT NULL,"
-    "  revoked_us {int} NOT NULL){table};"
-    "CREATE UNIQUE INDEX identities_by_handle ON identities(kind, handle) WHERE revoked_us = 0;"
-    "CREATE INDEX identities_by_name ON identities(kind, name);"
-    "CREATE TABLE identity_state("
-    "  one {int} NOT NULL PRIMARY KEY CHECK(one = 1),"
-    "  changes {int} NOT NULL,"
-    "  secret {text} NOT NULL){table};",
-};
-
-static const tp_store_schema schema = {"identity", steps, sizeof(steps) / sizeof(steps[0])};
-
-#define COLUMNS                                                                                    \
-    "kind, handle, verifier, name, tenant, grants, rates, created_us, expires_us, revoked_us"
-
-struct tp_identity_store {
-    const tapeout_allocator *alloc;
-    tp_store *db;
-    tp_server_secret secret;
-    const char *home; // the context's
-    bool keeps_log;
-};
-
-// -- opening -------------------------------------------------------------------------------------
-// The first who comes says by which secret keys are checked; a home with another could let nobody
-// in, and would make keys that the others refuse.
-static tapeout_status check_secret(tp_identity_store *store, tapeout_error *err)
-{
-    char mark[17];
-    tp_rows rows;
-    tp_server_secret_mark(&store->secret, mark);
-    TP_TRY(tp_store_run(store->db,
-                        "INSERT INTO identity_state(one, changes, secret) VALUES(1, 0, $1) "
-                        "ON CONFLICT DO NOTHING",
-                        TP_SQL(tp_sql_word(mark)), NULL, err));
-    tp_store_query(store->db, &rows, "SELECT secret FROM identity_state WHERE one = 1",
-                   TP_SQL_NONE);
-    const bool is_same =
-        tp_rows_next(&rows) && tp_str_equal(tp_rows_text(&rows, 0), tp_str_from(mark));
-    TP_TRY(tp_rows_close(&rows, err));
-    return is_same ? TAPEOUT_OK
-                   : tp_fail(err, TAPEOUT_E_CORRUPT,
-                             "the identities of this registry were made with another secret; copy "
-                             "access.secret from the home that made them");
-}
-
-static tapeout_status open_store(tp_identity_store *store, const char *home, tapeout_error *err)
-{
-    TP_TRY(tp_server_secret_open(store->alloc, home, &store->secret, err));
-    char *path = tp_path_join(store->alloc, home, "registry.sqlite");
-    if (path == NULL) {
-        return tp_fail_nomem(err);
-    }
-    const tp_store_options options = {.where = path, .mode = TP_STORE_WRITE};
-    const tapeout_status status = tp_store_open(store->alloc, &options, &store->db, err);
-    tp_free(store->alloc, path, strlen(path) + 1);
-    TP_TRY(status);
-    TP_TRY(tp_store_migrate(store->db, &schema, err));
-    return check_secret(store, err);
-}
-
-tapeout_status tp_identity_store_open(const tapeout_context *context, tp_identity_store **ret_store,
-                                      tapeout_error *err)
-{
-    const tapeout_allocator *alloc = tp_context_env(context)->alloc;
-    tp_identity_store *store = tp_alloc_zero(alloc, sizeof(*store));
-    if (store == NULL) {
-        return tp_fail_nomem(err);
-    }
-    store->alloc = alloc;
-    store->home = tp_context_home(context);
-    store->keeps_log = true;
-    const tapeout_status status = open_store(store, tp_context_home(context), err);
-    if (status != TAPEOUT_OK) {
-        tp_identity_store_close(&store);
-        return status;
-    }
-    *ret_store = store;
-    return TAPEOUT_OK;
-}
-
-void tp_identity_store_close(tp_identity_store **store_place)
-{
-    tp_identity_store *store = *store_place;
-    *store_place = NULL;
-    if (store != NULL) {
-        tp_store_close(&store->db);
-        sodium_memzero(&store->secret, sizeof(store->secret));
-        tp_free(store->alloc, store, sizeof(*store));
-    }
-}
-
-void tp_identity_store_unlogged(tp_identity_store *store)
-{
-    store->keeps_log = false;
-}
-
-const tapeout_allocator *tp_identity_store_allocator(const tp_identity_store *store)
-{
-    return store->alloc;
-}
-
-const tp_server_secret *tp_identity_store_secret(const tp_identity_store *store)
-{
-    return &store->secret;
-}
 
 // -- reading -------------------------------------------------------------------------------------
 tapeout_status tp_identity_store_generation(tp_identity_store *store, int64_t *ret_generation,
@@ -188,7 +66,7 @@ static tapeout_status each(tp_identity_store *store, const char *sql, tp_sql_val
 tapeout_status tp_identity_store_each(tp_identity_store *store, tp_str kind, tp_identity_fn *tell,
                                       void *user, tapeout_error *err)
 {
-    return each(store, "SELECT " COLUMNS " FROM identities WHERE kind = $1 ORDER BY id",
+    return each(store, "SELECT " IDENTITY_COLUMNS " FROM identities WHERE kind = $1 ORDER BY id",
                 TP_SQL(tp_sql_text(kind)), tell, user, err);
 }
 
@@ -212,8 +90,9 @@ static tapeout_status fill_roster(tp_identity_store *store, tp_roster *roster,
     tapeout_status status = tp_identity_store_generation(store, ret_generation, err);
     if (status == TAPEOUT_OK) {
         // What has expired stays, so that it is refused as such.
-        status = each(store, "SELECT " COLUMNS " FROM identities WHERE revoked_us = 0 ORDER BY id",
-                      TP_SQL_NONE, add_to_roster, roster, err);
+        status = each(
+            store, "SELECT " IDENTITY_COLUMNS " FROM identities WHERE revoked_us = 0 ORDER BY id",
+            TP_SQL_NONE, add_to_roster, roster, err);
     }
     tp_store_rollback(store->db); // nothing was written
     return status;
@@ -309,15 +188,17 @@ static tapeout_status count_change(tp_store *db, tapeout_error *err)
                         TP_SQL_NONE, NULL, err);
 }
 
-static tapeout_status insert(tp_store *db, const tp_identity_row *row, tapeout_error *err)
+tapeout_status tp_identity_insert(tp_store *db, const tp_identity_row *row, tapeout_error *err)
 {
-    return tp_store_run(
-        db, "INSERT INTO identities(" COLUMNS ") VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        TP_SQL(tp_sql_text(row->kind), tp_sql_text(row->handle), tp_sql_text(row->verifier),
-               tp_sql_text(row->name), tp_sql_text(row->tenant), tp_sql_text(row->grants),
-               tp_sql_text(row->rates), tp_sql_int(row->created_us), tp_sql_int(row->expires_us),
-               tp_sql_int(row->revoked_us)),
-        NULL, err);
+    return tp_store_run(db,
+                        "INSERT INTO identities(" IDENTITY_COLUMNS
+                        ") VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                        TP_SQL(tp_sql_text(row->kind), tp_sql_text(row->handle),
+                               tp_sql_text(row->verifier), tp_sql_text(row->name),
+                               tp_sql_text(row->tenant), tp_sql_text(row->grants),
+                               tp_sql_text(row->rates), tp_sql_int(row->created_us),
+                               tp_sql_int(row->expires_us), tp_sql_int(row->revoked_us)),
+                        NULL, err);
 }
 
 static tapeout_status tell_made(identity_change *change, tapeout_error *err)
@@ -357,7 +238,7 @@ static tapeout_status add(tp_store *db, void *user, tapeout_error *err)
             "%.*s \"%.*s\" is there already; rotate or revoke it, or choose another name",
             TP_STR_ARGS(row->kind), TP_STR_ARGS(row->name));
     }
-    TP_TRY(insert(db, row, err));
+    TP_TRY(tp_identity_insert(db, row, err));
     TP_TRY(count_change(db, err));
     return tell_made(change, err);
 }
@@ -377,7 +258,7 @@ static tapeout_status add_first(tp_store *db, void *user, tapeout_error *err)
     if (is_any) {
         return tp_fail(err, TAPEOUT_E_EXISTS, "there are identities already");
     }
-    TP_TRY(insert(db, change->row, err));
+    TP_TRY(tp_identity_insert(db, change->row, err));
     TP_TRY(count_change(db, err));
     return tell_made(change, err);
 }
@@ -481,7 +362,8 @@ static tapeout_status rotate(tp_store *db, void *user, tapeout_error *err)
     int64_t added = 0;
     TP_TRY(tp_store_run(
         db,
-        "INSERT INTO identities(" COLUMNS ") SELECT kind, $4, $5, name, tenant, grants, rates, $3, "
+        "INSERT INTO identities(" IDENTITY_COLUMNS
+        ") SELECT kind, $4, $5, name, tenant, grants, rates, $3, "
         "expires_us, 0 FROM identities WHERE id = (SELECT max(id) FROM identities WHERE " WHAT_HOLDS
         ")",
         TP_SQL(tp_sql_text(old->kind), tp_sql_text(old->name), tp_sql_int(old->now_us),

@@ -21,17 +21,6 @@ void tapeout_registration_init(tapeout_registration *registration)
     *registration = (tapeout_registration){.struct_size = sizeof(*registration)};
 }
 
-static tapeout_status open_home(tapeout_context *context, tp_registry_mode mode,
-                                tp_registry **ret_registry, tapeout_error *err)
-{
-    const tp_registry_options options = {.home = tp_context_home(context),
-                                         .store = tp_context_store(context),
-                                         .blobs = tp_context_blobs(context),
-                                         .mode = mode,
-                                         .is_stopped = tp_context_stop(context)};
-    return tp_registry_open_with(tp_context_env(context)->alloc, &options, ret_registry, err);
-}
-
 tapeout_status tp_registry_tell(const tapeout_context *context, const tp_audit_note *note,
                                 tapeout_error *err)
 {
@@ -60,7 +49,7 @@ tapeout_status tapeout_registry_register(tapeout_context *context,
                        "tapeout_registration_init, and a place for the result");
     }
     tp_registry *registry = NULL;
-    TP_TRY(open_home(context, TP_REGISTRY_WRITE, &registry, err));
+    TP_TRY(tp_registry_open_of(context, TP_REGISTRY_WRITE, &registry, err));
     const tapeout_status status = tp_registry_register(registry, registration, ret_ref, err);
     tp_registry_close(&registry);
     TP_TRY(status);
@@ -99,7 +88,7 @@ tapeout_status tapeout_registry_resolve(tapeout_context *context, const char *mo
         return use_path(model, ret_ref, err);
     }
     tp_registry *registry = NULL;
-    tapeout_status status = open_home(context, TP_REGISTRY_READ, &registry, err);
+    tapeout_status status = tp_registry_open_of(context, TP_REGISTRY_READ, &registry, err);
     if (status == TAPEOUT_E_NOT_FOUND) {
         return tp_fail(err, TAPEOUT_E_NOT_FOUND,
                        "no file and no registered model named \"%s\": nothing is registered in %s",
@@ -129,7 +118,7 @@ tapeout_status tp_registry_leads_to(tapeout_context *context, const char *model,
 static tapeout_status list_home(tapeout_context *context, tp_buffer *json, tapeout_error *err)
 {
     tp_registry *registry = NULL;
-    tapeout_status status = open_home(context, TP_REGISTRY_READ, &registry, err);
+    tapeout_status status = tp_registry_open_of(context, TP_REGISTRY_READ, &registry, err);
     if (status == TAPEOUT_E_NOT_FOUND) {
         tp_buffer_append_text(json, "{\"models\":[]}");
         return TAPEOUT_OK;
@@ -166,9 +155,9 @@ tapeout_status tapeout_registry_remove(tapeout_context *context, const char *mod
     }
     // Reading first, so that removing from a home without a registry does not make one.
     tp_registry *registry = NULL;
-    TP_TRY(open_home(context, TP_REGISTRY_READ, &registry, err));
+    TP_TRY(tp_registry_open_of(context, TP_REGISTRY_READ, &registry, err));
     tp_registry_close(&registry);
-    TP_TRY(open_home(context, TP_REGISTRY_WRITE, &registry, err));
+    TP_TRY(tp_registry_open_of(context, TP_REGISTRY_WRITE, &registry, err));
     const tapeout_status status = tp_registry_remove(registry, tp_str_from(model), err);
     tp_registry_close(&registry);
     TP_TRY(status);

@@ -17,17 +17,10 @@
 static tapeout_status open_existing(tapeout_context *context, tp_registry **ret_registry,
                                     tapeout_error *err)
 {
-    tp_registry_options options = {.home = tp_context_home(context),
-                                   .store = tp_context_store(context),
-                                   .blobs = tp_context_blobs(context),
-                                   .mode = TP_REGISTRY_READ,
-                                   .is_stopped = tp_context_stop(context)};
-    const tapeout_allocator *alloc = tp_context_env(context)->alloc;
     // Reading first, so that a home without a registry does not get one.
-    TP_TRY(tp_registry_open_with(alloc, &options, ret_registry, err));
+    TP_TRY(tp_registry_open_of(context, TP_REGISTRY_READ, ret_registry, err));
     tp_registry_close(ret_registry);
-    options.mode = TP_REGISTRY_WRITE;
-    return tp_registry_open_with(alloc, &options, ret_registry, err);
+    return tp_registry_open_of(context, TP_REGISTRY_WRITE, ret_registry, err);
 }
 
 static tapeout_status change(tapeout_context *context, tp_store_body body, void *user,

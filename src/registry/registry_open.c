@@ -2,6 +2,7 @@
 //
 // Opening a registry: the store, its tables, and the home that holds the blobs.
 #include "base/tp_alloc.h"
+#include "base/tp_context.h"
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "registry/registry_priv.h"
@@ -96,6 +97,17 @@ tapeout_status tp_registry_open(const tapeout_allocator *alloc, const char *home
 {
     const tp_registry_options options = {.home = home, .mode = mode};
     return tp_registry_open_with(alloc, &options, ret_registry, err);
+}
+
+tapeout_status tp_registry_open_of(const tapeout_context *context, tp_registry_mode mode,
+                                   tp_registry **ret_registry, tapeout_error *err)
+{
+    const tp_registry_options options = {.home = tp_context_home(context),
+                                         .store = tp_context_store(context),
+                                         .blobs = tp_context_blobs(context),
+                                         .mode = mode,
+                                         .is_stopped = tp_context_stop(context)};
+    return tp_registry_open_with(tp_context_env(context)->alloc, &options, ret_registry, err);
 }
 
 void tp_registry_close(tp_registry **registry)

@@ -45,6 +45,10 @@ tapeout_status tp_registry_open_with(const tapeout_allocator *alloc,
                                      const tp_registry_options *options, tp_registry **ret_registry,
                                      tapeout_error *err);
 
+// The registry of a context: its home, and its store where it names one.
+tapeout_status tp_registry_open_of(const tapeout_context *context, tp_registry_mode mode,
+                                   tp_registry **ret_registry, tapeout_error *err);
+
 // The database below, for tables of other parts (tp_store_migrate) in the same transactions.
 tp_store *tp_registry_store(tp_registry *registry);
 

@@ -21,6 +21,7 @@ typedef struct config_file {
     uint32_t threads;
     bool log_requests;
     bool allow_unsigned;
+    tp_str store;
     bool audit_log;
     bool audit_receipts;
     bool audit_rows;
@@ -126,6 +127,7 @@ static const tp_yaml_key file_keys[] = {
     {"listen", TP_YAML_STR, PLACE(listen), 0, 0, NULL},
     {"threads", TP_YAML_U32, PLACE(threads), 1, TP_MAX_THREADS, NULL},
     {"allow_unsigned", TP_YAML_BOOL, PLACE(allow_unsigned), 0, 0, NULL},
+    {"store", TP_YAML_STR, PLACE(store), 0, 0, NULL},
     {"models", TP_YAML_NODE, PLACE(models), 0, 0, NULL},
     {"limits", TP_YAML_MAP, 0, 0, 0, &limit_table},
     {"timeouts", TP_YAML_MAP, 0, 0, 0, &timeout_table},
@@ -374,6 +376,7 @@ static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const ch
     config->drain_ms = file.drain_s * 1000;
     config->is_airgapped = file.airgap;
     TP_TRY(keep_text(config, file.user, &config->user, err));
+    TP_TRY(keep_text(config, file.store, &config->store, err));
     TP_TRY(keep_text(config, file.blobs, &config->blobs, err));
     TP_TRY(keep_text(config, file.listen, &config->listen, err));
     return file.models == 0 ? TAPEOUT_OK : bind_models(config, yaml, file.models, name, err);

@@ -186,6 +186,7 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     }
     tp_serve_config_init(server->config, alloc);
     TP_TRY(tp_serve_config_load(server->config, &server->options, err));
+    TP_TRY(tp_context_store_set(server->context, server->config->store, err));
     TP_TRY(settle_blobs(server, err));
     TP_TRY(bind_address(server, err));
     TP_TRY(tp_server_load_models(server, false, err));

@@ -20,6 +20,7 @@ typedef struct tp_serve_config {
     bool audit_log;      // keep one
     bool audit_receipts; // with every prediction
     bool audit_rows;     // and its rows
+    const char *store;   // the database of the registry; NULL: as the context has it
     bool allow_unsigned; // registered bundles without a trusted signature may be served
     uint64_t max_body_bytes;
     uint64_t max_bodies_bytes; // of all connections together
