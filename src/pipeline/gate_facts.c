@@ -6,9 +6,9 @@
 
 #include "base/limits.h"
 #include "base/tp_alloc.h"
-#include "base/tp_clock.h"
 #include "base/tp_error.h"
 #include "bundle/tp_llm_bundle.h"
+#include "registry/tp_signature_store.h"
 #include "table/tp_json.h"
 #include "trust/tp_trust.h"
 
@@ -33,9 +33,11 @@ static tapeout_status add_people(gate_dossier *dossier, const tp_verdict *verdic
     }
     for (size_t i = 0; verdict->is_trusted && i < verdict->count; i++) {
         const tp_signature_check *check = &verdict->checks[i];
-        // The home's own key is nobody's: it says where a bundle was registered.
+        // A home's own key, under whatever name it is trusted here, is nobody's: it says where a
+        // bundle was registered.
         if (check->state == TP_SIGNATURE_GOOD && check->key->person[0] != '\0' &&
-            strcmp(check->key->name, TP_KEY_OWN) != 0) {
+            strcmp(check->key->name, TP_KEY_OWN) != 0 &&
+            strcmp(check->key->person, TP_KEY_OWN_PERSON) != 0) {
             TP_TRY(keep(dossier, tp_str_from(check->key->person), &people[count++], err));
         }
     }
@@ -46,24 +48,17 @@ static tapeout_status add_people(gate_dossier *dossier, const tp_verdict *verdic
 static tapeout_status check_signatures(const gate_subject *subject, const tp_bundle *bundle,
                                        gate_dossier *dossier, tapeout_error *err)
 {
-    const tapeout_allocator *alloc = subject->env->alloc;
     const tp_signed what = tp_signed_of(bundle);
-    char path[TP_MAX_PATH_BYTES];
+    const tp_admission asked = {.home = subject->home,
+                                .path = subject->ref->path,
+                                .sha256 = tp_str_from(subject->ref->sha256),
+                                .look = tp_signatures_look_in,
+                                .look_user = subject->registry};
     tp_trust_list list;
-    tp_str lines = {NULL, 0};
     tp_verdict verdict;
-    TP_TRY(tp_signature_home_path(subject->home, tp_str_from(subject->ref->sha256), path, err));
-    TP_TRY(tp_trust_list_open(alloc, subject->home, &list, err));
-    tapeout_status status = tp_signature_read(alloc, path, &lines, err);
-    if (status == TAPEOUT_OK) {
-        const tp_inquiry inquiry = {&list, &what, tp_clock_unix_us() / 1000000};
-        status = tp_signatures_check(&dossier->arena, lines, &inquiry, &verdict, err);
-    }
-    if (status == TAPEOUT_OK) {
-        status = add_people(dossier, &verdict, err);
-        dossier->facts.is_signed = verdict.is_trusted;
-    }
-    tp_free(alloc, (void *)(uintptr_t)lines.data, lines.data == NULL ? 0 : lines.size + 1);
+    TP_TRY(tp_trust_check(&dossier->arena, &what, &asked, &list, &verdict, err));
+    const tapeout_status status = add_people(dossier, &verdict, err);
+    dossier->facts.is_signed = verdict.is_trusted;
     tp_trust_list_free(&list);
     return status;
 }

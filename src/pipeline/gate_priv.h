@@ -5,12 +5,14 @@
 #define GATE_PRIV_H
 
 #include "pipeline/tp_gate.h"
+#include "registry/tp_registry.h"
 
 #include <tapeout/registry.h>
 
 typedef struct gate_subject {
     const tp_env *env;
     const char *home;
+    tp_registry *registry;
     const tapeout_model_ref *ref; // of a registered version
     const tp_policy *policy;
 } gate_subject;

@@ -115,7 +115,8 @@ static tapeout_status read_tags(decision *self, tp_gate_facts *facts, tapeout_er
 
 static tapeout_status check(decision *self, tapeout_error *err)
 {
-    const gate_subject subject = {self->call->env, self->call->home, &self->ref, self->policy};
+    const gate_subject subject = {self->call->env, self->call->home, self->call->registry,
+                                  &self->ref, self->policy};
     gate_dossier dossier;
     tapeout_status status = tp_gate_look(&subject, &dossier, err);
     if (status == TAPEOUT_OK) {

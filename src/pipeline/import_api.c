@@ -14,8 +14,8 @@
 #include "import/tp_hf_bert.h"
 #include "import/tp_import.h"
 #include "pipeline/import_sandbox.h"
+#include "registry/tp_signature_store.h"
 #include "table/tp_json.h"
-#include "trust/tp_trust.h"
 
 #include <string.h>
 #include <tapeout/import.h>
@@ -263,7 +263,7 @@ static tapeout_status check_and_register(import_job *job, tapeout_error *err)
     registration.bundle = job->bundle_path;
     registration.sha256 = hex;
     // Before the row: whoever finds the version finds its signature.
-    TP_TRY(tp_trust_sign_own(job->env, tp_context_home(job->context), job->bundle_path, err));
+    TP_TRY(tp_signatures_sign_home(job->context, job->bundle_path, err));
     return tapeout_registry_register(job->context, &registration, &job->ref, err);
 }
 

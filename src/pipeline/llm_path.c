@@ -7,6 +7,7 @@
 #include "base/tp_error.h"
 #include "bundle/tp_llm_bundle.h"
 #include "llm/gguf/tp_gguf.h"
+#include "registry/tp_signature_store.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -45,5 +46,7 @@ tp_admission tp_admission_of(const tapeout_context *context, const tapeout_model
                           .path = ref->path,
                           .sha256 =
                               ref->is_registered ? tp_str_from(ref->sha256) : (tp_str){NULL, 0},
-                          .allow_unsigned = tp_context_allows_unsigned(context)};
+                          .allow_unsigned = tp_context_allows_unsigned(context),
+                          .look = tp_signatures_look,
+                          .look_user = (void *)(uintptr_t)context};
 }

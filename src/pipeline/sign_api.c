@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tapeout_sign and tapeout_verify: a MODEL argument, its bundle opened and hashed, and the file of
-// signatures that belongs to it. Nothing here asks a server.
+// tapeout_sign and tapeout_verify: a MODEL argument, its bundle opened and hashed, and the
+// signatures that belong to it: a file beside a path, or rows of the registry. Nothing here asks a
+// server but the registry's own.
 #include <tapeout/trust.h>
 
 #include "base/tp_alloc.h"
@@ -9,6 +10,7 @@
 #include "base/tp_context.h"
 #include "base/tp_error.h"
 #include "base/tp_file.h"
+#include "registry/tp_signature_store.h"
 #include "table/tp_json.h"
 #include "trust/tp_audit.h"
 #include "trust/tp_oms.h"
@@ -35,8 +37,9 @@ typedef struct signed_model {
     tp_bundle *bundle;
     tp_sha256 hash;
     char hex[TP_SHA256_HEX_SIZE + 1];
-    char path[TP_MAX_PATH_BYTES];
+    char path[TP_MAX_PATH_BYTES]; // of the signatures; where the registry has them, of old ones
     bool is_oms;
+    bool is_in_registry; // its signatures, that is
 } signed_model;
 
 // The bundle's name without folder, by which Model Signing knows a file.
@@ -49,6 +52,7 @@ static tp_str file_name(const signed_model *model)
 static tapeout_status find_signatures(tapeout_context *context, signed_model *model,
                                       const char *given, tapeout_error *err)
 {
+    model->is_in_registry = given == NULL && model->ref.is_registered && !model->is_oms;
     if (given != NULL) {
         if (strlen(given) >= sizeof(model->path)) {
             return tp_fail(err, TAPEOUT_E_LIMIT, "the path of the signature is too long");
@@ -100,6 +104,11 @@ static void append_text(tp_buffer *json, const char *key, tp_str text)
     tp_json_append_str(json, text);
 }
 
+static tp_str place_of(const signed_model *model)
+{
+    return model->is_in_registry ? TP_STR("registry") : tp_str_from(model->path);
+}
+
 // -- signing -------------------------------------------------------------------------------------
 static tapeout_status sign_oms(const signed_model *model, const tp_signer *signer,
                                tapeout_error *err)
@@ -122,6 +131,22 @@ static tapeout_status sign_oms(const signed_model *model, const tp_signer *signe
     return status;
 }
 
+static tapeout_status sign_bundle(tapeout_context *context, const signed_model *model,
+                                  const tp_signer *signer, tapeout_error *err)
+{
+    tp_registry *registry = NULL;
+    if (model->is_oms) {
+        return sign_oms(model, signer, err);
+    }
+    if (!model->is_in_registry) {
+        return tp_trust_sign(model->env->alloc, signer, model->bundle, model->path, err);
+    }
+    TP_TRY(tp_registry_open_of(context, TP_REGISTRY_WRITE, &registry, err));
+    const tapeout_status status = tp_signatures_sign(registry, signer, model->bundle, err);
+    tp_registry_close(&registry);
+    return status;
+}
+
 static tapeout_status sign_json(const signed_model *model, const tp_key_info *key, char **ret_json,
                                 tapeout_error *err)
 {
@@ -134,7 +159,7 @@ static tapeout_status sign_json(const signed_model *model, const tp_key_info *ke
     append_text(&json, "sha256", tp_str_from(model->hex));
     append_text(&json, "key", tp_str_from(key->name));
     append_text(&json, "key_id", tp_str_from(id));
-    append_text(&json, "signature", tp_str_from(model->path));
+    append_text(&json, "signature", place_of(model));
     tp_buffer_append_char(&json, '}');
     return tp_text_from_buffer(&json, "sign", ret_json, err);
 }
@@ -181,9 +206,7 @@ tapeout_status tapeout_sign(tapeout_context *context, const char *text,
             tp_key_home_info(model.env->alloc, tp_context_home(context), options->key, &key, err);
     }
     if (status == TAPEOUT_OK) {
-        status = model.is_oms
-                     ? sign_oms(&model, signer, err)
-                     : tp_trust_sign(model.env->alloc, signer, model.bundle, model.path, err);
+        status = sign_bundle(context, &model, signer, err);
     }
     if (status == TAPEOUT_OK) {
         status = tell(context, &model, &key, err);
@@ -222,27 +245,40 @@ static tapeout_status verify_json(const signed_model *model, const tp_verdict *v
     append_text(&json, "name", tp_bundle_name(model->bundle));
     append_text(&json, "bundle", tp_str_from(model->ref.path));
     append_text(&json, "sha256", tp_str_from(model->hex));
-    append_text(&json, "signature", tp_str_from(model->path));
+    append_text(&json, "signature", place_of(model));
     tp_json_append_key(&json, "signatures");
     tp_verdict_append(&json, verdict);
     tp_buffer_append_char(&json, '}');
     return tp_text_from_buffer(&json, "verify", ret_json, err);
 }
 
-static tapeout_status verify(const signed_model *model, const tp_trust_list *list, char **ret_json,
-                             tapeout_error *err)
+// The file's lines, where there is one, and the registry's.
+static tapeout_status read_lines(tapeout_context *context, const signed_model *model,
+                                 tp_buffer *lines, tp_trust_list *list, tapeout_error *err)
 {
-    const tapeout_allocator *alloc = model->env->alloc;
-    tp_str lines = {NULL, 0};
+    tp_str file = {NULL, 0};
+    TP_TRY(tp_signature_read(lines->alloc, model->path, &file, err));
+    if (file.data != NULL) {
+        tp_buffer_append_str(lines, file);
+        tp_free(lines->alloc, (char *)(uintptr_t)file.data, file.size + 1);
+    }
+    TP_TRY(tp_buffer_check(lines, "signatures", err));
+    return model->is_in_registry
+               ? tp_signatures_look(context, tp_str_from(model->hex), lines, list, err)
+               : TAPEOUT_OK;
+}
+
+static tapeout_status check(const signed_model *model, tp_str lines, const tp_trust_list *list,
+                            char **ret_json, tapeout_error *err)
+{
     tp_verdict verdict;
     tp_arena arena;
     tp_signed what = tp_signed_of(model->bundle);
     what.file = &model->hash;
-    TP_TRY(tp_signature_read(alloc, model->path, &lines, err));
-    tp_arena_init(&arena, alloc, 4 * (size_t)TP_MAX_SIGNATURE_FILE_BYTES);
+    tp_arena_init(&arena, model->env->alloc, 4 * (size_t)TP_MAX_SIGNATURE_FILE_BYTES);
     const tp_inquiry inquiry = {list, &what, tp_clock_unix_us() / 1000000};
     tapeout_status status =
-        model->is_oms && lines.data != NULL
+        model->is_oms && lines.size > 0
             ? tp_oms_check(&arena, lines, file_name(model), &inquiry, &verdict, err)
             : tp_signatures_check(&arena, lines, &inquiry, &verdict, err);
     if (status == TAPEOUT_OK) {
@@ -251,10 +287,20 @@ static tapeout_status verify(const signed_model *model, const tp_trust_list *lis
     if (status == TAPEOUT_OK) {
         status = tp_verdict_status(&verdict, model->ref.path, err);
     }
-    if (lines.data != NULL) {
-        tp_free(alloc, (char *)(uintptr_t)lines.data, lines.size + 1);
-    }
     tp_arena_deinit(&arena);
+    return status;
+}
+
+static tapeout_status verify(tapeout_context *context, const signed_model *model,
+                             tp_trust_list *list, char **ret_json, tapeout_error *err)
+{
+    tp_buffer lines;
+    tp_buffer_init(&lines, model->env->alloc, TP_MAX_SIGNATURE_FILE_BYTES);
+    tapeout_status status = read_lines(context, model, &lines, list, err);
+    if (status == TAPEOUT_OK) {
+        status = check(model, tp_buffer_view(&lines), list, ret_json, err);
+    }
+    tp_buffer_deinit(&lines);
     return status;
 }
 
@@ -274,7 +320,7 @@ tapeout_status tapeout_verify(tapeout_context *context, const char *text,
     TP_TRY(open_trust(context, options, &list, err));
     tapeout_status status = open_model(context, text, options->signature, &model, err);
     if (status == TAPEOUT_OK) {
-        status = verify(&model, &list, ret_json, err);
+        status = verify(context, &model, &list, ret_json, err);
         tp_bundle_close(&model.bundle);
     }
     tp_trust_list_free(&list);

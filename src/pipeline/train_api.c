@@ -9,8 +9,8 @@
 #include "base/tp_cpu.h"
 #include "base/tp_error.h"
 #include "base/tp_file.h"
+#include "registry/tp_signature_store.h"
 #include "table/tp_json.h"
-#include "trust/tp_trust.h"
 
 #include <string.h>
 #include <tapeout/registry.h>
@@ -113,7 +113,7 @@ static tapeout_status register_bundle(tapeout_context *context, const char *spec
     }
     if (status == TAPEOUT_OK) {
         // Before the row: whoever finds the version finds its signature.
-        status = tp_trust_sign_own(env, tp_context_home(context), result->bundle_path, err);
+        status = tp_signatures_sign_home(context, result->bundle_path, err);
     }
     if (status == TAPEOUT_OK) {
         tapeout_registration registration;

@@ -8,7 +8,7 @@
 #include "base/tp_error.h"
 #include "base/tp_sandbox.h"
 #include "import/tp_import.h"
-#include "trust/tp_trust.h"
+#include "registry/tp_signature_store.h"
 
 // A model is read as a whole: JSON takes many times its size.
 enum { TIMES_SOURCE = 32, TIMES_FILE = 8, CPU_S = 300, WALL_S = 300, REPLY_BYTES = 64 << 10 };
@@ -54,5 +54,5 @@ tapeout_status tp_mlflow_convert(const tapeout_allocator *alloc, const mlflow_co
     tp_buffer_deinit(&reply);
     TP_TRY(status);
     TP_TRY(tp_sha256_file(what->path, ret_hash, err));
-    return tp_trust_sign_own(&env, what->home, what->path, err);
+    return tp_signatures_sign_own(&env, what->registry, what->path, err);
 }

@@ -5,15 +5,16 @@
 #define MLFLOW_CONVERT_H
 
 #include "bundle/tp_bundle.h"
+#include "registry/tp_registry.h"
 
 // Whether the bytes are a model of XGBoost, LightGBM or ONNX.
 bool tp_mlflow_is_model(tp_str bytes);
 typedef struct mlflow_conversion {
-    tp_str bytes; // of the model
-    tp_str name;  // of the bundle
-    const char *home;
-    const char *path;   // of the bundle, in `folder`
-    const char *folder; // of tp_sandbox_folder_make
+    tp_str bytes;          // of the model
+    tp_str name;           // of the bundle
+    tp_registry *registry; // whose home signs
+    const char *path;      // of the bundle, in `folder`
+    const char *folder;    // of tp_sandbox_folder_make
 } mlflow_conversion;
 
 // Reads and checks the model in a sandbox, writes it as a bundle, and signs that with the home's

@@ -56,7 +56,7 @@ static tapeout_status write_bundle(tp_mlflow *mlflow, const tp_map *model, tp_st
     }
     const mlflow_conversion what = {.bytes = {(const char *)model->data, model->size},
                                     .name = name,
-                                    .home = home,
+                                    .registry = mlflow->registry,
                                     .path = bundle->path,
                                     .folder = bundle->folder};
     TP_TRY(tp_mlflow_convert(mlflow->alloc, &what, &bundle->hash, err));

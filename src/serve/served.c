@@ -140,7 +140,9 @@ static tp_admission admission_of(const tp_engine *engine, const tp_served *model
     return (tp_admission){.home = engine->options.home,
                           .path = model->path,
                           .sha256 = model->registered,
-                          .allow_unsigned = engine->options.allow_unsigned};
+                          .allow_unsigned = engine->options.allow_unsigned,
+                          .look = engine->options.look,
+                          .look_user = engine->options.look_user};
 }
 
 tapeout_status tp_served_admit(const tp_engine *engine, const tp_served *model, tapeout_error *err)

@@ -14,6 +14,7 @@
 #include "base/tp_file.h"
 #include "base/tp_sandbox.h"
 #include "base/tp_thread.h"
+#include "registry/tp_signature_store.h"
 #include "serve/serve_audit.h"
 #include "serve/serve_store.h"
 
@@ -189,6 +190,8 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     TP_TRY(tp_context_store_set(server->context, server->config->store, err));
     TP_TRY(settle_blobs(server, err));
     TP_TRY(bind_address(server, err));
+    // Where that fails the files count as they are.
+    (void)tp_signatures_adopt_home(server->context, NULL);
     TP_TRY(tp_server_load_models(server, false, err));
     const uint32_t processors = tp_processor_count();
     const uint32_t usual = processors < DEFAULT_MAX_THREADS ? processors : DEFAULT_MAX_THREADS;
@@ -197,6 +200,8 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
         return tp_fail(err, TAPEOUT_E_INVALID, "%u threads, at most %u", count, TP_MAX_THREADS);
     }
     server->config->engine.home = tp_context_home(server->context);
+    server->config->engine.look = tp_signatures_look;
+    server->config->engine.look_user = server->context;
     server->config->engine.allow_unsigned =
         server->config->allow_unsigned || tp_context_allows_unsigned(server->context);
     TP_TRY(tp_engine_new(&server->env, &server->config->engine, &server->state.engine, err));

@@ -91,10 +91,12 @@ typedef struct tp_engine_options {
     // Where the budget is used up, the model that was not asked for longest makes room, and a start
     // leaves unloaded what does not fit beside the others.
     bool unloads_idle;
-    // Whom to ask about signatures: the trust list of `home`, which outlives the engine. Registered
-    // bundles that no trusted key signed are refused unless they are allowed; what is served
-    // already is asked again whenever models are installed.
+    // Whom to ask about signatures: the trust list of `home` and what the registry knows, all of
+    // which outlive the engine. Registered bundles that no trusted key signed are refused unless
+    // they are allowed; what is served already is asked again whenever models are installed.
     const char *home;
+    tp_trust_look *look;
+    void *look_user;
     bool allow_unsigned;
 } tp_engine_options;
 

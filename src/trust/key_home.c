@@ -220,7 +220,7 @@ tapeout_status tp_key_home_own(const tapeout_allocator *alloc, const char *home,
     const tp_str none = {NULL, 0};
     tp_key_info info = {.key = {.algorithm = TP_KEY_ED25519}};
     (void)snprintf(info.name, sizeof(info.name), "%s", TP_KEY_OWN);
-    (void)snprintf(info.person, sizeof(info.person), "%s", "this home");
+    (void)snprintf(info.person, sizeof(info.person), "%s", TP_KEY_OWN_PERSON);
     tp_signer *signer = NULL;
     tapeout_status status = tp_key_home_open(alloc, home, TP_KEY_OWN, none, &signer, err);
     if (status == TAPEOUT_E_NOT_FOUND) {

@@ -102,6 +102,7 @@ tapeout_status tp_key_home_open(const tapeout_allocator *alloc, const char *home
 tapeout_status tp_key_home_list(const tapeout_allocator *alloc, const char *home, tp_buffer *json,
                                 tapeout_error *err);
 #define TP_KEY_OWN "home"
+#define TP_KEY_OWN_PERSON "this home" // and whose it is
 // The home's own key, made without passphrase and trusted by this home when it is first asked for.
 tapeout_status tp_key_home_own(const tapeout_allocator *alloc, const char *home,
                                tp_signer **ret_signer, tapeout_error *err);

@@ -41,6 +41,14 @@ tapeout_status tp_trust_list_read(const tapeout_allocator *alloc, const char *pa
 // A list of this one key, always valid.
 tapeout_status tp_trust_list_of(const tapeout_allocator *alloc, const tp_key_info *info,
                                 tp_trust_list *ret_list, tapeout_error *err);
+// A key as the options of the public call want it trusted.
+struct tapeout_trust_options;
+tapeout_status tp_trusted_key_fill(const struct tapeout_trust_options *options,
+                                   const tp_key_info *info, tp_trusted_key *key,
+                                   tapeout_error *err);
+// A text that a person gave, of fewer than `size` bytes, without control characters.
+tapeout_status tp_trust_text(const char *text, const char *what, char *ret_text, size_t size,
+                             tapeout_error *err);
 void tp_trust_list_free(tp_trust_list *list); // accepts an empty one
 const tp_trusted_key *tp_trust_list_find(const tp_trust_list *list, const tp_sha256 *id);
 void tp_trust_list_append(tp_buffer *json, const tp_trust_list *list); // as in the file
@@ -48,6 +56,8 @@ void tp_trust_list_append(tp_buffer *json, const tp_trust_list *list); // as in 
 // Adds a key or sets its name, person and validity anew. A revoked one stays revoked: E_DENIED.
 tapeout_status tp_trust_list_add(const tapeout_allocator *alloc, const char *home,
                                  const tp_trusted_key *key, tapeout_error *err);
+// Marks a key of the list as revoked where it is not yet; in memory alone. `key_id` in hexadecimal.
+void tp_trust_list_take_back(tp_trust_list *list, tp_str key_id, tp_str reason, int64_t revoked_s);
 // Adds a home's own key where the list does not have it.
 tapeout_status tp_trust_list_ensure(const tapeout_allocator *alloc, const char *home,
                                     const tp_key_info *info, tapeout_error *err);
@@ -134,20 +144,27 @@ tapeout_status tp_signature_read(const tapeout_allocator *alloc, const char *pat
 tapeout_status tp_signature_add(const tapeout_allocator *alloc, const char *path, tp_str envelope,
                                 tapeout_error *err);
 
+// Appends the envelope of a signature over an open bundle.
+tapeout_status tp_trust_envelope(const tapeout_allocator *alloc, const tp_signer *signer,
+                                 const tp_bundle *bundle, tp_buffer *envelope, tapeout_error *err);
 // Signs an open bundle into the file of signatures at `path`.
 tapeout_status tp_trust_sign(const tapeout_allocator *alloc, const tp_signer *signer,
                              const tp_bundle *bundle, const char *path, tapeout_error *err);
-// Signs with the home's own key, into the home, the bundle that is about to be registered there.
-tapeout_status tp_trust_sign_own(const tp_env *env, const char *home, const char *bundle_path,
-                                 tapeout_error *err);
 
 // -- loading -------------------------------------------------------------------------------------
+// Appends the lines of the signatures that the registry keeps of a bundle, and marks the keys of
+// the list that it knows to be revoked. `lines` NULL: the keys alone.
+typedef tapeout_status tp_trust_look(void *user, tp_str sha256, tp_buffer *lines,
+                                     tp_trust_list *list, tapeout_error *err);
+
 // What is asked of a bundle before it is used.
 typedef struct tp_admission {
     const char *home;
     const char *path; // of the bundle
     tp_str sha256;    // by which the registry knows it; empty: a path, which is its owner's affair
     bool allow_unsigned; // said by the operator
+    tp_trust_look *look; // for registered ones, besides the files of the home; NULL: nothing more
+    void *look_user;
 } tp_admission;
 
 enum { TP_SIGNERS_SIZE = 256 };
@@ -156,6 +173,11 @@ typedef struct tp_admitted {
     bool is_trusted;
     char signers[TP_SIGNERS_SIZE]; // "alice, home"; "unsigned" or "untrusted"
 } tp_admitted;
+
+// The verdict over an open bundle's signatures, wherever they are kept. `ret_list` outlives the
+// verdict, and is freed by the caller; on failure there is none.
+tapeout_status tp_trust_check(tp_arena *arena, const tp_signed *what, const tp_admission *asked,
+                              tp_trust_list *ret_list, tp_verdict *ret_verdict, tapeout_error *err);
 
 // Whether an open bundle may be used. One from the registry must have a trusted signature, unless
 // unsigned ones are allowed, and be the one that the registry means: E_UNTRUSTED. A broken

@@ -59,50 +59,80 @@ static tapeout_status decide(const tp_verdict *verdict, const tp_signed *what,
 typedef struct look {
     tp_arena arena; // of the verdict
     tp_trust_list list;
-    tp_str lines;
-    tp_signed what;
-    tp_sha256 file;
     tp_verdict verdict;
 } look;
 
 static void look_deinit(look *self)
 {
-    const tapeout_allocator *alloc = self->arena.alloc;
-    if (self->lines.data != NULL) {
-        tp_free(alloc, (char *)(uintptr_t)self->lines.data, self->lines.size + 1);
-    }
     tp_trust_list_free(&self->list);
     tp_arena_deinit(&self->arena);
 }
 
-static tapeout_status look_read(look *self, const tp_admission *asked, tapeout_error *err)
+// The lines of the file, where there is one, and of the registry.
+static tapeout_status read_lines(const tp_admission *asked, tp_buffer *lines, tp_trust_list *list,
+                                 tapeout_error *err)
 {
-    const tapeout_allocator *alloc = self->arena.alloc;
     char path[TP_MAX_PATH_BYTES];
+    tp_str file = {NULL, 0};
+    TP_TRY(asked->sha256.size > 0 ? tp_signature_home_path(asked->home, asked->sha256, path, err)
+                                  : tp_signature_path(asked->path, path, err));
+    TP_TRY(tp_signature_read(lines->alloc, path, &file, err));
+    if (file.data != NULL) {
+        tp_buffer_append_str(lines, file);
+        tp_free(lines->alloc, (char *)(uintptr_t)file.data, file.size + 1);
+    }
+    TP_TRY(tp_buffer_check(lines, "signatures", err));
+    return asked->sha256.size > 0 && asked->look != NULL
+               ? asked->look(asked->look_user, asked->sha256, lines, list, err)
+               : TAPEOUT_OK;
+}
+
+static tapeout_status check_lines(tp_arena *arena, const tp_signed *what, const tp_admission *asked,
+                                  tp_trust_list *list, tp_verdict *ret_verdict, tapeout_error *err)
+{
+    tp_buffer lines;
+    tp_buffer_init(&lines, arena->alloc, TP_MAX_SIGNATURE_FILE_BYTES);
+    tapeout_status status = read_lines(asked, &lines, list, err);
+    if (status == TAPEOUT_OK) {
+        const tp_inquiry inquiry = {list, what, tp_clock_unix_us() / 1000000};
+        status = tp_signatures_check(arena, tp_buffer_view(&lines), &inquiry, ret_verdict, err);
+    }
+    tp_buffer_deinit(&lines);
+    return status;
+}
+
+tapeout_status tp_trust_check(tp_arena *arena, const tp_signed *bundle, const tp_admission *asked,
+                              tp_trust_list *ret_list, tp_verdict *ret_verdict, tapeout_error *err)
+{
+    tp_signed what = *bundle;
+    tp_trust_list list;
+    tp_sha256 file;
     if (asked->sha256.size > 0) {
         // The bytes must be those that the registry's row names, too.
-        if (!tp_key_id_parse(asked->sha256, &self->file)) {
+        if (!tp_key_id_parse(asked->sha256, &file)) {
             return tp_fail(err, TAPEOUT_E_INVALID, "\"%.*s\" is no SHA-256",
                            TP_STR_ARGS(asked->sha256));
         }
-        self->what.file = &self->file;
-        TP_TRY(tp_signature_home_path(asked->home, asked->sha256, path, err));
-    } else {
-        TP_TRY(tp_signature_path(asked->path, path, err));
+        what.file = &file;
     }
-    TP_TRY(tp_trust_list_open(alloc, asked->home, &self->list, err));
-    TP_TRY(tp_signature_read(alloc, path, &self->lines, err));
-    const tp_inquiry inquiry = {&self->list, &self->what, tp_clock_unix_us() / 1000000};
-    return tp_signatures_check(&self->arena, self->lines, &inquiry, &self->verdict, err);
+    TP_TRY(tp_trust_list_open(arena->alloc, asked->home, &list, err));
+    const tapeout_status status = check_lines(arena, &what, asked, &list, ret_verdict, err);
+    if (status != TAPEOUT_OK) {
+        tp_trust_list_free(&list);
+        return status;
+    }
+    *ret_list = list;
+    return TAPEOUT_OK;
 }
 
 // On failure nothing is left to free.
 static tapeout_status look_init(look *self, const tapeout_allocator *alloc, const tp_signed *what,
                                 const tp_admission *asked, tapeout_error *err)
 {
-    *self = (look){.what = *what};
+    *self = (look){.list = {.alloc = NULL}};
     tp_arena_init(&self->arena, alloc, 4 * (size_t)TP_MAX_SIGNATURE_FILE_BYTES);
-    const tapeout_status status = look_read(self, asked, err);
+    const tapeout_status status =
+        tp_trust_check(&self->arena, what, asked, &self->list, &self->verdict, err);
     if (status != TAPEOUT_OK) {
         look_deinit(self);
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The public calls about keys and whom to trust; those about signatures need the registry to find a
-// model and stand in src/pipeline/sign_api.c.
+// The public calls about keys, and what a key that is to be trusted is made of; the calls about
+// trust need the registry, and those about signatures a model: they stand in
+// src/registry/trust_calls.c and src/pipeline/sign_api.c.
 #include <tapeout/trust.h>
 
 #include "base/tp_clock.h"
@@ -30,8 +31,8 @@ static tapeout_status bad_options(const char *call, tapeout_error *err)
                    call);
 }
 
-static tapeout_status copy_text(const char *text, const char *what, char *ret_text, size_t size,
-                                tapeout_error *err)
+tapeout_status tp_trust_text(const char *text, const char *what, char *ret_text, size_t size,
+                             tapeout_error *err)
 {
     const size_t used = strlen(text);
     if (used >= size || !tp_utf8_check(tp_str_from(text), NULL)) {
@@ -81,9 +82,9 @@ tapeout_status tapeout_key_new(tapeout_context *context, const tapeout_key_optio
                        "'_' and '-', at most %d in all",
                        options->name, TP_KEY_NAME_SIZE - 1);
     }
-    TP_TRY(copy_text(options->name, "the name", about.name, sizeof(about.name), err));
-    TP_TRY(copy_text(options->person == NULL ? "" : options->person, "the person", about.person,
-                     sizeof(about.person), err));
+    TP_TRY(tp_trust_text(options->name, "the name", about.name, sizeof(about.name), err));
+    TP_TRY(tp_trust_text(options->person == NULL ? "" : options->person, "the person", about.person,
+                         sizeof(about.person), err));
     TP_TRY(tp_key_home_make(env->alloc, tp_context_home(context), &about, passphrase, &info, err));
     return info_json(env, &info, ret_json, err);
 }
@@ -156,17 +157,18 @@ static tapeout_status read_time(const char *text, const char *what, int64_t *tim
     return TAPEOUT_OK;
 }
 
-static tapeout_status fill_trusted(const tapeout_trust_options *options, const tp_key_info *info,
+tapeout_status tp_trusted_key_fill(const tapeout_trust_options *options, const tp_key_info *info,
                                    tp_trusted_key *key, tapeout_error *err)
 {
+    *key = (tp_trusted_key){.revoked_s = 0};
     key->key = info->key;
     key->added_s = tp_clock_unix_us() / 1000000;
     key->from_s = info->created_s;
     key->until_s = INT64_MAX;
-    TP_TRY(copy_text(options->name == NULL ? info->name : options->name, "the name", key->name,
-                     sizeof(key->name), err));
-    TP_TRY(copy_text(options->person == NULL ? info->person : options->person, "the person",
-                     key->person, sizeof(key->person), err));
+    TP_TRY(tp_trust_text(options->name == NULL ? info->name : options->name, "the name", key->name,
+                         sizeof(key->name), err));
+    TP_TRY(tp_trust_text(options->person == NULL ? info->person : options->person, "the person",
+                         key->person, sizeof(key->person), err));
     TP_TRY(read_time(options->from, "valid from", &key->from_s, err));
     TP_TRY(read_time(options->until, "valid until", &key->until_s, err));
     if (!tp_key_name_is_valid(tp_str_from(key->name))) {
@@ -175,60 +177,4 @@ static tapeout_status fill_trusted(const tapeout_trust_options *options, const t
     return key->from_s <= key->until_s
                ? TAPEOUT_OK
                : tp_fail(err, TAPEOUT_E_INVALID, "the key would be valid until before it begins");
-}
-
-static tapeout_status trusted_json(const tp_env *env, const tp_trusted_key *key, char **ret_json,
-                                   tapeout_error *err)
-{
-    const tp_trust_list one = {.keys = (tp_trusted_key *)(uintptr_t)key, .count = 1};
-    tp_buffer json;
-    tp_buffer_init(&json, env->alloc, TP_MAX_KEY_FILE_BYTES);
-    tp_trust_list_append(&json, &one);
-    return tp_text_from_buffer(&json, "trust", ret_json, err);
-}
-
-tapeout_status tapeout_trust_add(tapeout_context *context, const tapeout_trust_options *options,
-                                 char **ret_json, tapeout_error *err)
-{
-    if (context == NULL || options == NULL || ret_json == NULL || options->key == NULL ||
-        options->struct_size != sizeof(*options)) {
-        return bad_options("tapeout_trust_add", err);
-    }
-    const tp_env *env = tp_context_env(context);
-    const char *home = tp_context_home(context);
-    tp_key_info info;
-    tp_trusted_key key = {.revoked_s = 0};
-    TP_TRY(tp_key_home_info(env->alloc, home, options->key, &info, err));
-    TP_TRY(fill_trusted(options, &info, &key, err));
-    TP_TRY(tp_trust_list_add(env->alloc, home, &key, err));
-    return trusted_json(env, &key, ret_json, err);
-}
-
-tapeout_status tapeout_trust_show(tapeout_context *context, char **ret_json, tapeout_error *err)
-{
-    if (context == NULL || ret_json == NULL) {
-        return bad_options("tapeout_trust_show", err);
-    }
-    const tp_env *env = tp_context_env(context);
-    tp_trust_list list;
-    tp_buffer json;
-    TP_TRY(tp_trust_list_open(env->alloc, tp_context_home(context), &list, err));
-    tp_buffer_init(&json, env->alloc, TP_MAX_TRUST_LIST_BYTES);
-    tp_trust_list_append(&json, &list);
-    tp_trust_list_free(&list);
-    return tp_text_from_buffer(&json, "trust", ret_json, err);
-}
-
-tapeout_status tapeout_trust_revoke(tapeout_context *context, const char *key, const char *reason,
-                                    char **ret_json, tapeout_error *err)
-{
-    char text[TP_TRUST_REASON_SIZE];
-    tp_trusted_key found;
-    if (context == NULL || key == NULL || reason == NULL || ret_json == NULL) {
-        return bad_options("tapeout_trust_revoke", err);
-    }
-    const tp_env *env = tp_context_env(context);
-    TP_TRY(copy_text(reason, "the reason", text, sizeof(text), err));
-    TP_TRY(tp_trust_list_revoke(env->alloc, tp_context_home(context), key, text, &found, err));
-    return trusted_json(env, &found, ret_json, err);
 }

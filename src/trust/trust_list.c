@@ -363,6 +363,19 @@ tapeout_status tp_trust_list_ensure(const tapeout_allocator *alloc, const char *
     return tp_trust_list_add(alloc, home, &key, err);
 }
 
+void tp_trust_list_take_back(tp_trust_list *list, tp_str key_id, tp_str reason, int64_t revoked_s)
+{
+    tp_sha256 id;
+    if (!tp_key_id_parse(key_id, &id)) {
+        return; // of no key
+    }
+    tp_trusted_key *key = (tp_trusted_key *)(uintptr_t)tp_trust_list_find(list, &id);
+    if (key != NULL && key->revoked_s == 0) {
+        key->revoked_s = revoked_s;
+        (void)snprintf(key->reason, sizeof(key->reason), "%.*s", TP_STR_ARGS(reason));
+    }
+}
+
 typedef struct revocation {
     const char *home;
     const char *key;

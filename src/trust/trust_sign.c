@@ -137,45 +137,30 @@ tapeout_status tp_signature_add(const tapeout_allocator *alloc, const char *path
 }
 
 // -- signing -------------------------------------------------------------------------------------
-tapeout_status tp_trust_sign(const tapeout_allocator *alloc, const tp_signer *signer,
-                             const tp_bundle *bundle, const char *path, tapeout_error *err)
+tapeout_status tp_trust_envelope(const tapeout_allocator *alloc, const tp_signer *signer,
+                                 const tp_bundle *bundle, tp_buffer *envelope, tapeout_error *err)
 {
     tp_buffer statement;
-    tp_buffer envelope;
     tp_buffer_init(&statement, alloc, TP_MAX_ENVELOPE_BYTES);
-    tp_buffer_init(&envelope, alloc, TP_MAX_ENVELOPE_BYTES);
     tapeout_status status =
         tp_statement_write(bundle, tp_clock_unix_us() / 1000000, &statement, err);
     if (status == TAPEOUT_OK) {
         status = tp_dsse_sign(signer, TP_STR(TP_DSSE_IN_TOTO), tp_buffer_view(&statement), true,
-                              &envelope, err);
+                              envelope, err);
     }
-    if (status == TAPEOUT_OK) {
-        status = tp_signature_add(alloc, path, tp_buffer_view(&envelope), err);
-    }
-    tp_buffer_deinit(&envelope);
     tp_buffer_deinit(&statement);
     return status;
 }
 
-tapeout_status tp_trust_sign_own(const tp_env *env, const char *home, const char *bundle_path,
-                                 tapeout_error *err)
+tapeout_status tp_trust_sign(const tapeout_allocator *alloc, const tp_signer *signer,
+                             const tp_bundle *bundle, const char *path, tapeout_error *err)
 {
-    char path[TP_MAX_PATH_BYTES];
-    char hex[TP_SHA256_HEX_SIZE + 1];
-    tp_signer *signer = NULL;
-    tp_bundle *bundle = NULL;
-    TP_TRY(tp_key_home_own(env->alloc, home, &signer, err));
-    tapeout_status status = tp_bundle_open(env, bundle_path, &bundle, err);
+    tp_buffer envelope;
+    tp_buffer_init(&envelope, alloc, TP_MAX_ENVELOPE_BYTES);
+    tapeout_status status = tp_trust_envelope(alloc, signer, bundle, &envelope, err);
     if (status == TAPEOUT_OK) {
-        const tp_sha256 hash = tp_bundle_hash(bundle);
-        tp_sha256_hex(&hash, hex);
-        status = tp_signature_home_path(home, tp_str_from(hex), path, err);
+        status = tp_signature_add(alloc, path, tp_buffer_view(&envelope), err);
     }
-    if (status == TAPEOUT_OK) {
-        status = tp_trust_sign(env->alloc, signer, bundle, path, err);
-    }
-    tp_bundle_close(&bundle);
-    tp_signer_free(&signer);
+    tp_buffer_deinit(&envelope);
     return status;
 }

@@ -6,6 +6,7 @@ import os
 import pty
 import shutil
 import signal
+import sqlite3
 import time
 
 import pytest
@@ -29,9 +30,17 @@ def blob(command, made):
     return command.home / "blobs/sha256" / name[:2] / name[2:]
 
 
-def signatures(command, made):
-    name = made["sha256"]
-    return command.home / "signatures/sha256" / name[:2] / name[2:]
+def rows(command, sql, *values):
+    """What a statement on the registry's database gives, committed."""
+    with sqlite3.connect(command.home / "registry.sqlite") as database:
+        found = list(database.execute(sql, values))
+    database.close()
+    return found
+
+
+def unsign(command, made):
+    assert rows(command, "DELETE FROM signatures WHERE sha256 = ? RETURNING 1",
+                made["sha256"]) == [(1,)]
 
 
 def test_what_is_registered_is_signed(home):
@@ -46,7 +55,7 @@ def test_what_is_registered_is_signed(home):
 
 def test_unsigned_is_refused_and_allowed_aloud(home, serve):
     command, made, data = home
-    signatures(command, made).unlink()
+    unsign(command, made)
     for words in (["predict", "toy", data], ["evaluate", "toy", data], ["inspect", "toy"],
                   ["serve", "toy", "--no-auth", "--listen", "127.0.0.1:0"]):
         assert "no signature" in command.fails(*words)
@@ -62,7 +71,7 @@ def test_unsigned_is_refused_and_allowed_aloud(home, serve):
 
 def test_the_configuration_may_allow_unsigned(home, serve, tmp_path):
     command, made, _ = home
-    signatures(command, made).unlink()
+    unsign(command, made)
     config = tmp_path / "serve.yaml"
     config.write_text("models: [{ref: toy}]\nallow_unsigned: true\n")
     with serve("--config", config, command=command) as server:
@@ -75,10 +84,10 @@ def test_another_signed_bundle_in_its_place_is_refused(home, tmp_path):
     (tmp_path / "toy.yaml").write_text(TOY_SPEC.replace("trees: 30", "trees: 29"))
     other = command.json("train", tmp_path / "toy.yaml")
     assert other["sha256"] != made["sha256"]
-    for place in (blob, signatures):
-        target = place(command, made)
-        target.chmod(0o644)
-        shutil.copyfile(place(command, other), target)
+    blob(command, made).chmod(0o644)
+    shutil.copyfile(blob(command, other), blob(command, made))
+    rows(command, "UPDATE signatures SET envelope = (SELECT envelope FROM signatures WHERE "
+         "sha256 = ?) WHERE sha256 = ?", other["sha256"], made["sha256"])
     assert "other bytes" in command.fails("predict", "toy:1", data)
     assert "other bytes" in command.fails("predict", "toy:1", data, "--allow-unsigned")
     assert "not the bundle of toy:1" in command.fails("verify", "toy:1")
@@ -88,16 +97,23 @@ def test_another_signed_bundle_in_its_place_is_refused(home, tmp_path):
 def test_a_flipped_bit_is_refused(home):
     """M4: in the weights, in the manifest, in the signature."""
     command, made, data = home
-    for path, where in ((blob(command, made), 3000), (blob(command, made), -20),
-                        (signatures(command, made), 200)):
-        whole = path.read_bytes()
+    path = blob(command, made)
+    whole = path.read_bytes()
+    path.chmod(0o644)
+    for where in (3000, -20):
         damaged = bytearray(whole)
         damaged[where] ^= 1
-        path.chmod(0o644)
         path.write_bytes(damaged)
         command.fails("predict", "toy", data)
         command.fails("predict", "toy", data, "--allow-unsigned")
         path.write_bytes(whole)
+    envelope = rows(command, "SELECT envelope FROM signatures")[0][0]
+    for where in (20, 200, len(envelope) - 20):
+        damaged = envelope[:where] + chr(ord(envelope[where]) ^ 1) + envelope[where + 1:]
+        rows(command, "UPDATE signatures SET envelope = ?", damaged)
+        command.fails("predict", "toy", data)
+        command.fails("predict", "toy", data, "--allow-unsigned")
+        rows(command, "UPDATE signatures SET envelope = ?", envelope)
     assert command.ok("predict", "toy", data)
 
 

@@ -12,6 +12,29 @@ static char home[512];
 static char bundle[600];
 static int round_number;
 
+static tapeout_status sign_own(const tp_env *env, const char *place, tapeout_error *err)
+{
+    char path[TP_MAX_PATH_BYTES];
+    char hex[TP_SHA256_HEX_SIZE + 1];
+    tp_signer *signer = NULL;
+    tp_bundle *open = NULL;
+    tapeout_status status = tp_key_home_own(env->alloc, place, &signer, err);
+    if (status == TAPEOUT_OK) {
+        status = tp_bundle_open(env, bundle, &open, err);
+    }
+    if (status == TAPEOUT_OK) {
+        const tp_sha256 hash = tp_bundle_hash(open);
+        tp_sha256_hex(&hash, hex);
+        status = tp_signature_home_path(place, tp_str_from(hex), path, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = tp_trust_sign(env->alloc, signer, open, path, err);
+    }
+    tp_bundle_close(&open);
+    tp_signer_free(&signer);
+    return status;
+}
+
 static tapeout_status use_home(const tapeout_allocator *alloc, void *user, tapeout_error *err)
 {
     char place[600];
@@ -21,7 +44,7 @@ static tapeout_status use_home(const tapeout_allocator *alloc, void *user, tapeo
     tp_admitted admitted;
     (void)user;
     (void)snprintf(place, sizeof(place), "%s/%d", home, round_number++);
-    tapeout_status status = tp_trust_sign_own(&env, place, bundle, err);
+    tapeout_status status = sign_own(&env, place, err);
     tp_buffer_init(&json, alloc, 1 << 20);
     if (status == TAPEOUT_OK) {
         status = tp_key_home_list(alloc, place, &json, err);
