@@ -107,7 +107,7 @@ tapeout_status tp_registry_leads_to(tapeout_context *context, const char *model,
     tapeout_model_ref ref;
     tp_registry *registry = NULL;
     TP_TRY(tp_model_name_parse(tp_str_from(model), &name, err));
-    TP_TRY(open_home(context, TP_REGISTRY_READ, &registry, err));
+    TP_TRY(tp_registry_open_of(context, TP_REGISTRY_READ, &registry, err));
     const tapeout_status status = tp_registry_find(registry, &name, &ref, err);
     tp_registry_close(&registry);
     TP_TRY(status);
