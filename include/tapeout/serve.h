@@ -37,6 +37,7 @@ typedef struct tapeout_serve_options {
     const char *config;    // YAML file, or NULL; what is set here wins over it
     const tapeout_serve_model *models;
     size_t model_count;  // 0 and none in the file: searched where cloud platforms mount models
+    bool registry;       // or, without any, the registry and MLflow's tracking alone are served
     bool no_auth;        // anybody may do everything, on loopback alone
     bool handle_signals; // TERM and INT drain, HUP reloads
     bool quiet_requests; // no line for each request

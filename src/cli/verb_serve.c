@@ -10,6 +10,7 @@ static const cli_flag flags[] = {
     {"listen", "HOST:PORT", "where to listen; default 127.0.0.1:8080; port 0: any that is free",
      false},
     {"config", "FILE", "models and limits from a YAML file", false},
+    {"registry", NULL, "serve the registry and MLflow's tracking, where no model is named", false},
     {"tls", "self", "TLS with a certificate of its own making, in the home directory", false},
     {"tls-cert", "FILE", "TLS: the certificate in PEM, and those up to the root", false},
     {"tls-key", "FILE", "its key in PEM", false},
@@ -96,6 +97,7 @@ static int run(cli *self)
     options.config = cli_value(self, "config");
     options.user = cli_value(self, "user");
     options.airgap = cli_has(self, "airgap");
+    options.registry = cli_has(self, "registry");
     options.no_auth = cli_has(self, "no-auth");
     options.first_key = tell_first_key;
     options.receipts = cli_has(self, "receipts");
@@ -114,8 +116,9 @@ const cli_verb cli_verb_serve = {
     .text =
         "Each MODEL is a bundle's path or a registered name; the first also answers /score and\n"
         "/invocations. Without any, the configuration names them, or one is searched where\n"
-        "cloud platforms mount models. Logs go to stderr, a line of JSON an event. TERM and\n"
-        "INT finish what is under way and exit 0; HUP looks for new versions.",
+        "cloud platforms mount models; --registry does without one. Logs go to stderr, a line\n"
+        "of JSON an event. TERM and INT finish what is under way and exit 0; HUP looks for new\n"
+        "versions.",
     .flags = flags,
     .flag_count = sizeof(flags) / sizeof(flags[0]),
     .min_arguments = 0,

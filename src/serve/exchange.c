@@ -425,12 +425,20 @@ bool tp_serve_exchange_is_large(const serve_exchange *exchange)
                                      : TP_SERVE_INLINE_CODED_BYTES);
 }
 
+tapeout_status tp_serve_check_some(const serve_exchange *exchange, tapeout_error *err)
+{
+    if (tp_engine_list(exchange->state->engine, NULL, 0) > 0) {
+        return TAPEOUT_OK;
+    }
+    return atomic_load_explicit(&exchange->state->is_ready, memory_order_acquire)
+               ? tp_fail(err, TAPEOUT_E_NOT_FOUND, "no model is served here")
+               : tp_fail(err, TAPEOUT_E_BUSY, "no model is loaded yet");
+}
+
 static tapeout_status fail_unserved(const serve_exchange *exchange, tapeout_error *err)
 {
     const tp_str *params = exchange->params;
-    if (tp_engine_list(exchange->state->engine, NULL, 0) == 0) {
-        return tp_fail(err, TAPEOUT_E_BUSY, "no model is loaded yet");
-    }
+    TP_TRY(tp_serve_check_some(exchange, err));
     if (params[1].size > 0) {
         return tp_fail(err, TAPEOUT_E_NOT_FOUND, "no model \"%.*s\" of version \"%.*s\" is served",
                        TP_STR_ARGS(params[0]), TP_STR_ARGS(params[1]));
@@ -511,10 +519,9 @@ tapeout_status tp_serve_table_first(serve_exchange *exchange, tapeout_error *err
     if (exchange->model != NULL) {
         return TAPEOUT_OK;
     }
-    return tp_engine_list(exchange->state->engine, NULL, 0) == 0
-               ? tp_fail(err, TAPEOUT_E_BUSY, "no model is loaded yet")
-               : tp_fail(err, TAPEOUT_E_UNSUPPORTED,
-                         "only language models are served; ask them by /v1/chat/completions");
+    TP_TRY(tp_serve_check_some(exchange, err));
+    return tp_fail(err, TAPEOUT_E_UNSUPPORTED,
+                   "only language models are served; ask them by /v1/chat/completions");
 }
 
 tapeout_status tp_serve_body_json(serve_exchange *exchange, yyjson_doc **ret_doc,

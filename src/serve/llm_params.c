@@ -48,9 +48,8 @@ tapeout_status tp_llm_model_find(serve_exchange *exchange, yyjson_val *body, tap
             tp_served_touch(exchange->model);
             return TAPEOUT_OK;
         }
-        return tp_engine_list(exchange->state->engine, NULL, 0) == 0
-                   ? tp_fail(err, TAPEOUT_E_BUSY, "no model is loaded yet")
-                   : tp_fail(err, TAPEOUT_E_NOT_FOUND, "no language model is served");
+        TP_TRY(tp_serve_check_some(exchange, err));
+        return tp_fail(err, TAPEOUT_E_NOT_FOUND, "no language model is served");
     }
     if (!yyjson_is_str(model)) {
         return tp_fail(err, TAPEOUT_E_INVALID, "model: a name is expected");

@@ -499,7 +499,8 @@ tapeout_status tp_serve_config_load(tp_serve_config *config, const tapeout_serve
     if (options->quiet_requests) {
         config->logs_requests = false;
     }
-    return config->model_count == 0 ? add_mounted_model(config, err) : TAPEOUT_OK;
+    return config->model_count > 0 || options->registry ? TAPEOUT_OK
+                                                        : add_mounted_model(config, err);
 }
 
 bool tp_serve_address_is_loopback(const struct sockaddr_storage *address)

@@ -92,6 +92,7 @@ tapeout_status tp_serve_model_search(const char *const *directories, size_t coun
         }
     }
     return tp_fail(err, TAPEOUT_E_NOT_FOUND,
-                   "no model to serve: name one on the command line or in --config; none is in "
-                   "AZUREML_MODEL_DIR, /mnt/models or /opt/ml/model");
+                   "no model to serve: name one on the command line or in --config (none is in "
+                   "AZUREML_MODEL_DIR, /mnt/models or /opt/ml/model), or serve the registry "
+                   "alone with --registry");
 }

@@ -203,6 +203,8 @@ size_t tp_serve_models_list(const serve_exchange *exchange, tp_served **ret_mode
 // The same where it must be a table's model, and the first of those; else E_UNSUPPORTED.
 tapeout_status tp_serve_table_find(serve_exchange *exchange, tapeout_error *err);
 tapeout_status tp_serve_table_first(serve_exchange *exchange, tapeout_error *err);
+// E_BUSY while nothing is loaded yet, E_NOT_FOUND where nothing is to be.
+tapeout_status tp_serve_check_some(const serve_exchange *exchange, tapeout_error *err);
 // The body as JSON: E_INVALID, so 400, for whatever is wrong with it. Freed with yyjson_doc_free.
 tapeout_status tp_serve_body_json(serve_exchange *exchange, yyjson_doc **ret_doc,
                                   tapeout_error *err);

@@ -95,7 +95,7 @@ static void on_loaded(uv_work_t *work, int status)
     (void)status; // never cancelled
     struct tapeout_server *server = work->data;
     server->is_loading = false;
-    const bool was_ready = tp_engine_list(server->state.engine, NULL, 0) > 0 && server->has_loaded;
+    const bool was_ready = server->has_loaded;
     if (server->load_status == TAPEOUT_OK && !server->is_draining) {
         atomic_store_explicit(&server->state.is_ready, true, memory_order_release);
     }

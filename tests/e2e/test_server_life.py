@@ -123,3 +123,18 @@ def test_methods_that_a_route_does_not_know(toy, serve, method):
         words = ["-I"] if method == "HEAD" else ["-X", method]
         status, _, _ = server.curl("/livez", *words)
         assert status in ((200,) if method == "HEAD" else (200, 204, 405))
+
+
+def test_a_registry_without_a_model(tapeout, serve, tmp_path):
+    """What MLflow's clients log to; predictions have nobody to answer them, and say so."""
+    assert "--registry" in tapeout.fails("serve", "--no-auth", "--listen", "127.0.0.1:0")
+    with serve("--registry") as server:
+        assert server.curl("/readyz")[0] == 200
+        assert server.post("/v2/models/toy/infer", {"inputs": []})[0] == 404
+        status, made = server.post("/api/2.0/mlflow/experiments/create", {"name": "first"})
+        assert status == 200
+        status, found = server.post("/api/2.0/mlflow/experiments/search", {"max_results": 10})
+        assert made["experiment_id"] in [one["experiment_id"] for one in found["experiments"]]
+        server.process.send_signal(1)  # a reload finds nothing to load, and nothing to mourn
+        assert server.post("/score", {})[0] == 404
+        assert server.curl("/readyz")[0] == 200
