@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A power cut at every sync. fsync and fdatasync of this program are our own, below the files of
-// base/ and below SQLite alike: they keep a second picture of the disk that holds what was synced
-// and nothing else. A file's bytes are in it since the file was synced, its name since its folder
-// was. Before each sync the picture is what a cut would leave; it is written out, opened, and
-// everything that was acknowledged by then has to be in it.
+// A power cut at every sync, and at random moments. fsync and fdatasync of this program are our
+// own, below the files of base/ and below SQLite alike: they keep a second picture of the disk that
+// holds what was synced and nothing else. A file's bytes are in it since the file was synced, its
+// name since its folder was. Before each sync the picture is what a cut may leave at least; it is
+// written out, opened, and everything that was acknowledged by then has to be in it.
+//
+// A cut at random comes before any call that writes, renames or syncs, and is torn: of what was not
+// synced any sector and any name may be there or not, as a seed has it. 2,000 of them in the full
+// run.
 //
 // The test would be worth little if it passed without syncs: each kind of them is left out in turn,
 // and then something acknowledged has to be missing.
 #include "base/tp_alloc.h"
 #include "base/tp_file.h"
+#include "base/tp_random.h"
 #include "registry/tp_entry.h"
 #include "registry_cases.h"
 #include "test.h"
@@ -24,6 +29,7 @@
 #include <unistd.h>
 
 enum { MAX_NODES = 2048, MAX_ENTRIES = 300, MAX_CUTS = 4096, MAX_ACKS = 1024, NAME_BYTES = 256 };
+enum { SECTOR = 512, PATH_SIZE = 4096 };
 
 // What a sync was for, by where it happened.
 typedef enum sync_kind {
@@ -71,20 +77,36 @@ static int node_count;
 static sync_kind left_out = SYNC_NONE;
 static bool is_watching;
 static int seen[SYNC_NONE + 1]; // syncs of each kind
-static char cuts_folder[4096];
+static char cut_folder[4096];   // where a picture is written out
 static int cut_count;
+static int checked_count; // of them
 static int acks_at_cut[MAX_CUTS];
+static int lost_at = -1; // the first cut that lost something
+static bool cuts_at_syncs;
+static uint64_t point_count;          // calls at which a random cut may come
+static uint64_t cut_points[MAX_CUTS]; // ascending; several may be the same
+static int cut_point_count;
+static int next_cut_point;
 static acknowledged acks[MAX_ACKS];
 static int ack_count;
+
+static int known_node(const struct stat *info)
+{
+    for (int i = 0; i < node_count; i++) {
+        if (nodes[i].number == info->st_ino && nodes[i].device == info->st_dev) {
+            return i;
+        }
+    }
+    return -1;
+}
 
 static int find_node(int fd)
 {
     struct stat info;
     ASSERT_EQ_INT(fstat(fd, &info), 0);
-    for (int i = 0; i < node_count; i++) {
-        if (nodes[i].number == info.st_ino && nodes[i].device == info.st_dev) {
-            return i;
-        }
+    const int known = known_node(&info);
+    if (known >= 0) {
+        return known;
     }
     ASSERT(node_count < MAX_NODES);
     nodes[node_count] = (node){.device = info.st_dev,
@@ -95,19 +117,26 @@ static int find_node(int fd)
     return node_count++;
 }
 
-static void take_bytes(node *it)
+static char *read_whole(const char *path, size_t *ret_size)
 {
-    char path[64];
     struct stat info;
-    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", it->fd);
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     ASSERT(fd >= 0);
     ASSERT_EQ_INT(fstat(fd, &info), 0);
-    it->size = (size_t)info.st_size;
-    it->bytes = realloc(it->bytes, it->size + 1);
-    ASSERT(it->bytes != NULL);
-    ASSERT_EQ_INT(pread(fd, it->bytes, it->size, 0), info.st_size);
+    char *bytes = malloc((size_t)info.st_size + 1);
+    ASSERT(bytes != NULL);
+    ASSERT_EQ_INT(pread(fd, bytes, (size_t)info.st_size, 0), info.st_size);
     ASSERT_EQ_INT(close(fd), 0);
+    *ret_size = (size_t)info.st_size;
+    return bytes;
+}
+
+static void take_bytes(node *it)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", it->fd);
+    free(it->bytes);
+    it->bytes = read_whole(path, &it->size);
 }
 
 static void take_entries(node *it)
@@ -138,13 +167,18 @@ static void take_entries(node *it)
     ASSERT_EQ_INT(closedir(folder), 0);
 }
 
+static void write_whole(const char *path, const char *bytes, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+    ASSERT(file != NULL);
+    ASSERT_EQ_UINT(fwrite(bytes == NULL ? "" : bytes, 1, size, file), size);
+    ASSERT_EQ_INT(fclose(file), 0);
+}
+
 static void write_out(const node *it, const char *path)
 {
     if (!it->is_folder) {
-        FILE *file = fopen(path, "wb");
-        ASSERT(file != NULL);
-        ASSERT_EQ_UINT(fwrite(it->bytes == NULL ? "" : it->bytes, 1, it->size, file), it->size);
-        ASSERT_EQ_INT(fclose(file), 0);
+        write_whole(path, it->bytes, it->size);
         return;
     }
     ASSERT_EQ_INT(mkdir(path, 0755), 0);
@@ -156,13 +190,126 @@ static void write_out(const node *it, const char *path)
     }
 }
 
-static void cut(void)
+// -- a torn picture ------------------------------------------------------------------------------
+static uint64_t torn_seed;
+static uint64_t torn_draws;
+
+static bool draw(void)
 {
-    char path[4200];
+    return tp_random_below(torn_seed, 7, torn_draws++, 2) == 0;
+}
+
+// Sector by sector what was synced or what was written since; beyond the synced end zeros stand for
+// what did not get there, and the new length may not have either.
+static void write_torn_file(const node *it, const char *now_path, const char *to)
+{
+    size_t now_size = 0;
+    char *now = read_whole(now_path, &now_size);
+    const size_t old_size = it == NULL ? 0 : it->size;
+    const size_t size = draw() ? now_size : old_size;
+    char *mixed = calloc(1, size + 1);
+    ASSERT(mixed != NULL);
+    for (size_t begin = 0; begin < size; begin += SECTOR) {
+        const bool is_new = draw();
+        for (size_t i = begin; i < size && i < begin + SECTOR; i++) {
+            mixed[i] = is_new && i < now_size ? now[i] : i < old_size ? it->bytes[i] : 0;
+        }
+    }
+    write_whole(to, mixed, size);
+    free(mixed);
+    free(now);
+}
+
+static const entry *entry_of(const node *folder, const char *name)
+{
+    for (int i = 0; folder != NULL && i < folder->entry_count; i++) {
+        if (strcmp(folder->entries[i].name, name) == 0) {
+            return &folder->entries[i];
+        }
+    }
+    return NULL;
+}
+
+static void write_torn(const node *it, const char *now_path, const char *to);
+
+// A name as it is now, and as it was synced: where they differ, either.
+static void write_torn_entry(const node *folder, const char *name, const char *now_path,
+                             const char *to)
+{
+    struct stat info;
+    char now[PATH_SIZE];
+    char below[PATH_SIZE];
+    ASSERT((size_t)snprintf(now, sizeof(now), "%s/%s", now_path, name) < sizeof(now));
+    ASSERT((size_t)snprintf(below, sizeof(below), "%s/%s", to, name) < sizeof(below));
+    ASSERT_EQ_INT(stat(now, &info), 0);
+    const entry *synced = entry_of(folder, name);
+    const int known = known_node(&info);
+    if ((synced != NULL && synced->node == known) || draw()) {
+        write_torn(known < 0 ? NULL : &nodes[known], now, below);
+    } else if (synced != NULL) {
+        write_out(&nodes[synced->node], below);
+    }
+}
+
+static void write_torn(const node *it, const char *now_path, const char *to)
+{
+    struct stat info;
+    ASSERT_EQ_INT(stat(now_path, &info), 0);
+    if (!S_ISDIR(info.st_mode)) {
+        write_torn_file(it, now_path, to);
+        return;
+    }
+    ASSERT_EQ_INT(mkdir(to, 0755), 0);
+    DIR *folder = opendir(now_path);
+    ASSERT(folder != NULL);
+    for (struct dirent *next = readdir(folder); next != NULL; next = readdir(folder)) {
+        if (strcmp(next->d_name, ".") != 0 && strcmp(next->d_name, "..") != 0) {
+            write_torn_entry(it, next->d_name, now_path, to);
+        }
+    }
+    ASSERT_EQ_INT(closedir(folder), 0);
+    for (int i = 0; it != NULL && i < it->entry_count; i++) { // names that are gone, or not yet
+        char path[PATH_SIZE];
+        ASSERT((size_t)snprintf(path, sizeof(path), "%s/%s", now_path, it->entries[i].name) <
+               sizeof(path));
+        if (stat(path, &info) != 0 && draw()) {
+            (void)snprintf(path, sizeof(path), "%s/%.255s", to, it->entries[i].name);
+            write_out(&nodes[it->entries[i].node], path);
+        }
+    }
+}
+
+// -- cuts ----------------------------------------------------------------------------------------
+// Only written out: SQLite may be in the middle of something.
+static void cut(bool is_torn)
+{
+    char path[PATH_SIZE + 16];
+    const bool was_watching = is_watching;
     ASSERT(cut_count < MAX_CUTS);
-    (void)snprintf(path, sizeof(path), "%s/%d", cuts_folder, cut_count);
+    (void)snprintf(path, sizeof(path), "%s-%d", cut_folder, cut_count);
+    is_watching = false;
+    torn_seed = (uint64_t)cut_count;
+    torn_draws = 0;
+    if (is_torn) {
+        write_torn(&nodes[0], root, path);
+    } else {
+        write_out(&nodes[0], path);
+    }
     acks_at_cut[cut_count++] = ack_count;
-    write_out(&nodes[0], path);
+    is_watching = was_watching;
+}
+
+// Before each call that changes something.
+static void point(void)
+{
+    if (!is_watching) {
+        return;
+    }
+    while (next_cut_point < cut_point_count && cut_points[next_cut_point] == point_count) {
+        next_cut_point++;
+        cut(true);
+    }
+    point_count++;
 }
 
 // -- our own syncs -------------------------------------------------------------------------------
@@ -183,18 +330,21 @@ static sync_kind kind_of(const char *path, bool is_folder)
     return strlen(blobs) > strlen("/blobs/sha256") ? SYNC_BLOB_FOLDER : SYNC_FOLDERS;
 }
 
-static int watched_sync(int fd, long number)
+static int watched_sync(int fd)
 {
     char link[64];
     char path[4096];
     (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     const ssize_t size = is_watching ? readlink(link, path, sizeof(path) - 1) : -1;
     if (size < 0 || strncmp(path, root, strlen(root)) != 0) {
-        return (int)syscall(number, fd);
+        return 0; // nothing of it outlives the test
     }
     path[size] = '\0';
+    point();
+    if (cuts_at_syncs) {
+        cut(false);
+    }
     is_watching = false;
-    cut();
     const int at = find_node(fd);
     const sync_kind kind = kind_of(path, nodes[at].is_folder);
     seen[kind]++;
@@ -212,12 +362,43 @@ static int watched_sync(int fd, long number)
 // Visible to SQLite too, which is a library of its own.
 __attribute__((visibility("default"))) int fsync(int fd)
 {
-    return watched_sync(fd, SYS_fsync);
+    return watched_sync(fd);
 }
 
 __attribute__((visibility("default"))) int fdatasync(int fd)
 {
-    return watched_sync(fd, SYS_fdatasync);
+    return watched_sync(fd);
+}
+
+__attribute__((visibility("default"))) ssize_t write(int fd, const void *data, size_t size)
+{
+    point();
+    return syscall(SYS_write, fd, data, size);
+}
+
+__attribute__((visibility("default"))) ssize_t pwrite(int fd, const void *data, size_t size,
+                                                      off_t offset)
+{
+    point();
+    return syscall(SYS_pwrite64, fd, data, size, offset);
+}
+
+__attribute__((visibility("default"))) int ftruncate(int fd, off_t size)
+{
+    point();
+    return (int)syscall(SYS_ftruncate, fd, size);
+}
+
+__attribute__((visibility("default"))) int rename(const char *from, const char *to)
+{
+    point();
+    return (int)syscall(SYS_rename, from, to);
+}
+
+__attribute__((visibility("default"))) int unlink(const char *path)
+{
+    point();
+    return (int)syscall(SYS_unlink, path);
 }
 
 // -- what is done meanwhile ----------------------------------------------------------------------
@@ -274,6 +455,8 @@ static void register_and_note(tp_registry *registry, const char *outside, int i)
     }
 }
 
+static void check_cuts(void);
+
 // Registers and points, with the registry closed and opened in between, so that the log is carried
 // over into the file and begun anew.
 static void work(const char *home, const char *outside, int rounds)
@@ -284,6 +467,7 @@ static void work(const char *home, const char *outside, int rounds)
             registry = cases_open(home);
         }
         register_and_note(registry, outside, i);
+        check_cuts();
         if (i % 4 == 2) {
             tp_registry_close(&registry);
         }
@@ -311,7 +495,7 @@ static bool is_cut_sound(int number)
 {
     const int count = acks_at_cut[number];
     char home[4300];
-    (void)snprintf(home, sizeof(home), "%s/%d/home", cuts_folder, number);
+    (void)snprintf(home, sizeof(home), "%s-%d/home", cut_folder, number);
     tp_registry *registry = NULL;
     const tapeout_status status =
         tp_registry_open(tp_allocator_default(), home, TP_REGISTRY_WRITE, &registry, &test_err);
@@ -342,53 +526,123 @@ static bool is_cut_sound(int number)
     return what == NULL;
 }
 
-// The first cut that lost something, -1 where none did.
-static int run(sync_kind without, int rounds)
+// Those that have come since, which then make room.
+static void check_cuts(void)
 {
-    const char *base = test_temp_dir();
+    const bool was_watching = is_watching;
+    is_watching = false;
+    for (; checked_count < cut_count; checked_count++) {
+        char command[PATH_SIZE + 32];
+        if (lost_at < 0 && !is_cut_sound(checked_count)) {
+            lost_at = checked_count;
+        }
+        (void)snprintf(command, sizeof(command), "rm -rf '%s-%d'", cut_folder, checked_count);
+        ASSERT_EQ_INT(system(command), 0);
+    }
+    is_watching = was_watching;
+}
+
+// A disk of its own for each run.
+static void forget_disk(void)
+{
+    for (int i = 0; i < node_count; i++) {
+        (void)close(nodes[i].fd);
+        free(nodes[i].bytes);
+        free(nodes[i].entries);
+        nodes[i] = (node){.fd = -1};
+    }
+    node_count = 0;
+    ack_count = 0;
+    cut_count = 0;
+    checked_count = 0;
+    point_count = 0;
+    next_cut_point = 0;
+}
+
+// The first cut that lost something, -1 where none did.
+static int run(const char *name, int rounds)
+{
     char home[4200];
     char outside[4200];
-    (void)snprintf(root, sizeof(root), "%s/disk", base);
-    (void)snprintf(cuts_folder, sizeof(cuts_folder), "%s/cuts", base);
+    (void)snprintf(outside, sizeof(outside), "%s", test_temp_dir());
+    (void)snprintf(root, sizeof(root), "%.4000s/%s", outside, name);
+    (void)snprintf(cut_folder, sizeof(cut_folder), "%.4000s/cut", outside);
     (void)snprintf(home, sizeof(home), "%s/home", root);
-    (void)snprintf(outside, sizeof(outside), "%s", base);
     ASSERT_EQ_INT(mkdir(root, 0755), 0);
-    ASSERT_EQ_INT(mkdir(cuts_folder, 0755), 0);
-    left_out = without;
+    forget_disk();
     const int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     ASSERT_EQ_INT(find_node(fd), 0);
     (void)close(fd);
     is_watching = true;
     work(home, outside, rounds);
-    cut();
     is_watching = false;
-    for (int i = 0; i < cut_count; i++) {
-        if (!is_cut_sound(i)) {
-            return i;
-        }
-    }
-    return -1;
+    cut(false);
+    check_cuts();
+    return lost_at;
 }
 
 static void test_every_sync_is_cut(void)
 {
-    const int rounds = getenv("TAPEOUT_TEST_FULL") != NULL ? 120 : 24;
-    ASSERT_EQ_INT(run(SYNC_NONE, rounds), -1);
+    cuts_at_syncs = true;
+    ASSERT_EQ_INT(run("disk", getenv("TAPEOUT_TEST_FULL") != NULL ? 120 : 24), -1);
     for (int i = 0; i < SYNC_NONE; i++) {
         ASSERT(seen[i] > 0); // none of them passes us by
     }
     (void)printf("# %d cuts, %d acknowledgements, none lost\n", cut_count, ack_count);
 }
 
+static int by_number(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a;
+    const uint64_t y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+// Once without cuts, to count the moments; then with torn cuts at moments that a seed chooses.
+static void try_random_cuts(uint64_t seed, int rounds, int cuts)
+{
+    ASSERT_EQ_INT(run("counted", rounds), -1);
+    const uint64_t points = point_count;
+    for (int i = 0; i < cuts; i++) {
+        cut_points[i] = tp_random_below(seed, 1, (uint64_t)i, points);
+    }
+    qsort(cut_points, (size_t)cuts, sizeof(cut_points[0]), by_number);
+    cut_point_count = cuts;
+    ASSERT_EQ_INT(run("torn", rounds), -1);
+    ASSERT_EQ_INT(cut_count, cuts + 1); // as many moments as were counted
+    (void)printf("# seed %llu: %d torn cuts at %llu moments, %d acknowledgements, none lost\n",
+                 (unsigned long long)seed, cuts, (unsigned long long)points, ack_count);
+}
+
+static void test_random_torn_cuts(void)
+{
+    const bool is_full = getenv("TAPEOUT_TEST_FULL") != NULL;
+    try_random_cuts(20261125, is_full ? 60 : 12, is_full ? 2000 : 100);
+}
+
+// Torn cuts find a sync that is missing as well.
+static void test_torn_without_log(void)
+{
+    left_out = SYNC_LOG;
+    for (int i = 0; i < 400; i++) {
+        cut_points[i] = (uint64_t)i;
+    }
+    cut_point_count = 400;
+    ASSERT(run("torn", 12) >= 0);
+}
+
 static void test_after_a_crash(void)
 {
     has_leftovers = true;
-    ASSERT_EQ_INT(run(SYNC_NONE, 12), -1);
+    cuts_at_syncs = true;
+    ASSERT_EQ_INT(run("disk", 12), -1);
 }
 
 static void expect_loss(sync_kind without)
 {
-    const int lost = run(without, 12);
+    left_out = without;
+    cuts_at_syncs = true;
+    const int lost = run("disk", 12);
     if (lost < 0) {
         (void)printf("# without syncs of %s nothing was lost in %d cuts\n", kind_names[without],
                      cut_count);
@@ -426,7 +680,8 @@ static void test_without_file(void)
     expect_loss(SYNC_FILE);
 }
 
-TEST_MAIN(TEST_SLOW(test_every_sync_is_cut, 600), TEST_SLOW(test_after_a_crash, 120),
+TEST_MAIN(TEST_SLOW(test_every_sync_is_cut, 600), TEST_SLOW(test_random_torn_cuts, 900),
+          TEST_SLOW(test_torn_without_log, 120), TEST_SLOW(test_after_a_crash, 120),
           TEST_SLOW(test_without_blob, 120), TEST_SLOW(test_without_blob_folder, 120),
           TEST_SLOW(test_without_folders, 120), TEST_SLOW(test_without_home, 120),
           TEST_SLOW(test_without_log, 120), TEST_SLOW(test_without_file, 120))
