@@ -5,19 +5,25 @@
 // not know yet, and every commit waits for the disk whatever the database's own setting is.
 //
 // A connection that is lost is made anew when the next transaction begins. Lost within one, nothing
-// of it has happened and it is done again; lost while the answer to COMMIT is awaited, nobody
-// knows: E_UNKNOWN, never a failure. Values travel in PostgreSQL's binary form, which knows no
-// rounding.
+// of it has happened and it is done again; lost while the answer to COMMIT is awaited, the server
+// is asked by the transaction's number what became of it. Where it stays away, or another took
+// over, nobody knows: E_UNKNOWN, never a failure. Values travel in PostgreSQL's binary form, which
+// knows no rounding.
 #include "base/limits.h"
 #include "base/tp_alloc.h"
+#include "base/tp_clock.h"
 #include "base/tp_error.h"
 #include "registry/postgres_api.h"
 #include "registry/store_priv.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-enum { SCHEMA_BYTES = 64 }; // PostgreSQL cuts longer names
+enum {
+    SCHEMA_BYTES = 64, // PostgreSQL cuts longer names
+    SETTLE_MS = 5000   // how long a lost answer is asked for
+};
 
 typedef struct postgres_store {
     tp_store base;
@@ -210,18 +216,121 @@ static tapeout_status begin(tp_store *store, tp_store_kind kind, tapeout_error *
     return status;
 }
 
+// By what a transaction can be asked for later: its number, and the timeline in which that stands
+// for it, since a server that took over after a failure counts on by itself. No number: it has
+// changed nothing.
+typedef struct transaction_mark {
+    char number[32];
+    char timeline[16];
+} transaction_mark;
+
+// "" where there is none.
+static void copy_value(const postgres_store *self, const PGresult *result, int column, char *to,
+                       size_t size)
+{
+    const bool is_null = self->pq.getisnull(result, 0, column) != 0;
+    (void)snprintf(to, size, "%s", is_null ? "" : self->pq.getvalue(result, 0, column));
+}
+
+static tapeout_status read_mark(postgres_store *self, transaction_mark *ret_mark,
+                                tapeout_error *err)
+{
+    PGresult *result = self->pq.exec(self->conn, "SELECT pg_current_xact_id_if_assigned()::text, "
+                                                 "substr(pg_walfile_name(pg_current_wal_lsn()), "
+                                                 "1, 8)");
+    if (!is_done(self, result)) {
+        const bool is_lost = !is_connected(self);
+        const tapeout_status status = fail(self, result, err);
+        self->base.wants_retry = self->base.wants_retry || is_lost; // COMMIT was not sent
+        return status;
+    }
+    copy_value(self, result, 0, ret_mark->number, sizeof(ret_mark->number));
+    copy_value(self, result, 1, ret_mark->timeline, sizeof(ret_mark->timeline));
+    self->pq.clear(result);
+    return TAPEOUT_OK;
+}
+
+typedef enum transaction_fate {
+    FATE_UNKNOWN,
+    FATE_OPEN,
+    FATE_COMMITTED,
+    FATE_ABORTED
+} transaction_fate;
+
+static transaction_fate ask_fate(postgres_store *self, const transaction_mark *mark)
+{
+    char sql[256];
+    char words[2][16] = {"", ""};
+    (void)snprintf(sql, sizeof(sql),
+                   "SELECT pg_xact_status('%s'::xid8), "
+                   "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)",
+                   mark->number);
+    PGresult *result = self->pq.exec(self->conn, sql);
+    if (is_done(self, result)) {
+        copy_value(self, result, 0, words[0], sizeof(words[0]));
+        copy_value(self, result, 1, words[1], sizeof(words[1]));
+    }
+    self->pq.clear(result);
+    if (strcmp(words[1], mark->timeline) != 0) {
+        return FATE_UNKNOWN;
+    }
+    return strcmp(words[0], "committed") == 0     ? FATE_COMMITTED
+           : strcmp(words[0], "aborted") == 0     ? FATE_ABORTED
+           : strcmp(words[0], "in progress") == 0 ? FATE_OPEN
+                                                  : FATE_UNKNOWN;
+}
+
+// Connects anew and asks, again while the server is away or the transaction is open: whoever served
+// it may not have noticed yet that nobody listens.
+static transaction_fate find_fate(postgres_store *self, const transaction_mark *mark)
+{
+    const uint64_t begin_ns = tp_clock_monotonic_ns();
+    for (uint64_t pause_ms = 5; tp_clock_monotonic_ns() - begin_ns < SETTLE_MS * UINT64_C(1000000);
+         pause_ms = pause_ms < 320 ? 2 * pause_ms : pause_ms) {
+        if (connect_to(self, NULL) == TAPEOUT_OK) {
+            const transaction_fate fate = ask_fate(self, mark);
+            if (fate != FATE_OPEN && is_connected(self)) {
+                return fate;
+            }
+        }
+        (void)nanosleep(&(struct timespec){.tv_nsec = (long)pause_ms * 1000000}, NULL);
+    }
+    return FATE_UNKNOWN;
+}
+
+static tapeout_status settle(postgres_store *self, const transaction_mark *mark, tapeout_error *err)
+{
+    const transaction_fate fate = mark->number[0] == '\0' ? FATE_COMMITTED : find_fate(self, mark);
+    if (fate == FATE_COMMITTED) {
+        return TAPEOUT_OK;
+    }
+    if (fate == FATE_ABORTED) {
+        self->base.wants_retry = true;
+        return tp_fail(err, TAPEOUT_E_UNAVAILABLE,
+                       "registry: %s: the connection was lost before a transaction was committed",
+                       self->base.where);
+    }
+    return tp_fail(err, TAPEOUT_E_UNKNOWN,
+                   "registry: %s: the connection was lost while a transaction was committed, which "
+                   "may have happened or not",
+                   self->base.where);
+}
+
 // An answer that ends the connection says nothing about the transaction: a server that is shut down
 // while it waits for its standbys has committed already.
 static tapeout_status commit(tp_store *store, tapeout_error *err)
 {
     postgres_store *self = self_of(store);
+    transaction_mark mark;
+    const tapeout_status marked = read_mark(self, &mark, err);
+    if (marked != TAPEOUT_OK) {
+        rollback(store);
+        return marked;
+    }
     PGresult *result = self->pq.exec(self->conn, "COMMIT");
     if (!is_connected(self)) {
         self->pq.clear(result);
-        return fail_lost(self, TAPEOUT_E_UNKNOWN,
-                         "the connection was lost while a transaction was committed, which may "
-                         "have happened or not",
-                         err);
+        return settle(self, &mark, err);
     }
     if (!is_done(self, result)) {
         const tapeout_status status = fail(self, result, err);

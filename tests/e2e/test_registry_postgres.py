@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The registry's own tests once more, with PostgreSQL below; and what a network adds: answers that
 get lost between COMMIT and client (R5)."""
+import json
 import os
 import pathlib
 import socket
@@ -10,6 +11,7 @@ import threading
 import pytest
 
 import postgres
+from conftest import TOY_COLUMNS, TOY_SPEC, Command, Server, toy_rows, write_csv
 
 TESTS = pathlib.Path(os.environ.get("TAPEOUT", "build/tapeout")).resolve().parent / "tests"
 REASON = postgres.missing()
@@ -20,6 +22,9 @@ pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 def a_server():
     with postgres.Server() as server:
         yield server
+
+
+BEFORE, AFTER = "before", "after"
 
 
 def run(name, url, **environment):
@@ -43,14 +48,15 @@ def test_same_suite(server, name):
 
 
 class Forgetful:
-    """Stands before the server's socket and swallows the answer to a COMMIT where `swallows` says
-    so, then hangs up."""
+    """Stands before the server's socket and swallows a COMMIT (BEFORE) or the answer to it (AFTER)
+    where `swallows` says so, then hangs up."""
 
     def __init__(self, server, folder, swallows):
         self.target = str(server.folder / ".s.PGSQL.5432")
         self.swallows = swallows  # called with the number of the COMMIT, from 1 on
         self.commits = 0
         self.is_open = True
+        self.lock = threading.Lock()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(folder / ".s.PGSQL.5432"))
         self.listener.listen()
@@ -69,13 +75,16 @@ class Forgetful:
         upstream.connect(self.target)
         try:
             while data := client.recv(65536):
-                swallowed = False
+                swallowed = None
                 if b"COMMIT\0" in data:
-                    self.commits += 1
-                    swallowed = self.swallows(self.commits)
+                    with self.lock:
+                        self.commits += 1
+                        swallowed = self.swallows(self.commits)
+                if swallowed == BEFORE:
+                    return
                 upstream.sendall(data)
                 answer = self.answer(upstream)
-                if swallowed:
+                if swallowed == AFTER:
                     return
                 client.sendall(answer)
         except OSError:
@@ -102,13 +111,27 @@ def url_through(folder):
     return f"postgresql:///tapeout?host={folder}&user=tapeout&sslmode=disable&gssencmode=disable"
 
 
-def test_lost_answers(server, tmp_path_factory):
+def played(number, how):
+    """Every third COMMIT, but the first that makes the tables."""
+    if number < 2 or number % 3:
+        return None
+    return how if how != "either" else (BEFORE if number % 2 else AFTER)
+
+
+def test_serialization_failures(server):
+    out = run("test_registry_lost", server.url(), TAPEOUT_TEST_LOST="conflicts")
+    assert "ok test_serialization_failures" in out and "not ok" not in out
+
+
+@pytest.mark.parametrize("how", [BEFORE, AFTER, "either"])
+def test_lost_answers(server, tmp_path_factory, how):
     server.url()
     folder = tmp_path_factory.mktemp("lost")
-    proxy = Forgetful(server, folder, lambda number: number > 1 and number % 3 == 0)
+    proxy = Forgetful(server, folder, lambda number: played(number, how))
     out = run("test_registry_lost", url_through(folder), TAPEOUT_TEST_LOST="some")
     assert "ok test_some_answers_are_lost" in out and "not ok" not in out
-    assert proxy.commits > 40
+    # What was not committed is done again, what was is not.
+    assert proxy.commits == 31 if how == AFTER else proxy.commits > 34
 
 
 def test_server_stays_away(server, tmp_path_factory):
@@ -117,9 +140,9 @@ def test_server_stays_away(server, tmp_path_factory):
 
     def swallows(number):
         if number < 2:
-            return False
+            return None
         proxy.is_open = False
-        return True
+        return AFTER
 
     proxy = Forgetful(server, folder, swallows)
     out = run("test_registry_lost", url_through(folder), TAPEOUT_TEST_LOST="all")
@@ -133,9 +156,9 @@ def test_committed_although_unknown(server, tmp_path_factory):
 
     def swallows(number):
         if number < 2:
-            return False
+            return None
         proxy.is_open = False
-        return True
+        return AFTER
 
     proxy = Forgetful(server, folder, swallows)
     run("test_registry_lost", url_through(folder).replace("/tapeout?", "/unknown?"),
@@ -144,3 +167,45 @@ def test_committed_although_unknown(server, tmp_path_factory):
                         database="unknown").strip()
     count = server.sql(f'SELECT count(*) FROM "{schema}".versions', database="unknown")
     assert count.strip() == "1"
+
+
+def test_a_server_settles_what_was_lost(server, tmp_path, tmp_path_factory, binary, monkeypatch):
+    """Through MLflow's API and the gate, where no client sends a key: every answer says what
+    happened, and nothing happened twice."""
+    server.url("settled")
+    folder = tmp_path_factory.mktemp("settled")
+    direct = server.url("settled")
+    command = Command(binary, tmp_path / "home")
+    write_csv(tmp_path / "toy.csv", TOY_COLUMNS, toy_rows(800, seed=1))
+    (tmp_path / "toy.yaml").write_text(TOY_SPEC, encoding="utf-8")
+    for seed in (1, 2):
+        done = command("train", tmp_path / "toy.yaml", "--seed", seed,
+                       env={"TAPEOUT_STORE": direct})
+        assert done.returncode == 0, done.stderr
+    proxy = Forgetful(server, folder, lambda number: (None, BEFORE, AFTER)[number % 3])
+    through = url_through(folder).replace("/tapeout?", "/settled?")
+    api = "/api/2.0/mlflow/"
+    with Server(command, "toy:1", env={"TAPEOUT_STORE": through}) as running:
+        for number in range(20):
+            name = f"m{number}"
+            status, answer = running.post(api + "registered-models/create", {"name": name})
+            assert status == 200, answer
+            for version in (1, 2):
+                status, answer = running.post(api + "model-versions/create",
+                                              {"name": name, "source": "mlflow-artifacts:/0/r/a"})
+                assert status == 200 and answer["model_version"]["version"] == str(version), answer
+        path = "/registry/models/toy/aliases/staging/"
+        assert running.post(path + "promote", {"version": 1})[0] == 200
+        for _ in range(10):
+            status, answer = running.post(path + "promote", {"version": 2})
+            assert status == 200, answer
+            status, answer = running.post(path + "rollback", {})
+            assert status == 200 and answer["version"] == 1, answer
+    assert proxy.commits > 80
+    counts = server.sql("SELECT count(*) FROM tapeout.versions UNION ALL SELECT count(*) FROM "
+                        "tapeout.alias_moves", database="settled").split()
+    moves = [json.loads(line) for line in command.ok("audit", "list", "--json").splitlines()]
+    kinds = [entry["kind"] for entry in moves]
+    assert counts[0] == "42"
+    assert int(counts[1]) == kinds.count("model.promoted") + kinds.count("model.rolled_back")
+    assert "alias.not_moved" not in kinds and "alias.move_unknown" not in kinds
