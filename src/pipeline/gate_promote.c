@@ -32,7 +32,8 @@ typedef struct decision {
     tp_buffer checks; // JSON
     tp_buffer evidence;
     bool passed;
-    bool is_told; // the audit log knows
+    bool is_told;   // the audit log knows
+    bool goes_back; // to where the alias pointed before, wherever that is
 } decision;
 
 static void decision_init(decision *self, const tp_gate_call *call, const tp_gate_ask *ask)
@@ -188,6 +189,47 @@ static tapeout_status tell(const decision *self, const char *kind, tapeout_error
     return append(self->call, &event, err);
 }
 
+// Where the alias pointed before it was last moved to where it points, and for a version that is
+// named whether it ever was promoted to the alias. What a gated alias may go back to is checked
+// where it moves (tp_alias_apply).
+static tapeout_status find_way_back(decision *self, int64_t wanted, int64_t *ret_version,
+                                    tapeout_error *err)
+{
+    static const char before[] =
+        "SELECT from_version FROM alias_moves WHERE model = $1 AND alias = $2 AND to_version = $3 "
+        "AND from_version <> to_version AND kind <> 'rollback' ORDER BY id DESC LIMIT 1";
+    static const char ever[] =
+        "SELECT to_version FROM alias_moves WHERE model = $1 AND alias = $2 AND to_version = $3 "
+        "AND kind = 'promote' LIMIT 1";
+    tp_rows rows;
+    int64_t version = 0;
+    tp_store_query(store_of(self), &rows, wanted == 0 ? before : ever,
+                   TP_SQL(tp_sql_word(self->ref.name), tp_sql_text(self->ask->alias),
+                          tp_sql_int(wanted == 0 ? self->from_version : wanted)));
+    while (tp_rows_next(&rows)) {
+        version = tp_rows_int(&rows, 0);
+    }
+    TP_TRY(tp_rows_close(&rows, err));
+    *ret_version = version;
+    return version > 0 ? TAPEOUT_OK
+                       : tp_fail(err, TAPEOUT_E_NOT_FOUND, "%s@%.*s has nothing to go back to",
+                                 self->ref.name, TP_STR_ARGS(self->ask->alias));
+}
+
+// The alias may have gone elsewhere and come back meanwhile, and so have another way back.
+static tapeout_status check_way_back(decision *self, tapeout_error *err)
+{
+    int64_t version = 0;
+    if (!self->goes_back) {
+        return TAPEOUT_OK;
+    }
+    TP_TRY(find_way_back(self, 0, &version, err));
+    return version == (int64_t)self->ref.version
+               ? TAPEOUT_OK
+               : tp_fail(err, TAPEOUT_E_BUSY, "%s@%.*s was moved meanwhile; try again",
+                         self->ref.name, TP_STR_ARGS(self->ask->alias));
+}
+
 // -- the move ------------------------------------------------------------------------------------
 // A store may do the transaction again; the log hears of it once.
 static tapeout_status move_in_transaction(tp_store *store, void *user, tapeout_error *err)
@@ -203,6 +245,7 @@ static tapeout_status move_in_transaction(tp_store *store, void *user, tapeout_e
                                 .policy_sha256 = self->policy_sha256,
                                 .now_us = tp_clock_unix_us()};
     TP_TRY(tp_alias_apply(store, &move, NULL, err));
+    TP_TRY(check_way_back(self, err));
     if (self->is_told) {
         return TAPEOUT_OK;
     }
@@ -315,33 +358,6 @@ tapeout_status tp_gate_promote(const tp_gate_call *call, const tp_gate_ask *ask,
 }
 
 // -- back ----------------------------------------------------------------------------------------
-// Where the alias pointed before it was last moved to where it points, and for a version that is
-// named whether it ever was promoted to the alias. What a gated alias may go back to is checked
-// where it moves (tp_alias_apply).
-static tapeout_status find_way_back(decision *self, int64_t wanted, int64_t *ret_version,
-                                    tapeout_error *err)
-{
-    static const char before[] =
-        "SELECT from_version FROM alias_moves WHERE model = $1 AND alias = $2 AND to_version = $3 "
-        "AND from_version <> to_version AND kind <> 'rollback' ORDER BY id DESC LIMIT 1";
-    static const char ever[] =
-        "SELECT to_version FROM alias_moves WHERE model = $1 AND alias = $2 AND to_version = $3 "
-        "AND kind = 'promote' LIMIT 1";
-    tp_rows rows;
-    int64_t version = 0;
-    tp_store_query(store_of(self), &rows, wanted == 0 ? before : ever,
-                   TP_SQL(tp_sql_word(self->ref.name), tp_sql_text(self->ask->alias),
-                          tp_sql_int(wanted == 0 ? self->from_version : wanted)));
-    while (tp_rows_next(&rows)) {
-        version = tp_rows_int(&rows, 0);
-    }
-    TP_TRY(tp_rows_close(&rows, err));
-    *ret_version = version;
-    return version > 0 ? TAPEOUT_OK
-                       : tp_fail(err, TAPEOUT_E_NOT_FOUND, "%s@%.*s has nothing to go back to",
-                                 self->ref.name, TP_STR_ARGS(self->ask->alias));
-}
-
 static tapeout_status roll_back(decision *self, tapeout_error *err)
 {
     const tp_str model = self->ask->model;
@@ -361,6 +377,7 @@ static tapeout_status roll_back(decision *self, tapeout_error *err)
     memcpy(self->ref.name, model.data, name_size);
     TP_TRY(tp_alias_version(store_of(self), tp_str_from(self->ref.name), self->ask->alias,
                             &self->from_version, err));
+    self->goes_back = wanted == 0;
     TP_TRY(find_way_back(self, (int64_t)wanted, &version, err));
     (void)snprintf(target, sizeof(target), "%.*s:%lld", (int)name_size, model.data,
                    (long long)version);

@@ -6,10 +6,12 @@ answer names its version and must be that version's to the bit, and no version m
 gate did not let through.
 """
 import json
+import random
 import socket
 import threading
 import time
 
+import linear
 from conftest import FULL, TOY_COLUMNS, TOY_SPEC, toy_rows, write_csv
 
 MOVES = 1000 if FULL else 40
@@ -145,3 +147,105 @@ def test_nothing_leads_back_to_what_never_passed(tapeout, tmp_path):
     tapeout.ok("rollback", "toy", "prod")
     versions = tapeout.json("list")["models"][0]["versions"]
     assert [version["aliases"] for version in versions] == [[], ["prod"], []]
+
+
+# -- many at once ----------------------------------------------------------------------------------
+VERSIONS = 12
+CALLERS = 4
+CALLS = 250 if FULL else 60
+
+
+class Caller(threading.Thread):
+    """Promotes, goes back, deletes and looks, as a seed has it, and keeps what came of it."""
+
+    def __init__(self, server, seed):
+        super().__init__(daemon=True)
+        self.server = server
+        self.pick = random.Random(seed)
+        self.calls = []
+        self.failed = []
+
+    def run(self):
+        for _ in range(CALLS):
+            kind = self.pick.choices(["promote", "rollback", "delete", "read"], [9, 5, 2, 4])[0]
+            version = self.pick.randint(1, VERSIONS) if kind in ("promote", "delete") else None
+            begin = time.monotonic()
+            status, answer = self.ask(kind, version)
+            end = time.monotonic()
+            told = self.tell(kind, status, answer)
+            if told is None:
+                self.failed.append((kind, version, status, answer))
+            else:
+                self.calls.append(linear.Call(begin, end, kind, version, *told))
+
+    def ask(self, kind, version):
+        path = "/registry/models/toy/aliases/prod/"
+        if kind == "promote":
+            return self.server.post(path + "promote", {"version": version})
+        if kind == "rollback":
+            return self.server.post(path + "rollback", {})
+        api = "/api/2.0/mlflow/"
+        if kind == "delete":
+            return self.server.post(api + "model-versions/delete",
+                                    {"name": "toy", "version": str(version)}, "-X", "DELETE")
+        status, _, body = self.server.curl(api + "registered-models/alias?name=toy&alias=prod")
+        return status, json.loads(body)
+
+    @staticmethod
+    def tell(kind, status, answer):
+        words = answer.get("error") or answer.get("message") or ""
+        if status == 200 and kind in ("promote", "rollback"):
+            return "done", (answer["from"] or 0, answer["version"])
+        if status == 200 and kind == "read":
+            return "done", (int(answer["model_version"]["version"]),)
+        if status == 200:
+            return "done", ()
+        if kind == "read" and "alias prod not found" in words:
+            return "done", (0,)
+        if kind == "promote" and "is a rollback" in words:
+            return "backwards", ()
+        if kind == "rollback" and status == 404:
+            return "nothing", ()
+        if kind == "delete" and ("leads to" in words or "alias" in words):
+            return "in-use", ()
+        if status == 404:
+            return "gone", ()
+        return ("busy", ()) if status == 503 else None
+
+
+def test_moves_and_deletions_at_once_are_linearizable(tapeout, serve, tmp_path):
+    train_versions(tapeout, tmp_path, range(1, VERSIONS + 1))
+    with serve("toy:1", "--quiet-requests") as server:
+        callers = [Caller(server, seed) for seed in range(CALLERS)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join(timeout=600)
+    assert not [caller.failed[:3] for caller in callers if caller.failed]
+    calls = [call for caller in callers for call in caller.calls]
+    assert len(calls) == CALLERS * CALLS
+    done = {kind: sum(call.kind == kind and call.outcome == "done" for call in calls)
+            for kind in ("promote", "rollback", "delete", "read")}
+    assert all(count > 0 for count in done.values()), done
+    assert linear.order_of(calls) is not None
+    # The history that the registry kept is the one that was answered.
+    told = [(call.kind, *call.answer) for call in calls
+            if call.outcome == "done" and call.kind in ("promote", "rollback")]
+    kept = tapeout.json("alias", "log", "toy")["moves"]
+    assert sorted(told) == sorted((move["kind"], move["from"], move["to"]) for move in kept)
+    assert [move["to"] for move in kept[:-1]] == [move["from"] for move in kept[1:]]
+
+
+def test_the_checker_knows_a_history_that_is_none():
+    call = linear.Call
+    good = [call(0, 1, "promote", 1, "done", (0, 1)), call(2, 9, "promote", 2, "done", (1, 2)),
+            call(3, 4, "read", None, "done", (1,)), call(5, 6, "read", None, "done", (2,))]
+    assert linear.order_of(good) is not None
+    for bad in (call(7, 8, "read", None, "done", (1,)),              # back again by itself
+                call(7, 8, "promote", 3, "done", (1, 3)),            # from where it was no more
+                call(10, 11, "delete", 2, "done"),                   # of what it leads to
+                call(7, 8, "rollback", None, "nothing")):            # though there is a way
+        assert linear.order_of(good + [bad]) is None
+    gone = good + [call(10, 11, "delete", 1, "done")]
+    assert linear.order_of(gone + [call(12, 13, "rollback", None, "done", (2, 1))]) is None
+    assert linear.order_of(gone + [call(12, 13, "rollback", None, "nothing")]) is not None
