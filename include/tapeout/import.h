@@ -21,7 +21,7 @@ typedef struct tapeout_import_options {
 TAPEOUT_API void tapeout_import_options_init(tapeout_import_options *options);
 
 // Makes a bundle of `path`, a GGUF file (the first of a split model), the folder of a BERT sentence
-// model, or a model of XGBoost or LightGBM (docs/import.md), and registers it. What the file
+// model, or a model of XGBoost, LightGBM or ONNX (docs/import.md), and registers it. What the file
 // is, its content says. Weights are packed once; memory of the largest tensor is needed.
 // `*ret_json` (freed with tapeout_text_free): name, version, bundle, sha256, kind, architecture,
 // seconds. E_UNSUPPORTED for what is none of these, and for models that we do not run; E_CORRUPT

@@ -204,6 +204,10 @@
 #define TP_MAX_IMPORT_NODES 16777216u         // of one tree, leaves with it
 #define TP_MAX_IMPORT_NAME_BYTES 4096u        // of a column or class
 #define TP_MAX_ONNX_NODES 4096u               // of a graph
+#define TP_MAX_ONNX_ATTRIBUTES 64u            // of a node
+#define TP_MAX_ONNX_RANK 16u                  // dimensions of an input
+// Lists of an ONNX file in memory: a number takes 8 bytes, and one byte in the file at least.
+#define TP_ONNX_ARENA_BYTES(size) (((size_t)16 << 20) + 24 * (size))
 // A document may take this much beyond the bytes that it was read from.
 #define TP_DOCUMENT_ARENA_BYTES(size) (((size_t)16 << 20) + 4 * (size))
 

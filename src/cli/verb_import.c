@@ -39,8 +39,9 @@ const cli_verb cli_verb_import = {
     .arguments = "FILE",
     .summary = "make a bundle of a model that another program made",
     .text =
-        "FILE is a model of XGBoost (JSON or UBJSON) or LightGBM (text), whose predictions stay "
-        "the same to the bit; or a GGUF model, the first file of one that is split, or a folder "
+        "FILE is a model of XGBoost (JSON or UBJSON), LightGBM (text) or ONNX (trees and linear "
+        "models with their scalers and encoders), whose predictions stay the same to the bit; or a "
+        "GGUF model, the first file of one that is split, or a folder "
         "with config.json, tokenizer.json and model.safetensors of a BERT sentence model, whose "
         "weights are packed once into the form that is computed with. What it is, its content "
         "says. Pickles are never opened.",

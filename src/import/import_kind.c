@@ -3,8 +3,8 @@
 // What a model file is, by its content.
 #include "import/tp_import.h"
 
-#include "base/tp_cursor.h"
 #include "base/tp_file.h"
+#include "import/protobuf_priv.h"
 
 #include <string.h>
 
@@ -40,41 +40,21 @@ static bool is_lightgbm(tp_str bytes)
            tp_str_has_prefix(bytes, TP_STR("tree\r\n"));
 }
 
-static uint64_t read_varint(tp_cursor *cursor)
-{
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-        const uint8_t byte = tp_cursor_u8(cursor);
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if ((byte & 0x80) == 0) {
-            return value;
-        }
-    }
-    cursor->failed = true;
-    return 0;
-}
-
 // A ModelProto from front to back: ir_version first, and a graph.
 static bool is_onnx(tp_str bytes)
 {
     tp_cursor cursor;
-    tp_cursor_init(&cursor, bytes.data, bytes.size);
+    tp_protobuf_field field;
     bool has_graph = false;
-    if (bytes.size == 0 || bytes.data[0] != 0x08) {
-        return false;
-    }
-    while (tp_cursor_left(&cursor) > 0 && !cursor.failed) {
-        const uint64_t tag = read_varint(&cursor);
-        has_graph = has_graph || tag == (7 << 3 | 2);
-        if ((tag & 7) == 0) {
-            (void)read_varint(&cursor);
-        } else if ((tag & 7) == 2) {
-            (void)tp_cursor_skip(&cursor, read_varint(&cursor));
-        } else {
+    bool any = bytes.size > 0 && bytes.data[0] == 0x08;
+    tp_cursor_init(&cursor, bytes.data, bytes.size);
+    while (any) {
+        if (tp_protobuf_next(&cursor, &field, &any, NULL) != TAPEOUT_OK) {
             return false;
         }
+        has_graph = has_graph || (any && field.number == 7 && field.wire == TP_PROTOBUF_BYTES);
     }
-    return has_graph && !cursor.failed;
+    return has_graph;
 }
 
 tp_import_kind tp_import_recognise(tp_str bytes)

@@ -33,6 +33,7 @@ tapeout_status tp_import_columns_new(tp_import *import, uint64_t count, const ch
     import->facts.columns = (uint32_t)count;
     for (uint32_t i = 0; i < count; i++) {
         import->columns[i].call = call;
+        import->columns[i].type = TAPEOUT_TYPE_FLOAT64;
     }
     return TAPEOUT_OK;
 }
@@ -132,16 +133,18 @@ static void append_feature_name(const tp_import *import, const tp_dict *names, u
     tp_feature_append_name(text, tp_str_from(own));
 }
 
+// Names every column once and, where the reader wrote no program, writes one.
 static tapeout_status write_program(tp_import *import, tapeout_error *err)
 {
     tp_dict names;
     tp_buffer *text = &import->program_text;
+    const bool is_written = text->size > 0;
     tapeout_status status = TAPEOUT_OK;
     tp_dict_init(&names, import->alloc);
     for (uint32_t i = 0; status == TAPEOUT_OK && i < import->facts.columns; i++) {
         status = check_name(import, i, &names, err);
     }
-    for (uint32_t i = 0; status == TAPEOUT_OK && i < import->facts.columns; i++) {
+    for (uint32_t i = 0; status == TAPEOUT_OK && !is_written && i < import->facts.columns; i++) {
         append_feature_name(import, &names, i, text);
         tp_buffer_printf(text, " = %s(", import->columns[i].call);
         tp_feature_append_name(text, import->columns[i].name);
@@ -153,16 +156,14 @@ static tapeout_status write_program(tp_import *import, tapeout_error *err)
 
 static tapeout_status make_program(const tp_env *env, tp_import *import, tapeout_error *err)
 {
-    if (import->program_text.size == 0) {
-        TP_TRY(write_program(import, err));
-    }
+    TP_TRY(write_program(import, err));
     const uint32_t count = import->facts.columns;
     tp_field *fields = tp_arena_array(&import->arena, count, sizeof(*fields));
     if (fields == NULL) {
         return tp_arena_check(&import->arena, "import", err);
     }
     for (uint32_t i = 0; i < count; i++) {
-        fields[i] = (tp_field){import->columns[i].name, TAPEOUT_TYPE_FLOAT64};
+        fields[i] = (tp_field){import->columns[i].name, import->columns[i].type};
     }
     const tp_schema schema = {fields, count};
     const tapeout_table unknown = {.row_count = 1}; // no function of the program is fitted
@@ -183,15 +184,13 @@ static tapeout_status read_bytes(const tp_env *env, tp_str bytes, tp_import *imp
     case TP_IMPORT_LIGHTGBM:
         return tp_lightgbm_read(env, bytes, import, err);
     case TP_IMPORT_ONNX:
-        return tp_fail(err, TAPEOUT_E_UNSUPPORTED,
-                       "an ONNX model, and these are not imported yet; a model that XGBoost or "
-                       "LightGBM trained can be saved by itself (save_model) and imported");
+        return tp_onnx_read(env, bytes, import, err);
     case TP_IMPORT_UNKNOWN:
         break;
     }
     return tp_fail(
         err, TAPEOUT_E_UNSUPPORTED,
-        "no model of XGBoost (JSON, UBJSON) or LightGBM (text); pickles are never opened");
+        "no model of XGBoost (JSON, UBJSON), LightGBM (text) or ONNX; pickles are never opened");
 }
 
 static tapeout_status parse(const tp_env *env, tp_str bytes, tp_import *import, tapeout_error *err)
@@ -216,7 +215,7 @@ tapeout_status tp_import_parse(const tp_env *env, tp_str bytes, tp_import **ret_
         return tp_fail_nomem(err);
     }
     import->alloc = env->alloc;
-    import->parts.foreign = (tp_foreign){TP_LINK_IDENTITY, 1.0, 1.0};
+    import->parts.foreign = (tp_foreign){TP_LINK_IDENTITY, 1.0, 1.0, 0};
     tp_arena_init(&import->arena, env->alloc, TP_MAX_BUNDLE_SCHEMA_BYTES);
     tp_buffer_init(&import->program_text, env->alloc, TP_MAX_FEATURE_TEXT_BYTES);
     const tapeout_status status = parse(env, bytes, import, err);

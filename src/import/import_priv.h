@@ -8,9 +8,11 @@
 #include "import/tp_import.h"
 #include "learn/gbt/tp_gbt.h"
 
-// A raw column and the feature made of it: `call` of the column, "float32" for example.
+// A raw column and, where the reader writes no program of its own, the feature made of it: `call`
+// of the column, "float32" for example.
 typedef struct import_column {
     tp_str name;
+    tapeout_type type; // FLOAT64 unless the reader says otherwise
     const char *call;
 } import_column;
 
@@ -31,6 +33,7 @@ tapeout_status tp_xgboost_read(const tp_env *env, tp_str bytes, tp_import *impor
                                tapeout_error *err);
 tapeout_status tp_lightgbm_read(const tp_env *env, tp_str bytes, tp_import *import,
                                 tapeout_error *err);
+tapeout_status tp_onnx_read(const tp_env *env, tp_str bytes, tp_import *import, tapeout_error *err);
 
 // Room for so many columns, all called `call`, named by the caller (or f0, f1, … later).
 tapeout_status tp_import_columns_new(tp_import *import, uint64_t count, const char *call,

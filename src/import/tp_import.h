@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Models that XGBoost or LightGBM trained, into bundles of kind
+// Models that XGBoost or LightGBM trained, and models in ONNX's format, into bundles of kind
 // "tabular" that answer with the bits of the original's own arithmetic (docs/import.md). What a
 // file is, its content says, never its name.
 #ifndef TP_IMPORT_H
@@ -12,7 +12,7 @@ typedef enum tp_import_kind {
     TP_IMPORT_UNKNOWN,
     TP_IMPORT_XGBOOST,  // UBJSON or JSON
     TP_IMPORT_LIGHTGBM, // text
-    TP_IMPORT_ONNX      // protobuf; recognised, and refused by name
+    TP_IMPORT_ONNX      // protobuf
 } tp_import_kind;
 
 // By the first bytes; UNKNOWN for anything else, pickles among it.

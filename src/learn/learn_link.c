@@ -39,6 +39,31 @@ static double onnx_logistic(double margin)
     return (double)(x < 0 ? 1.0f - value : value);
 }
 
+// onnxruntime's own (Eigen's rational function), with fused multiply-add.
+static double onnx_sigmoid(double margin)
+{
+    static const float alpha[] = {4.37031012579801e-11f, 1.15627324459942e-07f,
+                                  6.08574864600143e-05f, 8.51377133304701e-03f,
+                                  2.48287947061529e-01f};
+    static const float beta[] = {6.10247389755681e-13f, 5.76102136993427e-09f,
+                                 6.29106785017040e-06f, 1.70198817374094e-03f,
+                                 1.16817656904453e-01f, 9.93151921023180e-01f};
+    const float narrow = (float)margin;
+    const float above = narrow < -18.0f ? -18.0f : narrow;
+    const float x = above > 18.0f ? 18.0f : above;
+    const float square = x * x;
+    float p = alpha[0];
+    float q = beta[0];
+    for (int i = 1; i < 5; i++) {
+        p = fmaf(p, square, alpha[i]);
+    }
+    for (int i = 1; i < 6; i++) {
+        q = fmaf(q, square, beta[i]);
+    }
+    const float value = p * x / q + 0.5f;
+    return (double)(value < 0.0f ? 0.0f : value);
+}
+
 static double value_of(const tp_foreign *foreign, double margin)
 {
     switch (foreign->link) {
@@ -59,6 +84,10 @@ static double value_of(const tp_foreign *foreign, double margin)
         return tp_log1p(tp_libm_exp(margin));
     case TP_LINK_ONNX_LOGISTIC:
         return onnx_logistic(margin);
+    case TP_LINK_ONNX_SIGMOID:
+        return onnx_sigmoid(margin);
+    case TP_LINK_ONNX_FLOAT32:
+        return (double)(float)margin;
     default: // IDENTITY
         return margin;
     }
@@ -106,7 +135,7 @@ static void lgb_softmax(const link_row *row)
     }
 }
 
-// float32 throughout; with `keep_zero` a margin of 0 has no part.
+// float32 throughout; with `keep_zero` a margin of 0 has no part, nor one in the sum.
 static void onnx_softmax(const link_row *row, bool keep_zero)
 {
     const float most = (float)highest(row);
@@ -116,7 +145,7 @@ static void onnx_softmax(const link_row *row, bool keep_zero)
         const bool is_kept = keep_zero && fabsf(margin) <= 0.0000001f;
         const float part = is_kept ? margin * tp_libm_expf(-most) : tp_libm_expf(margin - most);
         row->probability[k * row->stride] = (double)part;
-        total += part;
+        total += is_kept ? 0.0f : part;
     }
     for (uint32_t k = 0; k < row->class_count; k++) {
         double *part = &row->probability[k * row->stride];
@@ -146,6 +175,37 @@ static void class_probabilities(const tp_foreign *foreign, const link_row *row)
     }
 }
 
+// float32: what is left of each part of the sum of all, where that is not 0.
+static void divide_by_sum(const link_row *row)
+{
+    float total = 0.0f;
+    for (uint32_t k = 0; k < row->class_count; k++) {
+        total += fabsf((float)row->probability[k * row->stride]);
+    }
+    for (uint32_t k = 0; total != 0.0f && k < row->class_count; k++) {
+        double *part = &row->probability[k * row->stride];
+        *part = (double)((float)*part / total);
+    }
+}
+
+static void row_probabilities(const tp_foreign *foreign, const link_row *row)
+{
+    class_probabilities(foreign, row);
+    if (foreign->flags & TP_FOREIGN_L1) {
+        divide_by_sum(row);
+    }
+}
+
+// Of the second of two classes.
+static double mirrored_value(const tp_foreign *foreign, double margin)
+{
+    const double margins[2] = {-margin, margin};
+    double parts[2];
+    const link_row row = {margins, parts, 1, 2};
+    row_probabilities(foreign, &row);
+    return parts[1];
+}
+
 static double first_of_highest(const double *values, size_t stride, uint32_t count)
 {
     uint32_t best = 0;
@@ -165,9 +225,10 @@ static void apply_classes(const tp_model_parts *parts, const tp_prediction *resu
                               .probability = result->probability + r,
                               .stride = row_count,
                               .class_count = parts->class_count};
-        class_probabilities(&parts->foreign, &row);
+        row_probabilities(&parts->foreign, &row);
         if (result->prediction != NULL) {
-            const bool by_margin = parts->foreign.link == TP_LINK_XGB_ARGMAX;
+            const bool by_margin = parts->foreign.link == TP_LINK_XGB_ARGMAX ||
+                                   (parts->foreign.flags & TP_FOREIGN_BY_MARGIN);
             result->prediction[r] = first_of_highest(by_margin ? row.margin : row.probability,
                                                      row_count, row.class_count);
         }
@@ -187,12 +248,15 @@ void tp_foreign_predict(const tp_model_parts *parts, const tp_prediction *result
         return;
     }
     for (uint32_t r = 0; r < row_count; r++) {
-        const double value = value_of(foreign, result->margin[r]);
+        const double margin = result->margin[r];
+        const double value = foreign->flags & TP_FOREIGN_MIRRORED ? mirrored_value(foreign, margin)
+                                                                  : value_of(foreign, margin);
         if (parts->task == TP_TASK_BINARY) {
             result->probability[r] = value;
         }
         if (result->prediction != NULL) {
-            const bool is_positive = value >= parts->threshold;
+            const double asked = foreign->flags & TP_FOREIGN_BY_MARGIN ? margin : value;
+            const bool is_positive = asked >= parts->threshold;
             result->prediction[r] = parts->task != TP_TASK_BINARY ? value : is_positive ? 1.0 : 0.0;
         }
     }
@@ -212,7 +276,17 @@ tapeout_status tp_foreign_check(const tp_model_parts *parts, tapeout_status brea
     const bool is_softmax = link == TP_LINK_XGB_SOFTMAX || link == TP_LINK_XGB_ARGMAX ||
                             link == TP_LINK_LGB_SOFTMAX || link == TP_LINK_ONNX_SOFTMAX ||
                             link == TP_LINK_ONNX_SOFTMAX_ZERO;
-    if (!is_known || (is_softmax && parts->task != TP_TASK_MULTICLASS)) {
+    const uint32_t all = TP_FOREIGN_BY_MARGIN | TP_FOREIGN_L1 | TP_FOREIGN_MIRRORED;
+    const bool is_binary = parts->task == TP_TASK_BINARY;
+    const bool is_mirrored = is_binary && (foreign->flags & TP_FOREIGN_MIRRORED);
+    const bool has_classes = is_binary || parts->task == TP_TASK_MULTICLASS;
+    if (foreign->flags > all || (foreign->flags != 0 && !has_classes) ||
+        ((foreign->flags & TP_FOREIGN_MIRRORED) && !is_binary) ||
+        ((foreign->flags & TP_FOREIGN_L1) && is_binary && !is_mirrored)) {
+        return tp_fail(err, breach, "model: flags %u do not go with a %s model", foreign->flags,
+                       tp_task_name(parts->task));
+    }
+    if (!is_known || (is_softmax && parts->task != TP_TASK_MULTICLASS && !is_mirrored)) {
         return tp_fail(err, breach, "model: link %u does not go with a %s model", link,
                        tp_task_name(parts->task));
     }

@@ -219,7 +219,7 @@ void tp_model_write(const tp_model *model, tp_buffer *ret_bytes)
     tp_buffer_append_f64le(ret_bytes, calibration->platt_b);
     if (is_foreign) {
         tp_buffer_append_u32le(ret_bytes, parts->foreign.link);
-        tp_buffer_append_u32le(ret_bytes, 0);
+        tp_buffer_append_u32le(ret_bytes, parts->foreign.flags);
         tp_buffer_append_f64le(ret_bytes, parts->foreign.scale);
         tp_buffer_append_f64le(ret_bytes, parts->foreign.divisor);
     }
@@ -265,10 +265,10 @@ static tapeout_status read_points(const tp_env *env, tp_cursor *cursor, uint32_t
 static tapeout_status read_foreign(tp_cursor *cursor, tp_foreign *ret_foreign, tapeout_error *err)
 {
     ret_foreign->link = tp_cursor_u32(cursor);
-    const uint32_t reserved = tp_cursor_u32(cursor);
+    ret_foreign->flags = tp_cursor_u32(cursor);
     ret_foreign->scale = tp_cursor_f64(cursor);
     ret_foreign->divisor = tp_cursor_f64(cursor);
-    if (ret_foreign->link == TP_LINK_OWN || reserved != 0) {
+    if (ret_foreign->link == TP_LINK_OWN) {
         return tp_fail(err, TAPEOUT_E_CORRUPT, "model: version 2 without a link of its own");
     }
     return TAPEOUT_OK;

@@ -60,7 +60,9 @@ typedef enum tp_objective {
     X(LGB_LOG1P_EXP, 12, "lightgbm log1p exp")                                                     \
     X(ONNX_LOGISTIC, 13, "onnx logistic")                                                          \
     X(ONNX_SOFTMAX, 14, "onnx softmax")                                                            \
-    X(ONNX_SOFTMAX_ZERO, 15, "onnx softmax zero")
+    X(ONNX_SOFTMAX_ZERO, 15, "onnx softmax zero")                                                  \
+    X(ONNX_FLOAT32, 16, "onnx float32")                                                            \
+    X(ONNX_SIGMOID, 17, "onnx sigmoid")
 
 typedef enum tp_link {
 #define TP_LINK_ENUM(name, value, word) TP_LINK_##name = (value),
@@ -122,11 +124,19 @@ typedef struct tp_calibration {
 // For a calibration that no model has taken over.
 void tp_calibration_deinit(const tapeout_allocator *alloc, tp_calibration *calibration);
 
+// How a model of another program decides, and what is done behind its link.
+enum {
+    TP_FOREIGN_BY_MARGIN = 1, // the threshold, and the highest, are asked of the margin
+    TP_FOREIGN_L1 = 2,        // what the link gives is divided by its sum, in float32
+    TP_FOREIGN_MIRRORED = 4   // binary: the link is of two classes with the margins -m and m
+};
+
 // Of a model that another program trained; all zero for our own.
 typedef struct tp_foreign {
     uint32_t link;  // tp_link
     double scale;   // of the logistic's argument; 1
     double divisor; // of the margins: trees that are averaged; 1
+    uint32_t flags; // TP_FOREIGN_...
 } tp_foreign;
 
 typedef struct tp_model_parts {

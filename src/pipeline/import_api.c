@@ -146,7 +146,7 @@ static tapeout_status open_source(import_job *job, tapeout_error *err)
         return tp_fail(
             err, TAPEOUT_E_UNSUPPORTED,
             "%s: is no model that can be imported: GGUF, XGBoost (JSON, UBJSON), LightGBM "
-            "(text), or the folder of a BERT sentence model (config.json, "
+            "(text), ONNX, or the folder of a BERT sentence model (config.json, "
             "model.safetensors); pickles are never opened",
             job->source);
     }

@@ -24,7 +24,7 @@ static void fuzz_ask(const tp_env *env, const tp_import *import)
 {
     static const double values[] = {0, 1, -1, 1e30, (double)NAN, (double)INFINITY, -0.5, 2.5};
     enum { ROWS = sizeof(values) / sizeof(values[0]) };
-    const uint32_t columns = tp_import_facts_of(import).columns;
+    const uint32_t columns = tp_feature_output_count(tp_import_program(import));
     const double **pointers = calloc(columns, sizeof(*pointers));
     double predictions[ROWS];
     tp_predictor *predictor = NULL;
@@ -42,7 +42,7 @@ static void fuzz_ask(const tp_env *env, const tp_import *import)
 
 static void fuzz_write_and_read(const tp_env *env, const tp_import *import)
 {
-    const uint32_t columns = tp_import_facts_of(import).columns;
+    const uint32_t columns = tp_feature_output_count(tp_import_program(import));
     tp_learn_feature *features = calloc(columns, sizeof(*features));
     tp_buffer bytes;
     tp_model *again = NULL;

@@ -11,8 +11,10 @@
 #include "base/tp_error.h"
 
 #include <math.h>
+#include <string.h>
 
-static const uint32_t linear_magic = 0x314e494cu; // "LIN1"
+static const uint32_t linear_magic = 0x314e494cu;  // "LIN1"
+static const uint32_t foreign_magic = 0x324e494cu; // "LIN2": with a run
 
 // -- life ----------------------------------------------------------------------------------------
 static tapeout_status count_coefficients(const linear_shape *shape, uint32_t *ret_count,
@@ -90,6 +92,30 @@ void tp_linear_free(tp_linear *linear)
     tp_free(alloc, linear, sizeof(*linear));
 }
 
+tapeout_status tp_linear_from(const tapeout_allocator *alloc, const tp_linear_foreign *from,
+                              tp_linear **ret_linear, tapeout_error *err)
+{
+    const size_t outputs = from->output_count;
+    const size_t count = outputs * from->feature_count;
+    tp_linear *linear = NULL;
+    tp_learn_feature *features = tp_alloc_array_zero(alloc, from->feature_count, sizeof(*features));
+    if (features == NULL) {
+        return tp_fail_nomem(err);
+    }
+    const linear_shape shape = {features, from->feature_count, from->output_count};
+    const tapeout_status status = tp_linear_new(alloc, &shape, &linear, err);
+    tp_free_array(alloc, features, from->feature_count, sizeof(*features));
+    TP_TRY(status);
+    linear->run = from->run;
+    for (uint32_t f = 0; f < from->feature_count; f++) {
+        linear->terms[f].inverse_scale = 1;
+    }
+    memcpy(linear->intercept, from->intercepts, outputs * sizeof(double));
+    memcpy(linear->coefficients, from->coefficients, count * sizeof(double));
+    *ret_linear = linear;
+    return TAPEOUT_OK;
+}
+
 uint32_t tp_linear_output_count(const tp_linear *linear)
 {
     return linear->output_count;
@@ -125,12 +151,33 @@ static void add_term(const linear_term *term, const double *coefficients, const 
     }
 }
 
+static void foreign_margins(const tp_linear *linear, uint32_t output, const double *const *columns,
+                            uint32_t row_count, double *margin)
+{
+    const double *coefficients = linear->coefficients + (size_t)output * linear->feature_count;
+    for (uint32_t r = 0; r < row_count; r++) {
+        float total = (float)linear->intercept[output];
+        for (uint32_t begin = 0; begin < linear->feature_count; begin += linear->run) {
+            float sum = 0.0f;
+            for (uint32_t f = begin; f - begin < linear->run && f < linear->feature_count; f++) {
+                sum = fmaf((float)columns[f][r], (float)coefficients[f], sum);
+            }
+            total = sum + total;
+        }
+        margin[r] = (double)total;
+    }
+}
+
 void tp_linear_margins(const tp_linear *linear, const double *const *columns, uint32_t row_count,
                        double *ret_margin)
 {
     for (uint32_t k = 0; k < linear->output_count; k++) {
         double *margin = ret_margin + (size_t)k * row_count;
         const double *coefficients = linear->coefficients + (size_t)k * linear->coefficient_count;
+        if (linear->run > 0) {
+            foreign_margins(linear, k, columns, row_count, margin);
+            continue;
+        }
         for (uint32_t r = 0; r < row_count; r++) {
             margin[r] = linear->intercept[k];
         }
@@ -165,10 +212,13 @@ static void write_doubles(tp_buffer *buffer, const double *values, size_t count)
 void tp_linear_write(const tp_linear *linear, tp_buffer *ret_bytes)
 {
     const size_t outputs = linear->output_count;
-    tp_buffer_append_u32le(ret_bytes, linear_magic);
+    tp_buffer_append_u32le(ret_bytes, linear->run > 0 ? foreign_magic : linear_magic);
     tp_buffer_append_u32le(ret_bytes, linear->output_count);
     tp_buffer_append_u32le(ret_bytes, linear->feature_count);
     tp_buffer_append_u32le(ret_bytes, linear->coefficient_count);
+    if (linear->run > 0) {
+        tp_buffer_append_u32le(ret_bytes, linear->run);
+    }
     for (uint32_t f = 0; f < linear->feature_count; f++) {
         const linear_term *term = &linear->terms[f];
         tp_buffer_append_u32le(ret_bytes, term->is_category ? 1 : 0);
@@ -239,9 +289,11 @@ tapeout_status tp_linear_read(const tp_env *env, tp_str bytes, const tp_learn_fe
     const uint32_t output_count = tp_cursor_u32(&cursor);
     const uint32_t stored_features = tp_cursor_u32(&cursor);
     const uint32_t width = tp_cursor_u32(&cursor);
+    const bool is_foreign = magic == foreign_magic;
+    const uint32_t run = is_foreign ? tp_cursor_u32(&cursor) : 0;
     TP_TRY(tp_cursor_check(&cursor, "linear", err));
-    if (magic != linear_magic || stored_features != feature_count || output_count == 0 ||
-        output_count > TP_MAX_CLASSES) {
+    if ((magic != linear_magic && !is_foreign) || (is_foreign && run == 0) ||
+        stored_features != feature_count || output_count == 0 || output_count > TP_MAX_CLASSES) {
         return tp_fail(err, TAPEOUT_E_CORRUPT,
                        "linear: %u features and %u outputs in the file; the program has %u "
                        "features",
@@ -250,6 +302,7 @@ tapeout_status tp_linear_read(const tp_env *env, tp_str bytes, const tp_learn_fe
     tp_linear *linear = NULL;
     const linear_shape shape = {features, feature_count, output_count};
     TP_TRY(tp_linear_new(env->alloc, &shape, &linear, err));
+    linear->run = run;
     tapeout_status status = TAPEOUT_OK;
     if (width != linear->coefficient_count) {
         status = tp_fail(err, TAPEOUT_E_CORRUPT, "linear: %u coefficients; the features have %u",

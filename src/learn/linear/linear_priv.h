@@ -21,6 +21,7 @@ struct tp_linear {
     uint32_t output_count;      // K
     uint32_t feature_count;     // F
     uint32_t coefficient_count; // P
+    uint32_t run;               // of another program's: see tp_linear_foreign; 0 for our own
     linear_term *terms;         // [F]
     double *intercept;          // [K]
     double *coefficients;       // [K][P]

@@ -27,6 +27,19 @@ void tp_linear_write(const tp_linear *linear, tp_buffer *ret_bytes);
 tapeout_status tp_linear_read(const tp_env *env, tp_str bytes, const tp_learn_feature *features,
                               uint32_t feature_count, tp_linear **ret_linear, tapeout_error *err);
 
+// A linear model of another program, which adds in float32: a sum for every `run` features, begun
+// with 0, each product fused into it; to the intercept these sums are added in order. Numbers are
+// taken as they are, one that is missing makes the margin missing.
+typedef struct tp_linear_foreign {
+    uint32_t output_count;      // K
+    uint32_t feature_count;     // F
+    uint32_t run;               // from 1
+    const double *coefficients; // [K][F], float32 numbers
+    const double *intercepts;   // [K], likewise
+} tp_linear_foreign;
+tapeout_status tp_linear_from(const tapeout_allocator *alloc, const tp_linear_foreign *from,
+                              tp_linear **ret_linear, tapeout_error *err);
+
 uint32_t tp_linear_output_count(const tp_linear *linear);
 uint32_t tp_linear_feature_count(const tp_linear *linear);
 

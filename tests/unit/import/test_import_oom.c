@@ -3,6 +3,7 @@
 // Every allocation of importing a model file fails in turn.
 #include "import/tp_import.h"
 #include "lightgbm_cases.h"
+#include "onnx_cases.h"
 #include "test.h"
 #include "xgboost_cases.h"
 
@@ -36,4 +37,13 @@ static void test_lightgbm(void)
     test_out_of_memory(parse, &model);
 }
 
-TEST_MAIN(TEST(test_xgboost), TEST(test_lightgbm))
+static void test_onnx(void)
+{
+    static const char *const texts[] = {ONNX_TREE, ONNX_LINE};
+    for (size_t i = 0; i < 2; i++) {
+        tp_str file = onnx_file(texts[i]);
+        test_out_of_memory(parse, &file);
+    }
+}
+
+TEST_MAIN(TEST(test_xgboost), TEST(test_lightgbm), TEST(test_onnx))

@@ -52,7 +52,8 @@ static double predict(tp_model *model, double *ret_probability)
 static double value_of(tp_link link, double scale, double divisor, double margin)
 {
     tp_model *model;
-    ASSERT_OK(new_model(TP_TASK_REGRESSION, (tp_foreign){link, scale, divisor}, &margin, &model));
+    ASSERT_OK(
+        new_model(TP_TASK_REGRESSION, (tp_foreign){link, scale, divisor, 0}, &margin, &model));
     const double value = predict(model, NULL);
     tp_model_free(model);
     return value;
@@ -84,7 +85,7 @@ static void test_classes(void)
     for (size_t i = 0; i < 3; i++) {
         tp_model *model;
         double p[3];
-        ASSERT_OK(new_model(TP_TASK_MULTICLASS, (tp_foreign){links[i], 1, 1}, base, &model));
+        ASSERT_OK(new_model(TP_TASK_MULTICLASS, (tp_foreign){links[i], 1, 1, 0}, base, &model));
         ASSERT_EQ_F64(predict(model, p), 1);
         ASSERT(fabs(p[0] + p[1] + p[2] - 1) < 1e-6);
         ASSERT(fabs(p[0] / p[1] - exp(-2)) < 1e-6);
@@ -93,10 +94,69 @@ static void test_classes(void)
     }
     tp_model *model;
     double p[3];
-    ASSERT_OK(
-        new_model(TP_TASK_MULTICLASS, (tp_foreign){TP_LINK_LGB_LOGISTIC_EACH, 1, 1}, base, &model));
+    ASSERT_OK(new_model(TP_TASK_MULTICLASS, (tp_foreign){TP_LINK_LGB_LOGISTIC_EACH, 1, 1, 0}, base,
+                        &model));
     ASSERT_EQ_F64(predict(model, p), 1);
     ASSERT_EQ_F64(p[2], 1 / (1 + tp_libm_exp(1)));
+    tp_model_free(model);
+}
+
+// What onnxruntime 1.32 gave for these margins.
+static void test_onnx_links(void)
+{
+    ASSERT_EQ_F64(value_of(TP_LINK_ONNX_FLOAT32, 1, 3, 1), (double)(1.0f / 3.0f));
+    ASSERT_EQ_F64(value_of(TP_LINK_ONNX_SIGMOID, 1, 1, 0), 0.5);
+    ASSERT(fabs(value_of(TP_LINK_ONNX_SIGMOID, 1, 1, 1.5) - 1 / (1 + exp(-1.5))) < 1e-7);
+    ASSERT_EQ_F64(value_of(TP_LINK_ONNX_SIGMOID, 1, 1, 40),
+                  value_of(TP_LINK_ONNX_SIGMOID, 1, 1, 18));
+    ASSERT(value_of(TP_LINK_ONNX_SIGMOID, 1, 1, -40) >= 0);
+    ASSERT(isnan(value_of(TP_LINK_ONNX_SIGMOID, 1, 1, (double)NAN)));
+    const double margins[3] = {1, 0, 2};
+    tp_model *model;
+    double p[3];
+    ASSERT_OK(new_model(TP_TASK_MULTICLASS, (tp_foreign){TP_LINK_ONNX_SOFTMAX_ZERO, 1, 1, 0},
+                        margins, &model));
+    ASSERT_EQ_F64(predict(model, p), 2);
+    ASSERT_EQ_F64(p[0], 0.2689414322376251);
+    ASSERT_EQ_F64(p[1], 0);
+    ASSERT_EQ_F64(p[2], 0.7310585975646973);
+    tp_model_free(model);
+}
+
+static double two_classes(uint32_t link, uint32_t flags, double threshold, double margin,
+                          double *ret_probability)
+{
+    tp_model *model;
+    ASSERT_OK(new_model(TP_TASK_BINARY, (tp_foreign){link, 1, 1, flags}, &margin, &model));
+    ASSERT_OK(tp_model_set_decision(model, NULL, threshold, &test_err));
+    const double label = predict(model, ret_probability);
+    tp_model_free(model);
+    return label;
+}
+
+static void test_flags(void)
+{
+    double p = 0;
+    ASSERT_EQ_F64(two_classes(TP_LINK_ONNX_LOGISTIC, 0, 0.5, 1e-30, &p), 1);
+    ASSERT_EQ_F64(p, 0.5); // so the margin must be asked whether it is above 0
+    ASSERT_EQ_F64(two_classes(TP_LINK_ONNX_LOGISTIC, TP_FOREIGN_BY_MARGIN, 0x1p-1074, 0, &p), 0);
+    ASSERT_EQ_F64(two_classes(TP_LINK_ONNX_LOGISTIC, TP_FOREIGN_BY_MARGIN, 0x1p-1074, 1e-30, &p),
+                  1);
+    const uint32_t mirrored = TP_FOREIGN_MIRRORED | TP_FOREIGN_BY_MARGIN;
+    ASSERT_EQ_F64(two_classes(TP_LINK_ONNX_SOFTMAX, mirrored, 0x1p-1074, -1, &p), 0);
+    const float e = tp_libm_expf(-2.0f);
+    ASSERT_EQ_F64(p, (double)(e / (1.0f + e)));
+    ASSERT_EQ_F64(two_classes(TP_LINK_ONNX_FLOAT32, mirrored | TP_FOREIGN_L1, 0x1p-1074, 3, &p), 1);
+    ASSERT_EQ_F64(p, 0.5); // of |-3| + |3|
+    ASSERT_EQ_F64(two_classes(TP_LINK_ONNX_FLOAT32, mirrored | TP_FOREIGN_L1, 0x1p-1074, 0, &p), 0);
+    ASSERT_EQ_F64(p, 0); // a sum of 0 divides nothing
+    const double margins[3] = {1, 3, 4};
+    tp_model *model;
+    double parts[3];
+    ASSERT_OK(new_model(TP_TASK_MULTICLASS, (tp_foreign){TP_LINK_ONNX_FLOAT32, 1, 1, TP_FOREIGN_L1},
+                        margins, &model));
+    ASSERT_EQ_F64(predict(model, parts), 2);
+    ASSERT_EQ_F64(parts[1], 0.375);
     tp_model_free(model);
 }
 
@@ -108,10 +168,14 @@ static void test_what_does_not_fit_is_refused(void)
         tp_foreign foreign;
         const char *part;
     } cases[] = {
-        {TP_TASK_BINARY, {TP_LINK_XGB_SOFTMAX, 1, 1}, "does not go with a binary model"},
-        {TP_TASK_REGRESSION, {99, 1, 1}, "link 99"},
-        {TP_TASK_BINARY, {TP_LINK_XGB_LOGISTIC, (double)NAN, 1}, "finite scale"},
-        {TP_TASK_BINARY, {TP_LINK_XGB_LOGISTIC, 1, 0}, "divisor"},
+        {TP_TASK_BINARY, {TP_LINK_XGB_SOFTMAX, 1, 1, 0}, "does not go with a binary model"},
+        {TP_TASK_REGRESSION, {99, 1, 1, 0}, "link 99"},
+        {TP_TASK_BINARY, {TP_LINK_XGB_LOGISTIC, (double)NAN, 1, 0}, "finite scale"},
+        {TP_TASK_BINARY, {TP_LINK_XGB_LOGISTIC, 1, 0, 0}, "divisor"},
+        {TP_TASK_BINARY, {TP_LINK_ONNX_SIGMOID, 1, 1, 8}, "flags 8"},
+        {TP_TASK_BINARY, {TP_LINK_ONNX_SIGMOID, 1, 1, TP_FOREIGN_L1}, "flags 2"},
+        {TP_TASK_REGRESSION, {TP_LINK_ONNX_FLOAT32, 1, 1, TP_FOREIGN_BY_MARGIN}, "flags 1"},
+        {TP_TASK_MULTICLASS, {TP_LINK_ONNX_SOFTMAX, 1, 1, TP_FOREIGN_MIRRORED}, "flags 4"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         tp_model *model;
@@ -128,7 +192,8 @@ static void test_there_and_back(void)
     tp_model *model;
     tp_model *again = NULL;
     tp_buffer bytes;
-    ASSERT_OK(new_model(TP_TASK_BINARY, (tp_foreign){TP_LINK_LGB_LOGISTIC, 0.5, 3}, &base, &model));
+    ASSERT_OK(
+        new_model(TP_TASK_BINARY, (tp_foreign){TP_LINK_LGB_LOGISTIC, 0.5, 3, 0}, &base, &model));
     tp_buffer_init(&bytes, env.alloc, 1 << 20);
     tp_model_write(model, &bytes);
     ASSERT_EQ_INT(bytes.data[4], 2);
@@ -141,6 +206,11 @@ static void test_there_and_back(void)
     bytes.data[56] = 0; // no link: that would be version 1
     ASSERT_FAILS(tp_model_read(&env, tp_buffer_view(&bytes), &feature, 1, &again, &test_err),
                  TAPEOUT_E_CORRUPT, "without a link");
+    bytes.data[60] = 9;
+    bytes.data[56] = 7;
+    ASSERT_FAILS(tp_model_read(&env, tp_buffer_view(&bytes), &feature, 1, &again, &test_err),
+                 TAPEOUT_E_CORRUPT, "flags 9");
+    bytes.data[60] = 0;
     bytes.data[56] = 77;
     ASSERT_FAILS(tp_model_read(&env, tp_buffer_view(&bytes), &feature, 1, &again, &test_err),
                  TAPEOUT_E_CORRUPT, "link 77");
@@ -148,5 +218,5 @@ static void test_there_and_back(void)
     tp_model_free(model);
 }
 
-TEST_MAIN(TEST(test_values), TEST(test_classes), TEST(test_what_does_not_fit_is_refused),
-          TEST(test_there_and_back))
+TEST_MAIN(TEST(test_values), TEST(test_classes), TEST(test_onnx_links), TEST(test_flags),
+          TEST(test_what_does_not_fit_is_refused), TEST(test_there_and_back))
