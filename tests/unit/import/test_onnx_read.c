@@ -37,7 +37,8 @@ static double predict(const tp_import *import, const char *row, double *ret_prob
     }
     ASSERT_OK(tp_table_builder_view(builder, &table, &test_err));
     ASSERT_OK(tp_feature_run_new(&env, program, 1, &run, &test_err));
-    ASSERT_OK(tp_feature_run_bind(run, table, (tp_rows){NULL, 1}, TP_FEATURE_SERVE, &test_err));
+    ASSERT_OK(
+        tp_feature_run_bind(run, table, (tp_row_choice){NULL, 1}, TP_FEATURE_SERVE, &test_err));
     const tp_feature_block block = {.row_count = 1, .output_count = count, .values = outputs};
     ASSERT_OK(tp_feature_run_block(run, 0, &block, &test_err));
     tp_predictor *predictor = NULL;
