@@ -50,6 +50,9 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(size)
         owner = self.server.owner
+        if owner.is_gone:
+            self.close_connection = True  # also on connections that were kept
+            return
         owner.seen.append((self.command, self.path, dict(self.headers), size))
         fault = owner.take_fault(self.command)
         link = http.client.HTTPConnection("127.0.0.1", owner.moto_port, timeout=60)
@@ -92,6 +95,7 @@ class Server:
         if str(MOTO) not in sys.path:
             sys.path.append(str(MOTO))  # behind the environment: boto3 alone is new to it
         self.seen, self.faults, self.made = [], collections.deque(), set()
+        self.is_gone = False
         self.lock = threading.Lock()
         self.environment = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
         self.moto_port = free_port()
@@ -160,6 +164,7 @@ class Server:
 
     def go(self):
         """Nobody answers any more."""
+        self.is_gone = True
         self.proxy.shutdown()
         self.proxy.server_close()
 

@@ -33,9 +33,12 @@ tapeout_status cases_try_open(const char *home, tp_registry_mode mode, tp_regist
     char world[32];
     (void)snprintf(world, sizeof(world), "%016llx",
                    (unsigned long long)tp_str_hash(tp_str_from(home)));
+    const char *blobs = getenv("TAPEOUT_TEST_BLOBS");
     const tp_registry_options options = {.home = home,
                                          .store = getenv("TAPEOUT_TEST_STORE"),
-                                         .world = cases_is_postgres() ? world : NULL,
+                                         .blobs = blobs,
+                                         .world =
+                                             cases_is_postgres() || blobs != NULL ? world : NULL,
                                          .mode = mode};
     return tp_registry_open_with(tp_allocator_default(), &options, ret_registry, err);
 }

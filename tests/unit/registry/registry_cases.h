@@ -11,7 +11,7 @@
 const char *cases_file(const char *directory, const char *name, const char *text);
 
 // In the store that TAPEOUT_TEST_STORE names ("postgresql://…"), each home in a schema of its own;
-// else in SQLite.
+// else in SQLite. Blobs are in TAPEOUT_TEST_BLOBS ("s3://…"), else in the home.
 tp_registry *cases_open(const char *home);
 tp_registry *cases_open_as(const char *home, tp_registry_mode mode);
 tapeout_status cases_try_open(const char *home, tp_registry_mode mode, tp_registry **ret_registry,
