@@ -55,15 +55,16 @@ static void put_statuses(FILE *to)
 
 static void put_environment(FILE *to)
 {
-    (void)fputs(".SH ENVIRONMENT\n"
-                ".TP\nTAPEOUT_HOME\nWhere registry and blobs live, unless \\fB\\-\\-home\\fR says "
-                "so.\n"
-                ".TP\nTAPEOUT_STORE\nThe registry's database, unless \\fB\\-\\-store\\fR says so.\n"
-                ".TP\nTAPEOUT_BLOBS\nWhere the bytes of models are, s3://BUCKET/PREFIX?...; else in "
-                "the home.\n"
-                ".TP\nTAPEOUT_DUCKDB\nThe path of libduckdb.so, for queries and Parquet.\n"
-                ".TP\nTAPEOUT_CPU\nref, avx2 or avx512: the kernels to use.\n",
-                to);
+    (void)fputs(
+        ".SH ENVIRONMENT\n"
+        ".TP\nTAPEOUT_HOME\nWhere registry and blobs live, unless \\fB\\-\\-home\\fR says "
+        "so.\n"
+        ".TP\nTAPEOUT_STORE\nThe registry's database, unless \\fB\\-\\-store\\fR says so.\n"
+        ".TP\nTAPEOUT_BLOBS\nWhere the bytes of models are, s3://BUCKET/PREFIX?...; else in "
+        "the home.\n"
+        ".TP\nTAPEOUT_DUCKDB\nThe path of libduckdb.so, for queries and Parquet.\n"
+        ".TP\nTAPEOUT_CPU\nref, avx2 or avx512: the kernels to use.\n",
+        to);
 }
 
 static void print_program_man(FILE *to)
