@@ -234,6 +234,16 @@ static int on_seek(void *user, int64_t offset, int origin)
     return 0;
 }
 
+static int on_connect(void *user, int purpose, curl_address *address)
+{
+    asking *it = user;
+    (void)purpose; // there is one
+    it->failed = it->request->accept(it->request->accept_user, &address->address, &it->why);
+    return it->failed == TAPEOUT_OK
+               ? socket(address->family, address->type | SOCK_CLOEXEC, address->protocol)
+               : CURL_SOCKET_BAD;
+}
+
 static tapeout_status add_header(asking *it, const char *text, tapeout_error *err)
 {
     curl_slist *longer = api.slist_append(it->headers, text);
@@ -271,7 +281,7 @@ static void set_safety(asking *it, bool is_https)
     set_number(it, CURLOPT_LOW_SPEED_TIME, TP_CURL_STALL_S);
     set_number(it, CURLOPT_TIMEOUT_MS, (long)it->request->timeout_ms);
     set_text(it, CURLOPT_USERAGENT, "tapeout/" TAPEOUT_VERSION);
-    if (!is_https) {
+    if (!is_https || it->request->accept != NULL) {
         set_text(it, CURLOPT_NOPROXY, "*"); // this machine is not reached by way of another
     }
     if (it->request->ca_file != NULL) {
@@ -290,6 +300,10 @@ static void set_callbacks(asking *it)
     (void)api.easy_setopt(it->easy, CURLOPT_READDATA, (void *)it);
     (void)api.easy_setopt(it->easy, CURLOPT_SEEKFUNCTION, (curl_seek *)on_seek);
     (void)api.easy_setopt(it->easy, CURLOPT_SEEKDATA, (void *)it);
+    if (it->request->accept != NULL) {
+        (void)api.easy_setopt(it->easy, CURLOPT_OPENSOCKETFUNCTION, (curl_connect *)on_connect);
+        (void)api.easy_setopt(it->easy, CURLOPT_OPENSOCKETDATA, (void *)it);
+    }
 }
 
 static tapeout_status prepare(asking *it, tapeout_error *err)

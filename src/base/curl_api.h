@@ -8,10 +8,19 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 typedef struct curl_easy CURL;
 typedef struct curl_list curl_slist;
 typedef size_t curl_move(char *data, size_t size, size_t count, void *user);
+typedef struct curl_address {
+    int family;
+    int type;
+    int protocol;
+    unsigned int size;
+    struct sockaddr address;
+} curl_address;
+typedef int curl_connect(void *user, int purpose, curl_address *address);
 typedef int curl_seek(void *user, int64_t offset, int origin);
 
 enum { CURL_GLOBAL_ALL = 3 };
@@ -53,16 +62,18 @@ enum {
     CURLOPT_CUSTOMREQUEST = 10036,
     CURLOPT_CAINFO = 10065,
     CURLOPT_SEEKDATA = 10168,
+    CURLOPT_OPENSOCKETDATA = 10164,
     CURLOPT_NOPROXY = 10177,
     CURLOPT_PROTOCOLS_STR = 10318,
     CURLOPT_WRITEFUNCTION = 20011,
     CURLOPT_READFUNCTION = 20012,
     CURLOPT_HEADERFUNCTION = 20079,
+    CURLOPT_OPENSOCKETFUNCTION = 20163,
     CURLOPT_SEEKFUNCTION = 20167,
     CURLOPT_INFILESIZE_LARGE = 30115
 };
 enum { CURL_ERROR_SIZE = 256, CURL_SSLVERSION_TLSv1_2 = 6, CURL_HTTP_VERSION_1_1 = 2 };
-enum { CURLINFO_RESPONSE_CODE = 0x200002 };
+enum { CURLINFO_RESPONSE_CODE = 0x200002, CURL_SOCKET_BAD = -1 };
 
 // X(name, result, parameters)
 #define CURL_FUNCTION_MAP(X)                                                                       \

@@ -19,17 +19,26 @@ typedef struct tp_curl tp_curl;
 // Takes the next bytes of an answer; what it fails with is what tp_curl_ask fails with.
 typedef tapeout_status tp_curl_sink(void *user, const void *data, size_t size, tapeout_error *err);
 
+// Whether the address that a connection is about to be made to may be called. It is the address
+// itself that is asked for, so that a name can't lead elsewhere afterwards. What it fails with is
+// what tp_curl_ask fails with, unless another address of the name will do.
+struct sockaddr;
+typedef tapeout_status tp_curl_accept(void *user, const struct sockaddr *address,
+                                      tapeout_error *err);
+
 typedef struct tp_curl_request {
     const char *method; // "GET", "HEAD", "PUT", "POST" or "DELETE"
     const char *url;
     const char *const *headers; // [header_count] "Name: value"
     size_t header_count;
-    tp_str body;           // sent with PUT and POST, from where it lies
-    const char *ca_file;   // certificates of those who are believed; NULL: the system's
-    uint32_t timeout_ms;   // for all of it; 0: as long as bytes come
-    tp_curl_sink *sink;    // takes the body of an answer 200 to 299; NULL: it is kept as well
-    void *user;            // of the sink
-    size_t max_body_bytes; // of a body that is kept; a longer one is E_LIMIT
+    tp_str body;            // sent with PUT and POST, from where it lies
+    const char *ca_file;    // certificates of those who are believed; NULL: the system's
+    uint32_t timeout_ms;    // for all of it; 0: as long as bytes come
+    tp_curl_sink *sink;     // takes the body of an answer 200 to 299; NULL: it is kept as well
+    void *user;             // of the sink
+    size_t max_body_bytes;  // of a body that is kept; a longer one is E_LIMIT
+    tp_curl_accept *accept; // NULL: every address; else there is no proxy either
+    void *accept_user;
 } tp_curl_request;
 
 typedef struct tp_curl_answer {

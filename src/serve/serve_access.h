@@ -19,6 +19,7 @@ typedef struct serve_access {
     tp_roster *roster;             // a reference, or NULL: nobody is known
     tp_jwks *jwks[TP_MAX_ISSUERS]; // of each issuer, under the same lock; NULL: none yet
     const serve_access_config *config;
+    atomic_uint jwks_wanted;         // a bit an issuer: a token names a key that its set has not
     atomic_uint_fast64_t generation; // one more with each roster
     tp_limiter *limits;              // of principals
     tp_limiter *failures;            // of addresses whose credentials were refused

@@ -6,10 +6,13 @@
 
 #include "base/limits.h"
 #include "base/tp_alloc.h"
+#include "base/tp_curl.h"
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 
 #include <string.h>
+
+enum { DAY_S = 86400, HOUR_S = 3600 };
 
 typedef struct config_access {
     tp_yaml_node issuers;
@@ -20,6 +23,11 @@ typedef struct config_issuer {
     tp_str issuer;
     tp_str audience;
     tp_str jwks;
+    tp_str jwks_ca;
+    uint32_t jwks_refresh_s;
+    uint32_t jwks_interval_s;
+    uint32_t jwks_stale_s;
+    tp_yaml_strings jwks_networks;
     tp_yaml_strings algorithms;
     uint32_t leeway_s;
     tp_str tenant;
@@ -46,6 +54,11 @@ static const tp_yaml_key issuer_keys[] = {
     {"issuer", TP_YAML_STR, ISSUER(issuer), 0, 0, NULL},
     {"audience", TP_YAML_STR, ISSUER(audience), 0, 0, NULL},
     {"jwks", TP_YAML_STR, ISSUER(jwks), 0, 0, NULL},
+    {"jwks_ca", TP_YAML_STR, ISSUER(jwks_ca), 0, 0, NULL},
+    {"jwks_refresh", TP_YAML_U32, ISSUER(jwks_refresh_s), 1, DAY_S, NULL},
+    {"jwks_interval", TP_YAML_U32, ISSUER(jwks_interval_s), 1, DAY_S, NULL},
+    {"jwks_stale", TP_YAML_U32, ISSUER(jwks_stale_s), 1, 7 * DAY_S, NULL},
+    {"jwks_networks", TP_YAML_STR_LIST, ISSUER(jwks_networks), 0, 0, NULL},
     {"algorithms", TP_YAML_STR_LIST, ISSUER(algorithms), 0, 0, NULL},
     {"leeway", TP_YAML_U32, ISSUER(leeway_s), 0, TP_MAX_JWT_LEEWAY_S, NULL},
     {"tenant", TP_YAML_STR, ISSUER(tenant), 0, 0, NULL},
@@ -139,6 +152,41 @@ static tapeout_status path_of(tp_arena *arena, const char *file, tp_str name, co
     return *ret_path == NULL ? tp_fail_nomem(err) : TAPEOUT_OK;
 }
 
+// -- key sets that are fetched -------------------------------------------------------------------
+static tapeout_status keep_networks(tp_issuer_url *url, const tp_yaml_strings *names,
+                                    tapeout_error *err)
+{
+    if (names->count > TP_ISSUER_NETWORKS) {
+        return tp_fail(err, TAPEOUT_E_LIMIT, "jwks_networks: %zu, at most %d", names->count,
+                       TP_ISSUER_NETWORKS);
+    }
+    for (size_t i = 0; i < names->count; i++) {
+        if (!tp_net_parse(names->items[i], &url->networks[url->network_count++])) {
+            return tp_fail(err, TAPEOUT_E_INVALID,
+                           "jwks_networks: \"%.*s\" is neither an address nor a network such as "
+                           "10.0.0.0/8",
+                           TP_STR_ARGS(names->items[i]));
+        }
+    }
+    return TAPEOUT_OK;
+}
+
+static tapeout_status keep_url(tp_issuer_url *url, tp_arena *arena, const config_issuer *said,
+                               const char *file, tapeout_error *err)
+{
+    url->url = tp_arena_str(arena, said->jwks).data;
+    url->refresh_s = said->jwks_refresh_s;
+    url->interval_s = said->jwks_interval_s;
+    url->stale_s = said->jwks_stale_s;
+    if (url->url == NULL) {
+        return tp_fail_nomem(err);
+    }
+    TP_TRY(tp_curl_url_check(url->url, "jwks", err));
+    TP_TRY(keep_networks(url, &said->jwks_networks, err));
+    return said->jwks_ca.size == 0 ? TAPEOUT_OK
+                                   : path_of(arena, file, said->jwks_ca, &url->ca_file, err);
+}
+
 static tapeout_status keep_issuer(tp_issuer *issuer, tp_arena *arena, const config_issuer *said,
                                   const char *file, tapeout_error *err)
 {
@@ -150,23 +198,34 @@ static tapeout_status keep_issuer(tp_issuer *issuer, tp_arena *arena, const conf
     issuer->roles_claim = tp_arena_str(arena, said->roles_claim);
     issuer->limits = tp_arena_str(arena, said->limits);
     TP_TRY(tp_arena_check(arena, "issuer", err));
-    return path_of(arena, file, said->jwks, &issuer->jwks_path, err);
+    return tp_str_contains(said->jwks, TP_STR("://"))
+               ? keep_url(&issuer->jwks_url, arena, said, file, err)
+               : path_of(arena, file, said->jwks, &issuer->jwks_path, err);
 }
 
 static tapeout_status bind_issuer(tp_issuer *issuer, tp_arena *arena, tp_yaml *yaml,
                                   tp_yaml_node node, const char *file, tapeout_error *err)
 {
-    config_issuer said = {.leeway_s = 30, .roles_claim = TP_STR("roles")};
+    config_issuer said = {.leeway_s = 30,
+                          .roles_claim = TP_STR("roles"),
+                          .jwks_refresh_s = HOUR_S,
+                          .jwks_interval_s = 30,
+                          .jwks_stale_s = DAY_S};
+    tapeout_error why = {0};
     TP_TRY(tp_yaml_bind(yaml, node, &issuer_table, &said, err));
     if (said.issuer.size == 0 || said.audience.size == 0 || said.jwks.size == 0 ||
         said.roles == 0) {
         return tp_yaml_fail(yaml, node, err,
-                            "an issuer needs issuer, audience, jwks (a file) and roles");
+                            "an issuer needs issuer, audience, jwks (a file or a URL) and roles");
     }
     if (said.tenant.size > 0 && said.tenant_claim.size > 0) {
         return tp_yaml_fail(yaml, node, err, "either tenant or tenant_claim, not both");
     }
-    TP_TRY(keep_issuer(issuer, arena, &said, file, err));
+    const tapeout_status kept = keep_issuer(issuer, arena, &said, file, &why);
+    if (kept != TAPEOUT_OK) {
+        return kept == TAPEOUT_E_NOMEM ? tp_fail_nomem(err)
+                                       : tp_yaml_fail(yaml, node, err, "%s", why.message);
+    }
     TP_TRY(bind_algorithms(issuer, yaml, node, &said.algorithms, err));
     return bind_roles(issuer, arena, yaml, said.roles, err);
 }

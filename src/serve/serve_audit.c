@@ -239,11 +239,11 @@ void tp_server_audit_keys(struct tapeout_server *server, const tp_issuer *issuer
 {
     char hex[TP_SHA256_HEX_SIZE + 1];
     const tp_sha256 hash = tp_sha256_of(text.data, text.size);
+    const char *from = issuer->jwks_path != NULL ? issuer->jwks_path : issuer->jwks_url.url;
     tapeout_error error = {0};
     tp_sha256_hex(&hash, hex);
-    const tp_audit_field fields[] = {{"issuer", issuer->issuer},
-                                     {"from", tp_str_from(issuer->jwks_path)},
-                                     {"sha256", tp_str_from(hex)}};
+    const tp_audit_field fields[] = {
+        {"issuer", issuer->issuer}, {"from", tp_str_from(from)}, {"sha256", tp_str_from(hex)}};
     const tp_audit_note note = {"access.keys_changed", TP_STR("server"), fields, 3};
     if (server->state.audit != NULL &&
         tp_audit_tell(server->state.audit, &note, &error) != TAPEOUT_OK) {

@@ -166,6 +166,11 @@ static serve_login read_token(serve_exchange *exchange, tp_str token, serve_toke
                                      &principal, &error);
     }
     yyjson_doc_free(claims);
+    if (status == TAPEOUT_E_NOT_FOUND) {
+        // Its issuer may have a newer set by now; who comes again with it is let in then.
+        (void)atomic_fetch_or_explicit(&auth->access->jwks_wanted, 1u << index,
+                                       memory_order_relaxed);
+    }
     if (status != TAPEOUT_OK) {
         (void)snprintf(exchange->login_text, sizeof(exchange->login_text), "token: %.100s",
                        error.message);

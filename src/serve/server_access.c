@@ -91,6 +91,9 @@ static tapeout_status read_keys(struct server_access *access, bool is_start, tap
     tapeout_status status = TAPEOUT_OK;
     for (uint32_t i = 0; i < config->issuer_count && status == TAPEOUT_OK; i++) {
         uint64_t stamp[4] = {0};
+        if (config->issuers[i].jwks_path == NULL) {
+            continue; // server_jwks.c fetches it
+        }
         const bool is_there = file_stamp(config->issuers[i].jwks_path, stamp);
         const bool is_new = memcmp(stamp, access->stamps[i], sizeof(stamp)) != 0;
         if (is_start || (is_there && is_new)) {
@@ -143,6 +146,7 @@ tapeout_status tp_server_access_start(struct tapeout_server *server, tapeout_err
     if (access == NULL) {
         return TAPEOUT_OK;
     }
+    TP_TRY(tp_server_jwks_start(server, err));
     access->has_thread = pthread_create(&access->thread, NULL, run, access) == 0;
     return access->has_thread
                ? TAPEOUT_OK
@@ -152,6 +156,7 @@ tapeout_status tp_server_access_start(struct tapeout_server *server, tapeout_err
 void tp_server_access_stop(struct tapeout_server *server)
 {
     struct server_access *access = server->access;
+    tp_server_jwks_stop(server);
     if (access == NULL || !access->has_thread) {
         return;
     }

@@ -189,6 +189,7 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
     TP_TRY(tp_serve_config_load(server->config, &server->options, err));
     TP_TRY(tp_context_store_set(server->context, server->config->store, err));
     TP_TRY(settle_blobs(server, err));
+    TP_TRY(tp_server_jwks_check(server, err));
     TP_TRY(bind_address(server, err));
     // Where that fails the files count as they are.
     (void)tp_signatures_adopt_home(server->context, NULL);

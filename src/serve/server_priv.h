@@ -97,6 +97,7 @@ struct tapeout_server {
     tp_tls *tls;                       // NULL: plain HTTP
     char self_cert[TP_MAX_PATH_BYTES]; // where the certificate of our own making lies
     char self_key[TP_MAX_PATH_BYTES];
+    struct server_jwks *jwks;     // NULL: nothing is fetched
     struct server_access *access; // NULL: nobody is told apart
     int listen_fd;
     uint16_t port;
@@ -165,6 +166,13 @@ tapeout_status tp_server_access_open(struct tapeout_server *server, tapeout_erro
 tapeout_status tp_server_access_start(struct tapeout_server *server, tapeout_error *err);
 void tp_server_access_stop(struct tapeout_server *server);
 void tp_server_access_close(struct tapeout_server *server); // of one opened half way too
+
+// -- server_jwks.c, as server_access.c ------------------------------------------------------------
+// E_INVALID where key sets are to be fetched by a server that calls nobody.
+tapeout_status tp_server_jwks_check(const struct tapeout_server *server, tapeout_error *err);
+// Fetches key sets between these two; nothing where none is to be fetched.
+tapeout_status tp_server_jwks_start(struct tapeout_server *server, tapeout_error *err);
+void tp_server_jwks_stop(struct tapeout_server *server);
 
 // -- server_watch.c ------------------------------------------------------------------------------
 // Whether the model is written as "name@alias".

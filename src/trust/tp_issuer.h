@@ -6,6 +6,7 @@
 #ifndef TP_ISSUER_H
 #define TP_ISSUER_H
 
+#include "base/tp_net.h"
 #include "trust/tp_identity.h"
 #include "trust/tp_jwt.h"
 
@@ -14,6 +15,20 @@ typedef struct tp_issuer_role {
     tp_str grants; // "viewer,scorer:flights"
 } tp_issuer_role;
 
+enum { TP_ISSUER_NETWORKS = 8 };
+
+// Where a key set is fetched from.
+typedef struct tp_issuer_url {
+    const char *url;     // NULL: it is in a file
+    const char *ca_file; // who vouches for the server; NULL: the system's authorities
+    uint32_t refresh_s;  // after which the set is fetched again
+    uint32_t interval_s; // between two tries, whatever asks for one
+    uint32_t stale_s;    // how long a set is used that could not be fetched anew
+    // Addresses outside of the public internet that it may lead to.
+    tp_net networks[TP_ISSUER_NETWORKS];
+    uint32_t network_count;
+} tp_issuer_url;
+
 // The texts are the configuration's.
 typedef struct tp_issuer {
     tp_str issuer;
@@ -21,7 +36,8 @@ typedef struct tp_issuer {
     tp_jwt_algorithm rsa; // of RSA keys that name none
     uint32_t algorithms;  // a bit each
     uint32_t leeway_s;
-    const char *jwks_path;
+    const char *jwks_path; // NULL: see the next
+    tp_issuer_url jwks_url;
     tp_str tenant;       // of all its tokens; empty: by the claim, or the operator's
     tp_str tenant_claim; // empty: none
     tp_str roles_claim;  // "roles", "realm_access.roles"; its value is a text or a list of texts

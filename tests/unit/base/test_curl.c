@@ -9,6 +9,7 @@
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -262,6 +263,50 @@ static void test_about(void)
     ASSERT(strstr(path, "libcurl") != NULL);
 }
 
+// -- addresses -----------------------------------------------------------------------------------
+typedef struct gate {
+    bool is_open;
+    int asked; // how often
+} gate;
+
+static tapeout_status accept_loopback(void *user, const struct sockaddr *address,
+                                      tapeout_error *err)
+{
+    gate *self = user;
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
+    ASSERT_EQ_INT(address->sa_family, AF_INET);
+    ASSERT_EQ_UINT(ntohl(v4->sin_addr.s_addr), INADDR_LOOPBACK);
+    self->asked++;
+    return self->is_open ? TAPEOUT_OK : tp_fail(err, TAPEOUT_E_DENIED, "not this one");
+}
+
+// The address of the connection itself is asked for, and no proxy is between.
+static void test_addresses_are_asked_for(void)
+{
+    gate it = {.is_open = false};
+    tp_curl *curl = open_curl();
+    tp_curl_answer answer;
+    uint32_t status = 0;
+    const tp_curl_request closed = {.method = "GET",
+                                    .url = "http://localhost:9/",
+                                    .max_body_bytes = 10,
+                                    .accept = accept_loopback,
+                                    .accept_user = &it};
+    tp_curl_request there = closed;
+    there.url = "http://127.0.0.1:9/";
+    tp_curl_answer_init(&answer, tp_allocator_default());
+    ASSERT_EQ_INT(setenv("http_proxy", "http://192.0.2.1:1", 1), 0);
+    ASSERT_FAILS(tp_curl_ask(curl, &there, &answer, &test_err), TAPEOUT_E_DENIED, "not this one");
+    ASSERT_EQ_INT(it.asked, 1);
+    it.is_open = true;
+    ASSERT_OK(
+        ask_once("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", closed, &status, &test_err));
+    ASSERT_EQ_UINT(status, 200);
+    ASSERT_EQ_INT(it.asked, 2);
+    tp_curl_answer_deinit(&answer);
+    tp_curl_close(&curl);
+}
+
 TEST_MAIN(TEST(test_get), TEST(test_put_then_head), TEST(test_bounds),
           TEST(test_redirect_is_an_answer), TEST(test_nobody_there), TEST(test_urls),
-          TEST(test_about))
+          TEST(test_about), TEST(test_addresses_are_asked_for))
