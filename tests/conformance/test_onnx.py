@@ -1,12 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """ONNX models against onnxruntime, compared with ==: those of tests/conformance/onnx with the
-answers that onnxruntime gave (make_onnx.py), and what is refused."""
+answers that onnxruntime gave (make_onnx.py); models that skl2onnx writes here and now, where it and
+onnxruntime are installed; and what is refused."""
 import csv
 import pathlib
 
+import numpy
 import pytest
 
 from conftest import read_csv
+
+try:
+    import onnxruntime
+    import skl2onnx
+    import sklearn.ensemble as ensemble
+    import sklearn.linear_model as linear_model
+    import sklearn.preprocessing as preprocessing
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+except ImportError:  # `make bench` installs them
+    skl2onnx = None
+needs_peers = pytest.mark.skipif(
+    skl2onnx is None, reason="skl2onnx and onnxruntime are not there; run make bench")
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "onnx"
 MODELS = sorted(path.stem for path in FOLDER.glob("*.onnx"))
@@ -68,6 +83,90 @@ def test_answers_are_those_of_onnxruntime(tapeout, tmp_path, name, cpu):
     for index, (row, want) in enumerate(zip(got, wanted)):
         assert answer_of(names, row, classes) == wanted_of(names, want, is_binary), index
 
+
+# -- models of today -----------------------------------------------------------------------------
+
+def live_cases():
+    """name: (learner, what its target is)"""
+    forest, trees = ensemble.RandomForestClassifier, ensemble.GradientBoostingClassifier
+    logistic, scaled = linear_model.LogisticRegression, preprocessing.StandardScaler
+    return {
+        "forest": (forest(60, max_depth=9, random_state=1), "two"),
+        "forest-words": (forest(10, random_state=1), "words"),
+        "forest-classes": (forest(60, max_depth=7, random_state=1), "five"),
+        "extra": (ensemble.ExtraTreesClassifier(20, max_depth=8, random_state=1), "five"),
+        "forest-value": (ensemble.RandomForestRegressor(60, max_depth=9, random_state=1), "value"),
+        "boosted": (trees(n_estimators=60, random_state=1), "two"),
+        "boosted-classes": (trees(n_estimators=20, random_state=1), "five"),
+        "boosted-value": (ensemble.GradientBoostingRegressor(n_estimators=60, random_state=1),
+                          "value"),
+        "imputed-forest": (make_pipeline(SimpleImputer(), preprocessing.RobustScaler(),
+                                         forest(20, random_state=1)), "two"),
+        "logistic": (logistic(max_iter=500), "two"),
+        "logistic-classes": (logistic(max_iter=500), "three"),
+        "imputed-logistic": (make_pipeline(SimpleImputer(strategy="median"), scaled(), logistic()),
+                             "two"),
+        "line": (linear_model.LinearRegression(), "value"),
+        "ridge": (make_pipeline(scaled(), linear_model.Ridge()), "value"),
+        "wide-ridge": (linear_model.Ridge(), "wide"),
+    }
+
+
+LIVE = ["forest", "forest-words", "forest-classes", "extra", "forest-value", "boosted",
+        "boosted-classes", "boosted-value", "imputed-forest", "logistic", "logistic-classes",
+        "imputed-logistic", "line", "ridge", "wide-ridge"]
+
+
+def live_rows(kind):
+    draw = numpy.random.default_rng(5)
+    columns = 1500 if kind == "wide" else 6
+    x = (draw.normal(size=(700, columns)) * 10.0 ** (numpy.arange(columns) % 4 - 1))
+    x = x.astype(numpy.float32)
+    value = x[:, 0] * 10 + x[:, 1] + draw.normal(size=len(x)) * 0.3
+    if kind == "two":
+        return x, (value > 0).astype(int)
+    if kind == "words":
+        return x, numpy.where(value > 0, "yes, it is", "no")
+    if kind in ("three", "five"):
+        cuts = [-1, 1] if kind == "three" else [-2, -0.7, 0.4, 1.5]
+        return x, numpy.digitize(value, cuts) * 2 - 1
+    return x, value
+
+
+@needs_peers
+@pytest.mark.parametrize("name", LIVE)
+def test_live(tapeout, tmp_path, name):
+    learner, kind = live_cases()[name]
+    x, target = live_rows(kind)
+    model = skl2onnx.to_onnx(learner.fit(x, target), x[:1])
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    x[::7, 1] = numpy.nan
+    x[::11, 0] = numpy.inf
+    x[5::11, 0] = -0.0
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    out = onnxruntime.InferenceSession(str(path), options).run(None, {"X": x})
+    tapeout.json("import", path, "--name", "live")
+    shown = tapeout.json("inspect", "live")
+    classes = shown["schema"]["target"]["classes"]
+    data = tmp_path / "rows.csv"
+    with open(data, "w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(f"X_{i}" for i in range(x.shape[1]))
+        table.writerows(["" if numpy.isnan(v) else repr(float(v)) for v in row] for row in x)
+    got = parse_lines(tapeout.ok("predict", "live", data))
+    assert len(got) == len(x)
+    for index, row in enumerate(got):
+        if len(out) == 1:
+            names, want = ["=value"], [repr(float(out[0][index, 0]))]
+        else:
+            scores = [float(score) for score in out[1][index].values()]
+            names, want = ["=label"], [str(out[0][index]), *map(repr, scores)]
+        assert answer_of(names, row, classes) == wanted_of(names, want, len(classes) == 2), index
+
+
+# -- what is refused -----------------------------------------------------------------------------
 
 def test_what_is_no_model_of_tables_is_refused_by_name(tapeout, tmp_path):
     whole = (FOLDER / "logistic_two.onnx").read_bytes()

@@ -15,12 +15,13 @@ from conftest import ROOT, read_csv
 CLIENT = ROOT / ".deps/mlflow3"
 
 
-@pytest.mark.parametrize("kind", ["lightgbm", "xgboost"])
+# onnx: a model of tests/conformance/onnx, of which onnxruntime's answers stand beside it.
+@pytest.mark.parametrize("kind", ["lightgbm", "xgboost", "onnx"])
 def test_a_logged_model_answers_as_the_original(kind, toy, tapeout, serve, tmp_path):
     if not CLIENT.exists():
         pytest.skip("mlflow3 is not there; run make setup")
     if importlib.util.find_spec(kind) is None:
-        pytest.skip(f"{kind} is not there; run make bench")
+        pytest.skip(f"{kind} is not there; run make {'setup' if kind == 'onnx' else 'bench'}")
     with serve(toy.bundle, "--quiet-requests") as server:
         done = subprocess.run(
             [sys.executable, str(ROOT / "tests/e2e/mlflow_models.py"), server.url, str(tmp_path),
