@@ -6,10 +6,12 @@
 // library is built in.
 #include "base/limits.h"
 #include "base/tp_context.h"
+#include "base/tp_curl.h"
 #include "base/tp_error.h"
 #include "base/tp_library.h"
 #include "bundle/tp_bundle.h"
 #include "pipeline/sbom_write.h"
+#include "registry/tp_store.h"
 #include "table/tp_table.h"
 
 #include <llhttp.h>
@@ -103,7 +105,42 @@ static tapeout_status append_part(tp_buffer *json, const part *item, const char 
     return TAPEOUT_OK;
 }
 
-// Only where it is there: it is no part of the program, and the program does without.
+// What is looked for while the program runs, and listed only where it is there.
+typedef struct guest {
+    const char *name;
+    const char *licence;
+    bool (*about)(char *ret_version, size_t version_size, char *ret_path, size_t path_size);
+} guest;
+
+static const guest guests[] = {{"libcurl", "curl", tp_curl_about},
+                               {"libpq", "PostgreSQL", tp_postgres_about}};
+
+enum { GUEST_COUNT = sizeof(guests) / sizeof(guests[0]) };
+
+static tapeout_status append_guest(tp_buffer *json, const guest *item, bool *ret_is_there,
+                                   tapeout_error *err)
+{
+    char version[64];
+    char path[TP_MAX_PATH_BYTES];
+    char hex[TP_SHA256_HEX_SIZE + 1];
+    *ret_is_there = item->about(version, sizeof(version), path, sizeof(path));
+    if (!*ret_is_there) {
+        return TAPEOUT_OK;
+    }
+    TP_TRY(hash_file(path, hex, err));
+    const sbom_component component = {.type = "library",
+                                      .ref = item->name,
+                                      .name = tp_str_from(item->name),
+                                      .version = tp_str_from(version),
+                                      .licence = item->licence,
+                                      .sha256 = tp_str_from(hex),
+                                      .linkage = "run time",
+                                      .is_optional = true};
+    tp_buffer_append_char(json, ',');
+    tp_sbom_component(json, &component);
+    return TAPEOUT_OK;
+}
+
 static bool append_duckdb(tp_buffer *json, tapeout_context *context)
 {
     char version[64];
@@ -116,7 +153,8 @@ static bool append_duckdb(tp_buffer *json, tapeout_context *context)
                                       .name = TP_STR("duckdb"),
                                       .version = tp_str_from(version),
                                       .licence = "MIT",
-                                      .linkage = "run time"};
+                                      .linkage = "run time",
+                                      .is_optional = true};
     tp_buffer_append_char(json, ',');
     tp_sbom_component(json, &component);
     return true;
@@ -144,10 +182,19 @@ static tapeout_status write_program(tp_buffer *json, tapeout_context *context, t
         TP_TRY(append_part(json, &parts[i], own_file, err));
     }
     const bool has_duckdb = append_duckdb(json, context);
+    bool has_guest[GUEST_COUNT];
+    for (int i = 0; i < GUEST_COUNT; i++) {
+        TP_TRY(append_guest(json, &guests[i], &has_guest[i], err));
+    }
     tp_buffer_append_text(json,
                           "],\"dependencies\":[{\"ref\":\"tapeout\",\"dependsOn\":[\"libuv\"");
     for (int i = 1; i < PART_COUNT; i++) {
         tp_buffer_printf(json, ",\"%s\"", parts[i].name);
+    }
+    for (int i = 0; i < GUEST_COUNT; i++) {
+        if (has_guest[i]) {
+            tp_buffer_printf(json, ",\"%s\"", guests[i].name);
+        }
     }
     tp_buffer_append_text(json, has_duckdb ? ",\"duckdb\"]}]}" : "]}]}");
     return TAPEOUT_OK;

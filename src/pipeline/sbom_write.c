@@ -40,6 +40,9 @@ void tp_sbom_component_open(tp_buffer *json, const sbom_component *component)
     if (component->version.size > 0) {
         tp_sbom_text(json, "version", component->version);
     }
+    if (component->is_optional) {
+        tp_sbom_text(json, "scope", TP_STR("optional"));
+    }
     if (component->sha256.size > 0) {
         tp_buffer_append_text(json, ",\"hashes\":[{\"alg\":\"SHA-256\",\"content\":");
         tp_json_append_str(json, component->sha256);

@@ -16,6 +16,7 @@ typedef struct sbom_component {
     const char *licence; // an SPDX identifier or expression; NULL: not said
     tp_str sha256;       // hexadecimal; empty: not said
     const char *linkage; // "static", "dynamic", "run time", or NULL
+    bool is_optional;    // the program does without
 } sbom_component;
 
 // `{"bomFormat":...,"metadata":{"component":` of a document, to be followed by that component.

@@ -22,6 +22,7 @@ static tapeout_status send_s3(tp_registry *registry, tp_str data, const tp_sha25
 {
     char hex[TP_SHA256_HEX_SIZE + 1];
     tp_sha256_hex(hash, hex);
+    TP_TRY(tp_blob_claim(registry, err));
     // Also where it is there: its age begins anew, so that no collection takes it now, and what was
     // damaged is whole again.
     return tp_s3_put(registry->s3, tp_str_from(hex), data, err);

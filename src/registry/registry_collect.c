@@ -58,8 +58,11 @@ static tapeout_status remove_unless_named(tp_registry *registry, const tp_blobs 
 tapeout_status tp_registry_sweep(tp_registry *registry, tp_str hex, tapeout_error *err)
 {
     bool named = false;
-    return hex.size == 0 ? TAPEOUT_OK
-                         : remove_unless_named(registry, registry->blobs, hex, &named, err);
+    if (hex.size == 0) {
+        return TAPEOUT_OK;
+    }
+    TP_TRY(tp_blob_claim(registry, err));
+    return remove_unless_named(registry, registry->blobs, hex, &named, err);
 }
 
 // -- collecting ----------------------------------------------------------------------------------
@@ -102,6 +105,7 @@ tapeout_status tp_registry_collect(tp_registry *registry, uint64_t grace_s, tp_b
     const int64_t now_s = tp_clock_unix_us() / 1000000;
     collecting it = {.registry = registry};
     it.before_s = grace_s > (uint64_t)now_s ? 0 : now_s - (int64_t)grace_s + 1;
+    TP_TRY(tp_blob_claim(registry, err));
     TP_TRY(tp_blob_list(registry, collect_blob, &it, err));
     int64_t answers = 0;
     TP_TRY(collect_answers(registry, &answers, err));

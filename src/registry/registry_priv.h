@@ -18,6 +18,7 @@ struct tp_registry {
     tp_store *store;
     const tp_blobs *blobs; // where the bytes are
     tp_s3 *s3;             // NULL: in the home
+    bool owns_blobs;       // the place in S3 was found to be this registry's
 };
 
 extern const tp_store_schema tp_registry_schema;
@@ -53,6 +54,9 @@ struct tp_blobs {
 extern const tp_blobs tp_blobs_local;
 extern const tp_blobs tp_blobs_s3; // every blob has a copy in the home, from which it is read
 
+// Before anything is written or removed, and in no transaction: E_DENIED where the place in S3 is
+// another registry's.
+tapeout_status tp_blob_claim(tp_registry *registry, tapeout_error *err);
 // What takes long of putting a blob and needs no lock; before the transaction that puts it.
 tapeout_status tp_blob_send(tp_registry *registry, tp_str data, const tp_sha256 *hash,
                             tapeout_error *err);

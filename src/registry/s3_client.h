@@ -8,6 +8,7 @@
 #ifndef S3_CLIENT_H
 #define S3_CLIENT_H
 
+#include "base/tp_buffer.h"
 #include "bundle/tp_bundle.h"
 
 typedef struct tp_s3 tp_s3;
@@ -34,6 +35,10 @@ tapeout_status tp_s3_find(tp_s3 *s3, tp_str hex, bool *ret_is_there, uint64_t *r
 tapeout_status tp_s3_fetch(tp_s3 *s3, tp_str hex, const char *path, tapeout_error *err);
 // One that is not there is no failure.
 tapeout_status tp_s3_remove(tp_s3 *s3, tp_str hex, tapeout_error *err);
+
+// What stands in the object "registry-id" beside the blobs; nothing where there is none.
+tapeout_status tp_s3_owner_read(tp_s3 *s3, tp_buffer *ret_text, tapeout_error *err);
+tapeout_status tp_s3_owner_write(tp_s3 *s3, tp_str text, tapeout_error *err);
 
 typedef struct s3_object {
     char hex[TP_SHA256_HEX_SIZE + 1];

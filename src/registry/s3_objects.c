@@ -8,6 +8,7 @@
 #include "registry/s3_priv.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
 tapeout_status tp_s3_put(tp_s3 *s3, tp_str hex, tp_str data, tapeout_error *err)
@@ -51,6 +52,34 @@ tapeout_status tp_s3_remove(tp_s3 *s3, tp_str hex, tapeout_error *err)
     char key[TP_MAX_S3_KEY_BYTES];
     TP_TRY(tp_s3_key(s3, hex, key, err));
     const s3_request request = {.method = "DELETE", .key = key};
+    return tp_s3_ask(s3, &request, err);
+}
+
+// -- whose they are ------------------------------------------------------------------------------
+static void owner_key(const tp_s3 *s3, char ret_key[TP_MAX_S3_KEY_BYTES])
+{
+    (void)snprintf(ret_key, TP_MAX_S3_KEY_BYTES, "%.512sregistry-id", s3->root);
+}
+
+tapeout_status tp_s3_owner_read(tp_s3 *s3, tp_buffer *ret_text, tapeout_error *err)
+{
+    char key[TP_MAX_S3_KEY_BYTES];
+    owner_key(s3, key);
+    const s3_request request = {.method = "GET", .key = key};
+    const tapeout_status status = tp_s3_ask(s3, &request, err);
+    tp_buffer_clear(ret_text);
+    if (status == TAPEOUT_OK) {
+        tp_buffer_append_str(ret_text, tp_buffer_view(&s3->answer.body));
+        return tp_buffer_check(ret_text, "blobs: registry-id", err);
+    }
+    return status == TAPEOUT_E_NOT_FOUND ? TAPEOUT_OK : status;
+}
+
+tapeout_status tp_s3_owner_write(tp_s3 *s3, tp_str text, tapeout_error *err)
+{
+    char key[TP_MAX_S3_KEY_BYTES];
+    owner_key(s3, key);
+    const s3_request request = {.method = "PUT", .key = key, .body = text};
     return tp_s3_ask(s3, &request, err);
 }
 

@@ -56,6 +56,10 @@ bool tp_store_is_stopped(const tp_store *store);
 bool tp_store_may_lose_answers(const tp_store *store);
 void tp_store_stop(tp_store *store); // for whoever saw a sync fail beside the database
 
+// The version ("15.14") and the file of PostgreSQL's client library, for lists of what runs; false
+// where there is none.
+bool tp_postgres_about(char *ret_version, size_t version_size, char *ret_path, size_t path_size);
+
 // -- values --------------------------------------------------------------------------------------
 typedef enum tp_sql_kind {
     TP_SQL_NULL,

@@ -52,7 +52,8 @@ def key_of(command, digest):
 
 
 def objects(s3, command):
-    return {key: size for key, size in s3.keys().items() if key.startswith(command.prefix + "/")}
+    return {key: size for key, size in s3.keys().items()
+            if key.startswith(command.prefix + "/") and not key.endswith("/registry-id")}
 
 
 def versions(command):
@@ -92,7 +93,7 @@ def test_from_training_to_serving(s3, stored, serve, tmp_path):
         assert status == 200 and answer["sha256"] == listed[1]["sha256"]
     # Each body was signed by its own hash.
     for method, path, headers, size in s3.seen:
-        if method == "PUT" and stored.prefix in path:
+        if method == "PUT" and stored.prefix in path and "/sha256/" in path:
             assert headers["x-amz-content-sha256"] == "".join(path.split("/")[-2:]) and size > 0
 
 
@@ -192,7 +193,8 @@ def test_a_flipped_bit(s3, stored, serve, tmp_path):
         assert key_of(stored, second["sha256"]) in refused
         assert server.post("/score", RECORD) == before
         time.sleep(0.7)
-        fetched = [seen for seen in s3.seen if seen[0] == "GET" and second["sha256"][2:] in seen[1]]
+        damaged = key_of(stored, second["sha256"])
+        fetched = [seen for seen in s3.seen if seen[0] == "GET" and damaged in seen[1]]
         assert len(fetched) == 1, "it is not looked for again and again"
     assert before[1]["sha256"] == first["sha256"]
     assert "is damaged" in stored.fails("predict", "toy:2", tmp_path / "toy.csv")
@@ -235,11 +237,31 @@ def test_named_in_the_configuration(s3, stored, serve, toy, tmp_path):
         assert len(objects(s3, stored)) == 1
 
 
+def test_one_prefix_one_registry(s3, stored, tmp_path):
+    """Who finds another registry's blobs neither adds to them nor takes any; reading is free."""
+    train_versions(stored, tmp_path, [1])
+    other = Bucketed(stored.binary, tmp_path / "other")
+    other.blobs = stored.blobs
+    assert "another registry" in other.fails("train", tmp_path / "toy.yaml")
+    assert versions(other) == []
+    assert "another registry" in other.fails("gc", "--grace", "0")
+    assert len(objects(s3, stored)) == 1
+    other.blobs = s3.env(prefix=stored.prefix + "/own")
+    other.ok("train", tmp_path / "toy.yaml")
+    other.blobs = stored.blobs
+    assert "another registry" in other.fails("rm", "toy:1")
+    assert stored.json("gc", "--grace", "0")["kept"] == 1
+
+
 # -- large ones ----------------------------------------------------------------------------------
 def test_in_parts(s3, stored, serve, toy):
     stored.blobs = s3.env(prefix=stored.prefix, more="&part_mib=5")
     data = os.urandom(12 << 20)
     with serve(toy.bundle, command=stored) as server:
+        assert server.curl(f"{FILES}/1/small.bin", "-X", "PUT", body=b"")[0] == 200
+        (small, _), = objects(s3, stored).items()
+        assert server.curl(f"{FILES}/1/small.bin", "-X", "DELETE")[0] == 200
+        s3.client().delete_object(Bucket="models", Key=small)
         s3.faults.append(("PUT", s3_server.answer(500)))
         assert server.curl(f"{FILES}/1/large.bin", "-X", "PUT", body=data)[0] == 200
         (key, size), = objects(s3, stored).items()

@@ -65,6 +65,17 @@ def test_program(tapeout, binary, check):
         assert parts[name]["version"]
     for name in ("yyjson", "llhttp"):
         assert parts[name]["version"]
+    # What is looked for while it runs stands there where the loader finds it.
+    known = subprocess.run(["ldconfig", "-p"], check=False, stdout=subprocess.PIPE,
+                           text=True).stdout
+    for name, library in (("libcurl", "libcurl.so.4"), ("libpq", "libpq.so.5")):
+        paths = [line.split(" => ")[1] for line in known.splitlines() if library + " " in line]
+        if paths:
+            digests = {hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+                       for path in paths}
+            assert parts[name]["hashes"][0]["content"] in digests
+            assert parts[name]["properties"][0]["value"] == "run time"
+            assert parts[name]["scope"] == "optional" and parts[name]["version"][0].isdigit()
 
 
 def test_every_library_is_named(tapeout, binary):
