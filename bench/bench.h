@@ -5,8 +5,8 @@
 #ifndef BENCH_H
 #define BENCH_H
 
-// Arguments: gbt|csv|features|pipeline|matrix|llm, what to do, files and name=value settings. The
-// exit status.
+// Arguments: gbt|csv|features|pipeline|matrix|llm|trust, what to do, files and name=value settings.
+// The exit status.
 int tp_bench_part(int argc, char **argv);
 
 // Processor time of the process so far, all threads: what a busy machine disturbs least.
@@ -18,5 +18,6 @@ int tp_bench_features(int argc, char **argv);
 int tp_bench_pipeline(int argc, char **argv);
 int tp_bench_matrix(int argc, char **argv);
 int tp_bench_llm(int argc, char **argv);
+int tp_bench_trust(int argc, char **argv);
 
 #endif

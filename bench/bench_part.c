@@ -21,12 +21,14 @@ int tp_bench_part(int argc, char **argv)
         int (*run)(int argc, char **argv);
     } parts[] = {{"gbt", tp_bench_gbt},           {"csv", tp_bench_csv},
                  {"features", tp_bench_features}, {"pipeline", tp_bench_pipeline},
-                 {"matrix", tp_bench_matrix},     {"llm", tp_bench_llm}};
+                 {"matrix", tp_bench_matrix},     {"llm", tp_bench_llm},
+                 {"trust", tp_bench_trust}};
     for (size_t i = 0; argc > 0 && i < sizeof(parts) / sizeof(parts[0]); i++) {
         if (strcmp(argv[0], parts[i].name) == 0) {
             return parts[i].run(argc, argv);
         }
     }
-    (void)fputs("usage: tapeout bench-part gbt|csv|features|pipeline|matrix|llm ...\n", stderr);
+    (void)fputs("usage: tapeout bench-part gbt|csv|features|pipeline|matrix|llm|trust ...\n",
+                stderr);
     return 2;
 }

@@ -16,11 +16,20 @@
 #include <string.h>
 #include <time.h>
 
-// Events as they are appended: each a mark of its time and size, and its body.
+// Events as they are appended: each a mark, and its body, or of a draft who and data.
 typedef struct lane_mark {
     int64_t time_us;
     size_t size;
+    const char *kind; // of a draft; NULL: a body
+    void (*write)(tp_str data, tp_buffer *what);
+    size_t who_size;
 } lane_mark;
+
+// What is posted, one of the two.
+typedef struct lane_post {
+    const tp_audit_event *event;
+    const tp_audit_draft *draft;
+} lane_post;
 
 // A login that is refused again and again.
 typedef struct refusal {
@@ -42,6 +51,8 @@ struct audit_lane {
     tp_buffer events;     // marks and bodies in turn
     tp_buffer writing;    // the thread's own: what it took, until it is on disk
     audit_item *items;    // [TP_MAX_AUDIT_BATCH_ENTRIES], the thread's own
+    tp_buffer bodies;     // of the drafts among them
+    tp_buffer what;       // of one draft
     uint64_t posted;      // how many, ever
     uint64_t settled;     // of those on disk or lost
     uint64_t lost;
@@ -69,15 +80,29 @@ static void deadline_in(uint32_t ms, struct timespec *ret_time)
 }
 
 // -- putting in ----------------------------------------------------------------------------------
+static tapeout_status put_draft(const tp_audit_draft *draft, tp_buffer *events, lane_mark *mark,
+                                tapeout_error *err)
+{
+    mark->kind = draft->kind;
+    mark->write = draft->write;
+    mark->who_size = draft->who.size;
+    tp_buffer_append_str(events, draft->who);
+    tp_buffer_append_str(events, draft->data);
+    return tp_buffer_check(events, "audit: an entry", err);
+}
+
 // Under the lock. False where there is no room, with nothing changed.
-static bool put(struct audit_lane *lane, const tp_audit_event *event, tapeout_status *ret_status,
+static bool put(struct audit_lane *lane, const lane_post *post, tapeout_status *ret_status,
                 tapeout_error *err)
 {
     tp_buffer *events = &lane->events;
+    const tp_audit_event *event = post->event;
     const size_t begin = events->size;
-    lane_mark mark = {event->time_us != 0 ? event->time_us : tp_clock_unix_us(), 0};
+    lane_mark mark = {.time_us = event != NULL && event->time_us != 0 ? event->time_us
+                                                                      : tp_clock_unix_us()};
     tp_buffer_append(events, &mark, sizeof(mark));
-    *ret_status = tp_audit_body_write(event, events, err);
+    *ret_status = event != NULL ? tp_audit_body_write(event, events, err)
+                                : put_draft(post->draft, events, &mark, err);
     if (*ret_status == TAPEOUT_OK) {
         mark.size = events->size - begin - sizeof(mark);
         memcpy(events->data + begin, &mark, sizeof(mark));
@@ -107,20 +132,16 @@ static bool wait_try(struct audit_lane *lane, const struct timespec *deadline)
     return true;
 }
 
-tapeout_status tp_audit_post(tp_audit *audit, const tp_audit_event *event, tapeout_error *err)
+static tapeout_status post_to(struct audit_lane *lane, const lane_post *post, tapeout_error *err)
 {
-    struct audit_lane *lane = tp_audit_lane(audit);
-    if (lane == NULL) {
-        return tp_audit_append(audit, event, NULL, err);
-    }
     struct timespec deadline;
     tapeout_status status = TAPEOUT_OK;
     (void)pthread_mutex_lock(&lane->lock);
-    bool is_in = put(lane, event, &status, err);
+    bool is_in = put(lane, post, &status, err);
     if (!is_in && !lane->is_failing) {
         deadline_in(TP_AUDIT_POST_WAIT_MS, &deadline);
         while (!is_in && wait_try(lane, &deadline) && !lane->is_failing) {
-            is_in = put(lane, event, &status, err);
+            is_in = put(lane, post, &status, err);
         }
     }
     if (!is_in) {
@@ -130,7 +151,36 @@ tapeout_status tp_audit_post(tp_audit *audit, const tp_audit_event *event, tapeo
     return is_in ? status
                  : tp_fail(err, TAPEOUT_E_BUSY,
                            "audit: an entry \"%s\" is lost: %u bytes wait for the disk already",
-                           event->kind, TP_MAX_AUDIT_LANE_BYTES);
+                           post->event != NULL ? post->event->kind : post->draft->kind,
+                           TP_MAX_AUDIT_LANE_BYTES);
+}
+
+tapeout_status tp_audit_post(tp_audit *audit, const tp_audit_event *event, tapeout_error *err)
+{
+    struct audit_lane *lane = tp_audit_lane(audit);
+    const lane_post post = {.event = event};
+    return lane == NULL ? tp_audit_append(audit, event, NULL, err) : post_to(lane, &post, err);
+}
+
+static tapeout_status append_draft(tp_audit *audit, const tp_audit_draft *draft, tapeout_error *err)
+{
+    tp_buffer what;
+    tp_buffer_init(&what, tp_audit_allocator(audit), TP_MAX_AUDIT_WHAT_BYTES);
+    draft->write(draft->data, &what);
+    tapeout_status status = tp_buffer_check(&what, "audit: an entry", err);
+    if (status == TAPEOUT_OK) {
+        const tp_audit_event event = {draft->kind, draft->who, tp_buffer_view(&what), 0};
+        status = tp_audit_append(audit, &event, NULL, err);
+    }
+    tp_buffer_deinit(&what);
+    return status;
+}
+
+tapeout_status tp_audit_post_draft(tp_audit *audit, const tp_audit_draft *draft, tapeout_error *err)
+{
+    struct audit_lane *lane = tp_audit_lane(audit);
+    const lane_post post = {.draft = draft};
+    return lane == NULL ? append_draft(audit, draft, err) : post_to(lane, &post, err);
 }
 
 tapeout_status tp_audit_lane_sync(tp_audit *audit, tapeout_error *err)
@@ -188,7 +238,8 @@ static void post_refusal(struct audit_lane *lane, tp_str key, uint64_t count)
     const tp_audit_event event = {
         .kind = "login.refused", .who = TP_STR("server"), .what = {what, (size_t)size}};
     tapeout_status status = TAPEOUT_OK;
-    if (!put(lane, &event, &status, NULL) || status != TAPEOUT_OK) {
+    const lane_post post = {.event = &event};
+    if (!put(lane, &post, &status, NULL) || status != TAPEOUT_OK) {
         lane->lost++;
     }
 }
@@ -287,24 +338,74 @@ void tp_audit_refused(tp_audit *audit, tp_str who, tp_str peer, tp_str why)
 }
 
 // -- writing out ---------------------------------------------------------------------------------
-// How many of the events from `begin` on fit one append; moves `*begin` past them.
-static size_t gather(const tp_buffer *events, size_t *begin, audit_item *items)
+// The entries of one append: those of the items, and how many marks they and what was lost had.
+typedef struct lane_batch {
+    size_t count;
+    size_t mark_count;
+} lane_batch;
+
+// Appends a draft's body; false where it can't be made.
+static bool write_draft(struct audit_lane *lane, const lane_mark *mark, const char *bytes)
 {
-    size_t count = 0;
+    const size_t begin = lane->bodies.size;
+    const tp_str data = {bytes + mark->who_size, mark->size - mark->who_size};
+    tp_buffer_clear(&lane->what);
+    mark->write(data, &lane->what);
+    const tp_audit_event event = {
+        .kind = mark->kind, .who = {bytes, mark->who_size}, .what = tp_buffer_view(&lane->what)};
+    if (lane->what.status == TAPEOUT_OK &&
+        tp_audit_body_write(&event, &lane->bodies, NULL) == TAPEOUT_OK) {
+        return true;
+    }
+    lane->bodies.size = begin;
+    lane->bodies.status = TAPEOUT_OK;
+    return false;
+}
+
+static void count_lost(struct audit_lane *lane)
+{
+    (void)pthread_mutex_lock(&lane->lock);
+    lane->lost++;
+    (void)pthread_mutex_unlock(&lane->lock);
+}
+
+// Takes the events from `begin` on that fit one append; moves `*begin` past them. Bodies of drafts
+// get their place once the buffer has stopped moving.
+static lane_batch gather(struct audit_lane *lane, size_t *begin)
+{
+    lane_batch batch = {0};
     size_t size_bytes = 0;
-    while (*begin < events->size && count < TP_MAX_AUDIT_BATCH_ENTRIES) {
+    tp_buffer_clear(&lane->bodies);
+    while (*begin < lane->writing.size && batch.count < TP_MAX_AUDIT_BATCH_ENTRIES) {
         lane_mark mark;
-        memcpy(&mark, events->data + *begin, sizeof(mark));
-        size_bytes += mark.size + TP_AUDIT_LINE_MORE_BYTES;
+        const char *bytes = lane->writing.data + *begin + sizeof(mark);
+        const size_t body_begin = lane->bodies.size;
+        memcpy(&mark, lane->writing.data + *begin, sizeof(mark));
+        const bool is_draft = mark.kind != NULL;
+        const bool is_made = !is_draft || write_draft(lane, &mark, bytes);
+        const size_t size = is_draft ? lane->bodies.size - body_begin : mark.size;
+        size_bytes += is_made ? size + TP_AUDIT_LINE_MORE_BYTES : 0;
         if (size_bytes > TP_MAX_AUDIT_BATCH_BYTES) {
+            lane->bodies.size = body_begin; // written again by the next
             break;
         }
-        items[count].time_us = mark.time_us;
-        items[count].body = (tp_str){events->data + *begin + sizeof(mark), mark.size};
-        count++;
+        if (is_made) {
+            lane->items[batch.count++] =
+                (audit_item){mark.time_us, {is_draft ? NULL : bytes, size}};
+        } else {
+            count_lost(lane);
+        }
+        batch.mark_count++;
         *begin += sizeof(mark) + mark.size;
     }
-    return count;
+    size_t at = 0;
+    for (size_t i = 0; i < batch.count; i++) {
+        if (lane->items[i].body.data == NULL) {
+            lane->items[i].body.data = lane->bodies.data + at;
+            at += lane->items[i].body.size;
+        }
+    }
+    return batch;
 }
 
 static tapeout_status tell_lost(tp_audit *audit, uint64_t count, tapeout_error *err)
@@ -328,11 +429,13 @@ static tapeout_status write_taken(struct audit_lane *lane, uint64_t lost, size_t
     }
     size_t begin = 0;
     while (begin < lane->writing.size) {
-        const size_t count = gather(&lane->writing, &begin, lane->items);
-        TP_TRY(tp_audit_append_items(lane->audit, lane->items, count, NULL, err));
+        const lane_batch batch = gather(lane, &begin);
+        if (batch.count > 0) {
+            TP_TRY(tp_audit_append_items(lane->audit, lane->items, batch.count, NULL, err));
+        }
         *ret_done = begin;
         (void)pthread_mutex_lock(&lane->lock);
-        lane->settled += count;
+        lane->settled += batch.mark_count;
         (void)pthread_mutex_unlock(&lane->lock);
     }
     return TAPEOUT_OK;
@@ -413,6 +516,8 @@ static void free_lane(tp_audit *audit, struct audit_lane *lane)
 {
     tp_buffer_deinit(&lane->events);
     tp_buffer_deinit(&lane->writing);
+    tp_buffer_deinit(&lane->bodies);
+    tp_buffer_deinit(&lane->what);
     tp_free_array(tp_audit_allocator(audit), lane->items, TP_MAX_AUDIT_BATCH_ENTRIES,
                   sizeof(*lane->items));
     (void)pthread_cond_destroy(&lane->moved);
@@ -431,6 +536,8 @@ tapeout_status tp_audit_lane_start(tp_audit *audit, tapeout_error *err)
     lane->audit = audit;
     tp_buffer_init(&lane->events, alloc, TP_MAX_AUDIT_LANE_BYTES);
     tp_buffer_init(&lane->writing, alloc, TP_MAX_AUDIT_LANE_BYTES);
+    tp_buffer_init(&lane->bodies, alloc, 2 * (size_t)TP_MAX_AUDIT_BATCH_BYTES);
+    tp_buffer_init(&lane->what, alloc, TP_MAX_AUDIT_WHAT_BYTES);
     lane->items = tp_alloc_array(alloc, TP_MAX_AUDIT_BATCH_ENTRIES, sizeof(*lane->items));
     (void)pthread_mutex_init(&lane->lock, NULL); // plain ones cannot fail
     pthread_condattr_t monotonic;

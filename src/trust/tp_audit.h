@@ -77,6 +77,17 @@ tapeout_status tp_audit_lane_start(tp_audit *audit, tapeout_error *err);
 // TP_AUDIT_POST_WAIT_MS and not at all while the disk fails; then the event is lost, E_BUSY, and
 // counted: the log itself gets an entry `audit.lost` with the number as soon as it can be written.
 tapeout_status tp_audit_post(tp_audit *audit, const tp_audit_event *event, tapeout_error *err);
+// What is only made an entry of when the lane is written, on its thread: what takes long then costs
+// who posts it nothing.
+typedef struct tp_audit_draft {
+    const char *kind; // of static lifetime
+    tp_str who;
+    tp_str data; // copied
+    // Appends the entry's `what`, a JSON object; where it can't, the entry is lost and counted.
+    void (*write)(tp_str data, tp_buffer *what);
+} tp_audit_draft;
+tapeout_status tp_audit_post_draft(tp_audit *audit, const tp_audit_draft *draft,
+                                   tapeout_error *err);
 // Returns when all that was posted before is on disk, or why it isn't.
 tapeout_status tp_audit_lane_sync(tp_audit *audit, tapeout_error *err);
 

@@ -188,6 +188,60 @@ static void test_lane_without_disk(void)
     audit_case_free(data);
 }
 
+static void write_number(tp_str data, tp_buffer *what)
+{
+    if (data.size > 0) {
+        tp_buffer_append_text(what, "{\"n\":");
+        tp_buffer_append_str(what, data);
+        tp_buffer_append_text(what, "}");
+    } else {
+        tp_buffer_append_text(what, "no object");
+    }
+}
+
+// Drafts become entries when the lane is written, in their order and with others between; those of
+// which none can be made are counted.
+static void test_drafts(void)
+{
+    const char *home = audit_case_home();
+    tp_audit *audit = audit_case_open(home);
+    char digits[16];
+    uint64_t posted = 0;
+    ASSERT_OK(tp_audit_lane_start(audit, &test_err));
+    for (int i = 0; i < 12000; i++) {
+        const int size = snprintf(digits, sizeof(digits), "%d", i);
+        const tp_audit_draft draft = {.kind = "drafted",
+                                      .who = TP_STR("w"),
+                                      .data = {digits, i % 4000 == 7 ? 0 : (size_t)size},
+                                      .write = write_number};
+        ASSERT_OK(tp_audit_post_draft(audit, &draft, &test_err));
+        posted += i % 4000 == 7 ? 0 : 1;
+        if (i % 100 == 0) {
+            const tp_audit_event event = {.kind = "posted", .who = TP_STR("w")};
+            ASSERT_OK(tp_audit_post(audit, &event, &test_err));
+            posted++;
+        }
+    }
+    ASSERT_OK(tp_audit_lane_sync(audit, &test_err));
+    ASSERT_EQ_UINT(tp_audit_count(audit).lost, 3);
+    tp_audit_close(&audit);
+    audit = audit_case_open(home); // without a lane
+    const tp_audit_draft last = {"drafted", TP_STR("w"), TP_STR("4711"), write_number};
+    ASSERT_OK(tp_audit_post_draft(audit, &last, &test_err));
+    tp_audit_close(&audit);
+    const tp_str data = audit_case_read(audit_case_segment(home, 0));
+    const char *at = data.data;
+    for (int i = 0; i < 12000; i++) {
+        (void)snprintf(digits, sizeof(digits), "{\"n\":%d}", i);
+        at = i % 4000 == 7 ? at : strstr(at, digits);
+        ASSERT(at != NULL);
+    }
+    ASSERT(strstr(at, "{\"n\":4711}") != NULL);
+    ASSERT(strstr(data.data, "\"kind\":\"audit.lost\"") != NULL);
+    audit_case_free(data);
+    ASSERT(count_entries(home) >= posted + 2); // how often what is lost was told differs
+}
+
 // Refused logins: the first of each kind, then counts; more kinds than places are a number.
 static void test_refused(void)
 {
@@ -231,5 +285,5 @@ static void test_refused_of_one_peer(void)
 }
 
 TEST_MAIN(TEST_SLOW(test_each_call, 600), TEST(test_write_and_truncate), TEST(test_failed_sync),
-          TEST(test_shared_stop), TEST(test_lane_without_disk), TEST(test_refused),
-          TEST(test_refused_of_one_peer))
+          TEST(test_shared_stop), TEST(test_lane_without_disk), TEST(test_drafts),
+          TEST(test_refused), TEST(test_refused_of_one_peer))
