@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unmodified mlflow client, newest 3.x and newest 2.x, tracks on a server of ours.
 
-Each client runs its whole session in a process of its own (mlflow_session.py); the tests look at
-what it saw.
+Each client runs its whole session in a process of its own (mlflow_session.py), with a name and a
+password and with an API key, on SQLite and on PostgreSQL; the tests look at what it saw.
 """
 import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -36,10 +37,22 @@ def session(uri, folder, name, *steps, **extra):
     return json.loads((folder / "seen.json").read_text())
 
 
-@pytest.fixture(scope="module", params=[f"{client}-{store}" for store in ("sqlite", "postgresql")
-                                        for client in CLIENTS])
+def log_in(command, login, env):
+    """What MLflow's client finds in its environment: a person's password, or a program's key."""
+    if login == "basic":
+        done = command("access", "user", "new", "ann", "--role", "publisher", env=env,
+                       stdin=b"correct horse\n")
+        assert done.returncode == 0, done.stderr
+        return {"MLFLOW_TRACKING_USERNAME": "ann", "MLFLOW_TRACKING_PASSWORD": "correct horse"}
+    key = command.ok("access", "key", "new", "robot", "--role", "publisher", env=env).strip()
+    return {"MLFLOW_TRACKING_TOKEN": key}
+
+
+@pytest.fixture(scope="module",
+                params=[f"{client}-{store}-{login}" for store in ("sqlite", "postgresql")
+                        for client in CLIENTS for login in ("basic", "bearer")])
 def seen(request, toy, tmp_path_factory):
-    client, store = request.param.split("-")
+    client, store, login = request.param.split("-")
     if store == "postgresql" and postgres.missing() is not None:
         pytest.skip(postgres.missing())
     folder = tmp_path_factory.mktemp(request.param)
@@ -49,8 +62,12 @@ def seen(request, toy, tmp_path_factory):
         if store == "postgresql":
             database = stack.enter_context(postgres.Server())
             env["TAPEOUT_STORE"] = database.url()
-        server = stack.enter_context(Server(command, toy.bundle, env=env))
-        result = session(server.url, folder, client, *STEPS)
+        server = stack.enter_context(Server(command, toy.bundle, env=env, auth=True))
+        credentials = log_in(command, login, env)
+        time.sleep(1)  # within which a server knows of them
+        result = session(server.url, folder, client, *STEPS, **credentials)
+        refused = server.curl("/api/2.0/mlflow/experiments/get?experiment_id=0")
+        assert refused[0] == 401 and json.loads(refused[2])["error_code"] == "UNAUTHENTICATED"
         if store == "postgresql":
             tables = ("SELECT count(*) FROM information_schema.tables "
                       "WHERE table_name LIKE 'mlflow%'")
