@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/tp_clock.h"
 #include "base/tp_error.h"
+#include "trust/tp_base64.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -68,10 +69,8 @@ static serve_login check_key(serve_exchange *exchange, tp_str key)
 static bool read_basic(tp_str encoded, basic_login *login)
 {
     size_t size = 0;
-    const char *end = NULL;
-    if (sodium_base642bin((unsigned char *)login->text, sizeof(login->text), encoded.data,
-                          encoded.size, NULL, &size, &end, sodium_base64_VARIANT_ORIGINAL) != 0 ||
-        end != encoded.data + encoded.size) {
+    if (!tp_base64_read(encoded, sodium_base64_VARIANT_ORIGINAL, (uint8_t *)login->text,
+                        sizeof(login->text), &size)) {
         return false;
     }
     const char *colon = memchr(login->text, ':', size);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // libsodium's base64, which takes the same time whatever the bytes and refuses spare bits; here it
-// is given no characters to skip and must use up its input.
+// is given no characters to skip, must use up its input, and is shown ASCII alone.
 #include "trust/tp_base64.h"
 
 #include <sodium.h>
@@ -17,12 +17,24 @@ void tp_base64_append(tp_buffer *text, tp_str bytes)
     }
 }
 
-static bool decode(tp_str text, uint8_t *ret_bytes, size_t capacity, size_t *ret_size)
+bool tp_base64_read(tp_str text, int variant, uint8_t *ret_bytes, size_t capacity, size_t *ret_size)
 {
     const char *end = NULL;
-    return sodium_base642bin(ret_bytes, capacity, text.data, text.size, NULL, ret_size, &end,
-                             sodium_base64_VARIANT_ORIGINAL) == 0 &&
+    // Of a negative char libsodium's arithmetic makes a character that it is not.
+    for (size_t i = 0; i < text.size; i++) {
+        if ((unsigned char)text.data[i] >= 0x80) {
+            return false;
+        }
+    }
+    return text.data != NULL &&
+           sodium_base642bin(ret_bytes, capacity, text.data, text.size, NULL, ret_size, &end,
+                             variant) == 0 &&
            end == text.data + text.size;
+}
+
+static bool decode(tp_str text, uint8_t *ret_bytes, size_t capacity, size_t *ret_size)
+{
+    return tp_base64_read(text, sodium_base64_VARIANT_ORIGINAL, ret_bytes, capacity, ret_size);
 }
 
 tp_str tp_base64_decode(tp_arena *arena, tp_str text)

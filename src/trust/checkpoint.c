@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/tp_error.h"
 #include "trust/note_priv.h"
+#include "trust/tp_base64.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -46,12 +47,7 @@ bool tp_note_take(tp_str *text, char mark, tp_str *ret_part)
 
 bool tp_note_base64_read(tp_str text, uint8_t *ret_bytes, size_t size)
 {
-    size_t found = 0;
-    const char *end = NULL;
-    return text.size > 0 &&
-           sodium_base642bin(ret_bytes, size, text.data, text.size, NULL, &found, &end,
-                             sodium_base64_VARIANT_ORIGINAL) == 0 &&
-           found == size && end == text.data + text.size;
+    return text.size > 0 && tp_base64_decode_exact(text, ret_bytes, size);
 }
 
 void tp_note_base64_append(tp_buffer *text, const uint8_t *bytes, size_t size)

@@ -6,6 +6,7 @@
 #include "base/tp_error.h"
 #include "table/tp_json.h"
 #include "trust/jwt_priv.h"
+#include "trust/tp_base64.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -33,11 +34,8 @@ bool tp_jwt_algorithm_from_name(tp_str name, tp_jwt_algorithm *ret_algorithm)
 
 bool tp_base64url_decode(tp_str text, uint8_t *ret_data, size_t size, size_t *ret_size)
 {
-    const char *end = NULL;
     return text.size > 0 &&
-           sodium_base642bin(ret_data, size, text.data, text.size, NULL, ret_size, &end,
-                             sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0 &&
-           end == text.data + text.size;
+           tp_base64_read(text, sodium_base64_VARIANT_URLSAFE_NO_PADDING, ret_data, size, ret_size);
 }
 
 // -- keys ----------------------------------------------------------------------------------------

@@ -8,6 +8,11 @@
 #include "base/tp_arena.h"
 #include "base/tp_buffer.h"
 
+// Of one of libsodium's variants (sodium_base64_VARIANT_…); all of the text, at most `capacity`
+// bytes.
+bool tp_base64_read(tp_str text, int variant, uint8_t *ret_bytes, size_t capacity,
+                    size_t *ret_size);
+
 void tp_base64_append(tp_buffer *text, tp_str bytes);
 
 // Into the arena; {NULL, 0} for text that is no base64 and without memory (the arena says which).

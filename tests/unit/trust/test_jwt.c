@@ -5,8 +5,10 @@
 #include "base/limits.h"
 #include "base/tp_alloc.h"
 #include "jwt_cases.h"
+#include "mutant.h"
 
 #include <openssl/pem.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NOW 1800000000
@@ -125,6 +127,11 @@ static void test_no_signature(void)
             changed[i] = others[k];
             ASSERT(changed[i] == token[i] || check_at(jwks, changed, NOW) != TAPEOUT_OK);
         }
+    }
+    for (int c = 0x80; c < 0x100; c++) { // which are characters of base64 to some
+        memcpy(changed, token, strlen(token) + 1);
+        changed[last_dot + 9] = (char)c;
+        expect_denied(jwks, changed, "wrong signature");
     }
     ASSERT_EQ_INT(check_at(jwks, token, NOW), TAPEOUT_OK);
     tp_jwks_unref(jwks);
@@ -455,6 +462,54 @@ static void test_without_memory(void)
     jwt_case_key_free(&key);
 }
 
+// -- mutations -----------------------------------------------------------------------------------
+// Of a good token, with pieces of another by a key that is not in the set: none is let in.
+static void check_mutants(const tp_jwks *jwks, const char *good, const char *donor, size_t count)
+{
+    char data[8192];
+    size_t changed = 0;
+    for (size_t i = 0; i < count; i++) {
+        mutant self = {.data = data, .size = strlen(good), .round = i};
+        memcpy(data, good, self.size);
+        for (size_t k = 1 + mutant_draw(&self, 3); k > 0 && self.size > 0; k--) {
+            mutant_change(&self, tp_str_from(donor));
+        }
+        data[self.size] = '\0';
+        if (strcmp(data, good) == 0 || strlen(data) != self.size) {
+            continue; // a header ends at its NUL
+        }
+        changed++;
+        if (check_at(jwks, data, NOW) == TAPEOUT_OK) {
+            test_fail(__FILE__, __LINE__, "mutant %zu is let in: %s", i, data);
+        }
+    }
+    ASSERT(changed > count * 8 / 10);
+}
+
+static void test_mutated_tokens(void)
+{
+    const size_t count = getenv("TAPEOUT_TEST_FULL") != NULL ? 32000 : 1000;
+    for (int i = 0; i < TP_JWT_ALGORITHM_COUNT; i++) {
+        jwt_case_key key;
+        jwt_case_key other;
+        char good[4096];
+        char donor[4096];
+        jwt_case_key_make(&key, (tp_jwt_algorithm)i);
+        jwt_case_key_make(&other, (tp_jwt_algorithm)i);
+        const tp_jwt_algorithm rsa = i == TP_JWT_PS256 ? TP_JWT_PS256 : TP_JWT_RS256;
+        tp_jwks *jwks = read_set(jwt_case_jwk(&key, "k", ""), rsa);
+        (void)snprintf(good, sizeof(good), "%s", jwt_case_token(&key, headers[i], CLAIMS));
+        (void)snprintf(donor, sizeof(donor), "%s", jwt_case_token(&other, headers[i], CLAIMS));
+        ASSERT_EQ_INT(check_at(jwks, good, NOW), TAPEOUT_OK);
+        ASSERT_EQ_INT(check_at(jwks, donor, NOW), TAPEOUT_E_DENIED);
+        check_mutants(jwks, good, donor, count);
+        tp_jwks_unref(jwks);
+        jwt_case_key_free(&key);
+        jwt_case_key_free(&other);
+    }
+}
+
 TEST_MAIN(TEST(test_every_algorithm), TEST(test_no_signature), TEST(test_public_key_as_secret),
           TEST(test_claims), TEST(test_times), TEST(test_headers), TEST(test_sets),
-          TEST(test_limits), TEST(test_vectors), TEST(test_without_memory))
+          TEST(test_limits), TEST(test_vectors), TEST(test_without_memory),
+          TEST_SLOW(test_mutated_tokens, 600))

@@ -6,6 +6,7 @@
 #include "base/tp_alloc.h"
 #include "base/tp_file.h"
 #include "base/tp_random.h"
+#include "mutant.h"
 #include "trust/tp_dsse.h"
 #include "trust_cases.h"
 
@@ -155,57 +156,6 @@ static size_t some(size_t full, size_t part)
     return getenv("TAPEOUT_TEST_FULL") != NULL ? full : part;
 }
 
-typedef struct mutant {
-    char *data;
-    size_t size;
-    uint64_t round;
-    uint64_t draw;
-} mutant;
-
-static size_t draw(mutant *self, size_t bound)
-{
-    return (size_t)tp_random_below(20261125, self->round, self->draw++, bound);
-}
-
-// One change; `donor` is another good envelope to take bytes from.
-static void mutate(mutant *self, tp_str donor)
-{
-    const size_t at = draw(self, self->size);
-    const size_t left = self->size - at;
-    const size_t span = 1 + draw(self, left < 40 ? left : 40);
-    switch (draw(self, 7)) {
-    case 0:
-        self->data[at] = (char)(self->data[at] ^ (1 << draw(self, 8)));
-        break;
-    case 1:
-        self->data[at] = (char)draw(self, 256);
-        break;
-    case 2:
-        memmove(self->data + at, self->data + at + span, left - span);
-        self->size -= span;
-        break;
-    case 3: // twice the same
-        memmove(self->data + at + span, self->data + at, left);
-        self->size += span;
-        break;
-    case 4:
-        self->size = at;
-        break;
-    case 5: {
-        const size_t other = draw(self, self->size);
-        const char kept = self->data[at];
-        self->data[at] = self->data[other];
-        self->data[other] = kept;
-        break;
-    }
-    default: // what stands there in another envelope
-        if (at + span <= donor.size && at + span <= self->size) {
-            memcpy(self->data + at, donor.data + at, span);
-        }
-        break;
-    }
-}
-
 static void check_mutants(const tp_buffer *good, const tp_buffer *donor, const tp_signed *what,
                           size_t count)
 {
@@ -218,8 +168,8 @@ static void check_mutants(const tp_buffer *good, const tp_buffer *donor, const t
         mutant self = {.data = data, .size = good->size, .round = i};
         tp_verdict verdict;
         memcpy(data, good->data, good->size);
-        for (size_t k = 1 + draw(&self, 3); k > 0 && self.size > 0; k--) {
-            mutate(&self, tp_buffer_view(donor));
+        for (size_t k = 1 + mutant_draw(&self, 3); k > 0 && self.size > 0; k--) {
+            mutant_change(&self, tp_buffer_view(donor));
         }
         const tp_str lines = {data, self.size};
         if (tp_str_equal(lines, tp_buffer_view(good)) ||
