@@ -12,7 +12,7 @@
 
 #include <math.h>
 
-enum { FEW_CLASSES = 4 };
+enum { FEW_CLASSES = 4 }; // up to so many onnxruntime's softmax goes class by class
 
 typedef struct linear_node {
     onnx_reader *reader;
@@ -88,8 +88,9 @@ static tapeout_status read_link(const linear_node *l, tp_link *ret_link)
 {
     tp_str text = TP_STR("NONE");
     TP_TRY(tp_onnx_text(l->reader, l->node, "post_transform", &text));
-    if (tp_str_equal(text, TP_STR("SOFTMAX")) && l->target_count <= FEW_CLASSES) {
-        *ret_link = TP_LINK_ONNX_SOFTMAX;
+    if (tp_str_equal(text, TP_STR("SOFTMAX"))) {
+        *ret_link =
+            l->target_count <= FEW_CLASSES ? TP_LINK_ONNX_SOFTMAX : TP_LINK_ONNX_SOFTMAX_LANES;
     } else if (tp_str_equal(text, TP_STR("LOGISTIC"))) {
         *ret_link = TP_LINK_ONNX_SIGMOID;
     } else if (tp_str_equal(text, TP_STR("NONE"))) {

@@ -55,6 +55,23 @@ static tapeout_status reshape(onnx_reader *reader, const onnx_node *node, const 
                : tp_onnx_fail(reader, node, TAPEOUT_E_UNSUPPORTED, "answers to another shape");
 }
 
+// By ones, with which LightGBM's converter names its output.
+static tapeout_status multiply(onnx_reader *reader, const onnx_node *node, const onnx_value *from)
+{
+    const onnx_value *by = NULL;
+    TP_TRY(tp_onnx_input_of(reader, node, 1, ONNX_CONSTANT, &by));
+    const onnx_list *list = &by->tensor->list;
+    bool is_one = list->numbers != NULL && by->tensor->rank <= 2 &&
+                  (list->count == 1 || (from->kind == ONNX_SCORES && list->count == from->count));
+    for (uint32_t i = 0; is_one && i < list->count; i++) {
+        is_one = list->numbers[i] == 1;
+    }
+    return is_one && from->kind != ONNX_LABEL
+               ? pass_on(reader, node, from)
+               : tp_onnx_fail(reader, node, TAPEOUT_E_UNSUPPORTED,
+                              "a model's answers by other numbers than 1");
+}
+
 static tapeout_status normalizer(onnx_reader *reader, const onnx_node *node, const onnx_value *from)
 {
     tp_str norm = TP_STR("MAX");
@@ -76,11 +93,9 @@ tapeout_status tp_onnx_score_node(onnx_reader *reader, const onnx_node *node, bo
         bool is_ml; // of ai.onnx.ml
         const char *op;
         score_operator apply;
-    } operators[] = {{true, "Normalizer", normalizer},
-                     {true, "ZipMap", zip_map},
-                     {false, "Cast", cast},
-                     {false, "Identity", pass_on},
-                     {false, "Reshape", reshape}};
+    } operators[] = {
+        {true, "Normalizer", normalizer}, {true, "ZipMap", zip_map}, {false, "Cast", cast},
+        {false, "Identity", pass_on},     {false, "Mul", multiply},  {false, "Reshape", reshape}};
     const bool is_ml = tp_str_equal(node->domain, TP_STR("ai.onnx.ml"));
     const onnx_value *from = NULL;
     *ret_is_known = false;

@@ -153,6 +153,55 @@ static void onnx_softmax(const link_row *row, bool keep_zero)
     }
 }
 
+// onnxruntime's own exp of x, which is 0 or below, with fused multiply-add.
+static float onnx_exp(float x)
+{
+    static const float factors[] = {0x1.694000p-10f,
+                                    0x1.125edcp-7f,
+                                    0x1.555b5ap-5f,
+                                    0x1.555450p-3f,
+                                    0x1.fffff6p-2f,
+                                    1.0f,
+                                    1.0f};
+    static const float rounding = 12582912.0f; // 1.5 · 2^23: the sum has no fraction
+    const float least = -88.3762626647949f;
+    float rest = least > x ? least : x;
+    const float biased = fmaf(rest, 1.44269504088896341f, rounding);
+    const float power = biased - rounding;
+    rest = fmaf(power, -6.93145752e-1f, rest);
+    rest = fmaf(power, -1.42860677e-6f, rest);
+    float value = factors[0];
+    for (int i = 1; i < 7; i++) {
+        value = fmaf(value, rest, factors[i]);
+    }
+    uint32_t bits = 0;
+    float scale = 0.0f;
+    memcpy(&bits, &biased, sizeof(bits));
+    bits = (bits << 23) + 0x3f800000u; // 2^power
+    memcpy(&scale, &bits, sizeof(scale));
+    return value * scale;
+}
+
+// The same softmax as a vector of eight computes it: class k is added in lane k mod 8, the lanes by
+// halves, and each part multiplied by the inverse of the sum.
+static void onnx_softmax_lanes(const link_row *row)
+{
+    const float most = (float)highest(row);
+    float lanes[8] = {0.0f};
+    for (uint32_t k = 0; k < row->class_count; k++) {
+        const float part = onnx_exp((float)row->margin[k * row->stride] + -most);
+        row->probability[k * row->stride] = (double)part;
+        lanes[k % 8] += part;
+    }
+    const float low = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+    const float high = (lanes[4] + lanes[5]) + (lanes[6] + lanes[7]);
+    const float scale = 1.0f / (high + low);
+    for (uint32_t k = 0; k < row->class_count; k++) {
+        double *part = &row->probability[k * row->stride];
+        *part = (double)((float)*part * scale);
+    }
+}
+
 static void class_probabilities(const tp_foreign *foreign, const link_row *row)
 {
     switch (foreign->link) {
@@ -166,6 +215,9 @@ static void class_probabilities(const tp_foreign *foreign, const link_row *row)
     case TP_LINK_ONNX_SOFTMAX:
     case TP_LINK_ONNX_SOFTMAX_ZERO:
         onnx_softmax(row, foreign->link == TP_LINK_ONNX_SOFTMAX_ZERO);
+        return;
+    case TP_LINK_ONNX_SOFTMAX_LANES:
+        onnx_softmax_lanes(row);
         return;
     default:
         for (uint32_t k = 0; k < row->class_count; k++) {
@@ -275,7 +327,7 @@ tapeout_status tp_foreign_check(const tp_model_parts *parts, tapeout_status brea
     const bool is_known = strcmp(tp_link_name((tp_link)link), "unknown") != 0;
     const bool is_softmax = link == TP_LINK_XGB_SOFTMAX || link == TP_LINK_XGB_ARGMAX ||
                             link == TP_LINK_LGB_SOFTMAX || link == TP_LINK_ONNX_SOFTMAX ||
-                            link == TP_LINK_ONNX_SOFTMAX_ZERO;
+                            link == TP_LINK_ONNX_SOFTMAX_ZERO || link == TP_LINK_ONNX_SOFTMAX_LANES;
     const uint32_t all = TP_FOREIGN_BY_MARGIN | TP_FOREIGN_L1 | TP_FOREIGN_MIRRORED;
     const bool is_binary = parts->task == TP_TASK_BINARY;
     const bool is_mirrored = is_binary && (foreign->flags & TP_FOREIGN_MIRRORED);

@@ -62,7 +62,8 @@ typedef enum tp_objective {
     X(ONNX_SOFTMAX, 14, "onnx softmax")                                                            \
     X(ONNX_SOFTMAX_ZERO, 15, "onnx softmax zero")                                                  \
     X(ONNX_FLOAT32, 16, "onnx float32")                                                            \
-    X(ONNX_SIGMOID, 17, "onnx sigmoid")
+    X(ONNX_SIGMOID, 17, "onnx sigmoid")                                                            \
+    X(ONNX_SOFTMAX_LANES, 18, "onnx softmax of lanes")
 
 typedef enum tp_link {
 #define TP_LINK_ENUM(name, value, word) TP_LINK_##name = (value),

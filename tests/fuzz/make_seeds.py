@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds of the corpora that are made of parts: gguf_split, hf_bert, tool_calls,
-responses, ollama and openai.
+responses, ollama, openai and,
+of the models of tests/conformance/onnx, onnx.
 
     tests/fuzz/make_seeds.py      writes tests/fuzz/corpus/<target>/; the rest of a corpus stays
 
@@ -377,9 +378,87 @@ def make_openai():
         "tokenize_bad": {"content": 1}})
 
 
+# -- onnx ----------------------------------------------------------------------------------------
+
+MODELS = CORPUS.parent.parent / "conformance/onnx"
+
+
+def onnx_field(number, body):
+    """A field of bytes, or of a number."""
+    if isinstance(body, int):
+        return varint(number << 3) + varint(body)
+    return varint(number << 3 | 2) + varint(len(body)) + body
+
+
+def varint(value):
+    out = b""
+    while value > 127:
+        out, value = out + bytes([value & 127 | 128]), value >> 7
+    return out + bytes([value])
+
+
+def onnx_tensor(name, kind, dims, raw):
+    return onnx_field(5, b"".join(onnx_field(1, d) for d in dims) + onnx_field(2, kind)
+                      + onnx_field(8, name) + onnx_field(9, raw))
+
+
+def onnx_port(number, name, kind=None):
+    shape = onnx_field(1, b"") + onnx_field(1, onnx_field(1, 2))
+    tensor = onnx_field(1, onnx_field(1, kind or 1) + onnx_field(2, shape))
+    return onnx_field(number, onnx_field(1, name) + (onnx_field(2, tensor) if kind else b""))
+
+
+def onnx_node(op, domain, inputs, output, attributes=b""):
+    return onnx_field(1, b"".join(onnx_field(1, i) for i in inputs) + onnx_field(2, output)
+                      + onnx_field(4, op) + onnx_field(7, domain) + attributes)
+
+
+def onnx_floats(name, values, packed):
+    numbers = struct.pack(f"<{len(values)}f", *values)
+    body = onnx_field(7, numbers) if packed else b"".join(
+        varint(7 << 3 | 5) + numbers[i:i + 4] for i in range(0, len(numbers), 4))
+    return onnx_field(5, onnx_field(1, name) + body)
+
+
+def onnx_line(scale):
+    """Two columns through an operator of each kind of tensor, and a line."""
+    graph = (onnx_tensor(b"by", 1, [2], struct.pack("<2f", 2, scale))
+             + onnx_tensor(b"ends", 7, [2], struct.pack("<2q", 0, -1))
+             + onnx_tensor(b"shape", 7, [2], struct.pack("<2q", -1, 2))
+             + onnx_tensor(b"flag", 9, [2], b"\1\0") + onnx_tensor(b"small", 6, [], b"\1\0\0\0")
+             + onnx_node(b"Div", b"", [b"x", b"by"], b"a")
+             + onnx_node(b"ArrayFeatureExtractor", b"ai.onnx.ml", [b"a", b"ends"], b"b")
+             + onnx_node(b"Reshape", b"", [b"b", b"shape"], b"c")
+             + onnx_node(b"LinearRegressor", b"ai.onnx.ml", [b"c"], b"y",
+                         onnx_floats(b"coefficients", [1, 3], False)
+                         + onnx_floats(b"intercepts", [0.5], True))
+             + onnx_node(b"Reshape", b"", [b"y", b"shape1"], b"z")
+             + onnx_tensor(b"shape1", 7, [1], struct.pack("<q", -1))
+             + onnx_port(11, b"x", 1) + onnx_port(12, b"z"))
+    opsets = onnx_field(8, onnx_field(1, b"") + onnx_field(2, 15))
+    opsets += onnx_field(8, onnx_field(1, b"ai.onnx.ml") + onnx_field(2, 3))
+    return onnx_field(1, 8) + opsets + onnx_field(7, graph)
+
+
+def make_onnx():
+    for path in sorted(MODELS.glob("*.onnx")):
+        write("onnx", path.name, path.read_bytes())
+    line = (MODELS / "logistic_two.onnx").read_bytes()
+    tree = (MODELS / "boosted_two.onnx").read_bytes()
+    write("onnx", "line", onnx_line(4))
+    write("onnx", "divided_by_0", onnx_line(0))
+    write("onnx", "unknown_operator", line.replace(b"Scaler", b"Squash"))
+    write("onnx", "unknown_mode", tree.replace(b"BRANCH_LEQ", b"BRANCH_SET", 1))
+    write("onnx", "unknown_attribute", line.replace(b"offset", b"offsat"))
+    write("onnx", "probit", tree.replace(b"LOGISTIC", b"PROBIT\0\0"))
+    write("onnx", "no_base", tree.replace(b"base_values", b"bass_values"))
+    write("onnx", "half", tree[:len(tree) // 2])
+
+
 make_gguf_split()
 make_hf_bert()
 make_tool_calls()
 make_responses()
 make_ollama()
 make_openai()
+make_onnx()

@@ -6,7 +6,7 @@ input columns and, behind them, "=label" and "=score_K", or "=value".
     tests/conformance/onnx/make_onnx.py      needs skl2onnx, onnxruntime, scikit-learn, pandas
 
 Made with skl2onnx 1.20.0, onnxruntime 1.32.0, scikit-learn 1.9.1; the models are of our own making.
-One thread, and rows at once, so that sums have one order.
+One thread, and rows at once, so that sums have one order; on a processor without AVX-512.
 """
 import csv
 import pathlib
@@ -81,6 +81,7 @@ def answers(model, feeds):
 
 def write(name, model, feeds):
     """`feeds`: of each input a matrix, whose columns are called as tapeout calls them."""
+    model.graph.name = name  # the converter's is drawn
     (HERE / f"{name}.onnx").write_bytes(model.SerializeToString())
     header, columns = [], []
     for key, matrix in feeds.items():
@@ -116,6 +117,8 @@ def linear():
     holes[::5, 1] = numpy.nan
     one_matrix("logistic_two", imputed, TWO, holes)
     one_matrix("logistic_three", make_pipeline(RobustScaler(), LogisticRegression()), THREE)
+    one_matrix("logistic_six", LogisticRegression(max_iter=300),
+               numpy.clip(numpy.floor(SIGNAL * 2), -3, 2).astype(int))
     one_matrix("line", make_pipeline(MinMaxScaler(), LinearRegression()), SIGNAL)
 
 

@@ -162,6 +162,19 @@ static void test_two_classes(void)
     check_two(CLASSES(BOTH_CLASSES "F class_weights 0.25 1 2 3\n"), 1, 0.25);
 }
 
+// What converters put behind a model and changes nothing.
+static void test_behind_a_model(void)
+{
+    const char *text = edit(ONNX_TREE, "output y", "output z");
+    text = edit(text, "input x float 2",
+                "input x float 2\ntensor one float - : 1\ntensor shape int64 2 : -1 1");
+    char whole[4096];
+    (void)snprintf(whole, sizeof(whole),
+                   "%snode Mul - y,one a\nnode Reshape - a,shape b\nnode Cast - b z\ni to 11\n",
+                   text);
+    ASSERT_EQ_F64(ask(whole, "1,9,3"), 2.25);
+}
+
 static void test_more_classes(void)
 {
     const char *two = CLASSES("I class_treeids 0 0 0 0 0 0\nI class_nodeids 1 1 1 2 2 2\n"
@@ -333,6 +346,8 @@ static void test_graphs_that_are_none(void)
         {"node Normalizer ai.onnx.ml", "node Normalizer ai.other", TAPEOUT_E_UNSUPPORTED,
          "Normalizer of \"ai.other\""},
         {"node Scaler", "node Squash", TAPEOUT_E_UNSUPPORTED, "node 1 is a Squash"},
+        {"node Identity - said label", "node Mul - said,shape label", TAPEOUT_E_UNSUPPORTED,
+         "other numbers than 1"},
         {"node Identity - said label", "node Sigmoid - said label", TAPEOUT_E_UNSUPPORTED,
          "behind a model"},
         {"Normalizer ai.onnx.ml raw sums", "Normalizer ai.onnx.ml row sums", TAPEOUT_E_CORRUPT,
@@ -444,8 +459,9 @@ static void test_recognised_by_content(void)
 }
 
 TEST_MAIN(TEST(test_trees_as_worked_out), TEST(test_every_mode), TEST(test_averages_and_doubles),
-          TEST(test_two_classes), TEST(test_more_classes), TEST(test_columns_and_a_line),
-          TEST(test_operators), TEST(test_trees_that_are_none), TEST(test_classes_that_are_none),
-          TEST(test_graphs_that_are_none), TEST(test_names_are_checked),
-          TEST(test_what_has_no_model), TEST(test_features_have_names_of_their_own),
-          TEST(test_every_prefix_is_refused), TEST(test_recognised_by_content))
+          TEST(test_two_classes), TEST(test_behind_a_model), TEST(test_more_classes),
+          TEST(test_columns_and_a_line), TEST(test_operators), TEST(test_trees_that_are_none),
+          TEST(test_classes_that_are_none), TEST(test_graphs_that_are_none),
+          TEST(test_names_are_checked), TEST(test_what_has_no_model),
+          TEST(test_features_have_names_of_their_own), TEST(test_every_prefix_is_refused),
+          TEST(test_recognised_by_content))

@@ -121,6 +121,15 @@ static void test_onnx_links(void)
     ASSERT_EQ_F64(p[1], 0);
     ASSERT_EQ_F64(p[2], 0.7310585975646973);
     tp_model_free(model);
+    ASSERT_OK(new_model(TP_TASK_MULTICLASS, (tp_foreign){TP_LINK_ONNX_SOFTMAX_LANES, 1, 1, 0},
+                        margins, &model));
+    ASSERT_EQ_F64(predict(model, p), 2);
+    for (int k = 0; k < 3; k++) {
+        const double total = exp(1) + 1 + exp(2);
+        ASSERT(fabs(p[k] - exp(margins[k]) / total) < 1e-7);
+        ASSERT_EQ_F64((double)(float)p[k], p[k]);
+    }
+    tp_model_free(model);
 }
 
 static double two_classes(uint32_t link, uint32_t flags, double threshold, double margin,
