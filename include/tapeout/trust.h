@@ -2,7 +2,8 @@
 //
 // Keys, whom to trust, and signatures of bundles. A signature is a DSSE envelope around an in-toto
 // statement that names the bundle's bytes and what they were made of; it lies beside the bundle,
-// or, for a registered one, in the home. Nothing here asks a server.
+// or, for a registered one, in the registry. Nothing here asks a server but
+// the registry's own database.
 //
 // @thread All calls are `synchronized`, over processes too.
 #ifndef TAPEOUT_TRUST_H
@@ -76,14 +77,14 @@ typedef struct tapeout_sign_options {
     uint32_t struct_size;
     const char *key;        // a name in the home, or the path of a secret key's file
     const char *passphrase; // of the key; NULL: none
-    const char *out_path;   // NULL: beside the bundle's path, or in the home for a registered one
-    bool is_oms;            // an OpenSSF Model Signing v1.0 bundle, by a P-256 key, instead
+    const char *out_path; // NULL: beside the bundle's path, or in the registry for a registered one
+    bool is_oms;          // an OpenSSF Model Signing v1.0 bundle, by a P-256 key, instead
 } tapeout_sign_options;
 
 TAPEOUT_API void tapeout_sign_options_init(tapeout_sign_options *options);
 
-// Signs a bundle; signatures by other keys stay. `*ret_json`: name, sha256, key_id, signature (the
-// path). E_DENIED for a passphrase that is wrong or lacking.
+// Signs a bundle; signatures by other keys stay. `*ret_json`: name, sha256, key_id, signature (a
+// path, or "registry"). E_DENIED for a passphrase that is wrong or lacking.
 TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_sign(tapeout_context *context,
                                                           const char *model,
                                                           const tapeout_sign_options *options,

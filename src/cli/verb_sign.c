@@ -14,7 +14,8 @@ static const cli_flag flags[] = {
      false},
     {"oms", NULL, "write an OpenSSF Model Signing v1.0 bundle, MODEL.oms.sig, with a P-256 key",
      false},
-    {"out", "FILE", "write the signature there; default: beside the bundle, or in the home", false},
+    {"out", "FILE", "write the signature there; default: beside the bundle, or in the registry",
+     false},
 };
 
 static void print_signature(const char *json)
@@ -77,7 +78,7 @@ const cli_verb cli_verb_sign = {
     .summary = "sign a bundle: its bytes, and what they were made of",
     .text = "The signature is a DSSE envelope around an in-toto statement that names the bundle's\n"
             "SHA-256, the hashes of data, spec and code, parameters, metrics and licence. It\n"
-            "lies beside the bundle as MODEL.sig, or in the home for a registered model. More\n"
+            "lies beside the bundle as MODEL.sig, or in the registry for a registered model. More\n"
             "than one key may sign; each has one signature.",
     .flags = flags,
     .flag_count = sizeof(flags) / sizeof(flags[0]),

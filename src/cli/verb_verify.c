@@ -11,7 +11,7 @@ static const cli_flag flags[] = {
     {"key", "KEY", "believe this public key alone: a key of this home, or a file", false},
     {"trust", "FILE", "a trust list instead of this home's", false},
     {"oms", NULL, "check an OpenSSF Model Signing v1.0 bundle instead", false},
-    {"signature", "FILE", "the signatures; default: beside the bundle, or in the home", false},
+    {"signature", "FILE", "the signatures; default: beside the bundle, or in the registry", false},
 };
 
 static void print_verdict(const char *json)

@@ -59,9 +59,11 @@ static tapeout_status check_secret(tp_identity_store *store, tapeout_error *err)
                              "access.secret from the home that made them");
 }
 
-static tapeout_status open_database(tp_identity_store *store, const char *where, tapeout_error *err)
+static tapeout_status open_database(tp_identity_store *store, const tapeout_context *context,
+                                    const char *where, tapeout_error *err)
 {
-    const tp_store_options options = {.where = where, .mode = TP_STORE_WRITE};
+    const tp_store_options options = {
+        .where = where, .mode = TP_STORE_WRITE, .is_stopped = tp_context_stop(context)};
     TP_TRY(tp_store_open(store->alloc, &options, &store->db, err));
     TP_TRY(tp_store_migrate(store->db, &schema, err));
     return check_secret(store, err);
@@ -124,14 +126,16 @@ static tapeout_status bring_identities(tp_identity_store *store, const char *pat
     return status;
 }
 
-static tapeout_status open_store(tp_identity_store *store, const char *shared, tapeout_error *err)
+static tapeout_status open_store(tp_identity_store *store, const tapeout_context *context,
+                                 tapeout_error *err)
 {
+    const char *shared = tp_context_store(context);
     TP_TRY(tp_server_secret_open(store->alloc, store->home, &store->secret, err));
     char *path = tp_path_join(store->alloc, store->home, "registry.sqlite");
     if (path == NULL) {
         return tp_fail_nomem(err);
     }
-    tapeout_status status = open_database(store, shared == NULL ? path : shared, err);
+    tapeout_status status = open_database(store, context, shared == NULL ? path : shared, err);
     if (status == TAPEOUT_OK && shared != NULL) {
         status = bring_identities(store, path, err);
     }
@@ -150,7 +154,7 @@ tapeout_status tp_identity_store_open(const tapeout_context *context, tp_identit
     store->alloc = alloc;
     store->home = tp_context_home(context);
     store->keeps_log = true;
-    const tapeout_status status = open_store(store, tp_context_store(context), err);
+    const tapeout_status status = open_store(store, context, err);
     if (status != TAPEOUT_OK) {
         tp_identity_store_close(&store);
         return status;

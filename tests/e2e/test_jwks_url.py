@@ -36,8 +36,8 @@ class Key:
                              check=True, stdout=subprocess.PIPE).stdout
         self.jwk = {"kty": "OKP", "crv": "Ed25519", "kid": kid, "use": "sig", "x": b64(der[-32:])}
 
-    def token(self, kid=None, **claims):
-        head = {"alg": "EdDSA", "kid": kid or self.kid, "typ": "JWT"}
+    def token(self, kid=None, head=(), **claims):
+        head = {"alg": "EdDSA", "kid": kid or self.kid, "typ": "JWT", **dict(head)}
         body = {"iss": ISSUER, "aud": "tapeout", "sub": "ann", "roles": ["team"],
                 "exp": int(time.time()) + 600, **claims}
         text = b64(json.dumps(head).encode()) + "." + b64(json.dumps(body).encode())
@@ -150,6 +150,8 @@ def test_keys_come_from_their_issuer(tapeout, toy, authority, issuer, tmp_path):
         wait_for(lambda: events(server, "jwks_fetched"))
         assert server.ask(issuer.keys[0].token()) == 200
         assert server.ask(issuer.keys[0].token(aud="other")) == 401
+        for name in ("jku", "x5u"):  # J4: a token does not say where keys are to be had
+            assert server.ask(issuer.keys[0].token(head={name: issuer.url() + "/evil"})) == 401
         assert len(issuer.requests) == 1 and issuer.requests[0] == "/keys"
     log = [json.loads(line) for line in tapeout.ok("audit", "list", "--json", "--kind",
                                                    "access.keys_changed").splitlines()]

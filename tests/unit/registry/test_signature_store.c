@@ -6,6 +6,7 @@
 
 #include "../trust/trust_cases.h"
 #include "base/tp_alloc.h"
+#include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "registry_cases.h"
 
@@ -174,5 +175,42 @@ static void test_taken_back(void)
     tp_registry_close(&registry);
 }
 
+// -- memory that ends ----------------------------------------------------------------------------
+static int round_number;
+
+static tapeout_status use_store(const tapeout_allocator *alloc, void *user, tapeout_error *err)
+{
+    const tp_env env = {.alloc = alloc};
+    char home[600];
+    char hex[TP_SHA256_HEX_SIZE + 1];
+    tp_registry *registry = NULL;
+    tp_trust_list list = {.alloc = alloc};
+    tp_buffer lines;
+    tp_sha256 hash;
+    (void)snprintf(home, sizeof(home), "%s/%d", test_temp_dir(), round_number++);
+    TP_TRY(tp_sha256_file(user, &hash, err));
+    tp_sha256_hex(&hash, hex);
+    TP_TRY(tp_registry_open(alloc, home, TP_REGISTRY_WRITE, &registry, err));
+    tp_buffer_init(&lines, alloc, TP_MAX_SIGNATURE_FILE_BYTES);
+    tapeout_status status = tp_signatures_sign_own(&env, registry, user, err);
+    if (status == TAPEOUT_OK) {
+        status = tp_signatures_look_in(registry, tp_str_from(hex), &lines, &list, err);
+    }
+    if (status == TAPEOUT_OK) {
+        write_file(file_of(home, hex), tp_buffer_view(&lines));
+        status = tp_signatures_adopt(registry, err);
+    }
+    tp_buffer_deinit(&lines);
+    tp_registry_close(&registry);
+    return status;
+}
+
+static void test_without_memory(void)
+{
+    char path[600];
+    (void)snprintf(path, sizeof(path), "%s", bundle_path());
+    test_out_of_memory(use_store, path);
+}
+
 TEST_MAIN(TEST(test_put_and_replaced), TEST(test_bounded), TEST(test_moved_from_files),
-          TEST(test_taken_back))
+          TEST(test_taken_back), TEST_SLOW(test_without_memory, 300))
