@@ -62,7 +62,7 @@ static tapeout_status check_numbers(onnx_reader *reader, const onnx_node *node,
 }
 
 // Finite numbers, one for each column or one for all.
-static tapeout_status check_spread(onnx_reader *reader, const onnx_node *node,
+static tapeout_status check_spread(onnx_reader *reader, const onnx_node *node, const char *name,
                                    const onnx_list *list, uint32_t count)
 {
     bool is_right = list->numbers != NULL && (list->count == count || list->count == 1);
@@ -71,7 +71,7 @@ static tapeout_status check_spread(onnx_reader *reader, const onnx_node *node,
     }
     return is_right ? TAPEOUT_OK
                     : tp_onnx_fail(reader, node, TAPEOUT_E_UNSUPPORTED,
-                                   "its numbers are not 1 or %u finite ones", count);
+                                   "%s: not 1 or %u finite numbers", name, count);
 }
 
 static double item(const onnx_list *list, uint32_t index)
@@ -87,8 +87,8 @@ static tapeout_status scaler(onnx_reader *reader, const onnx_node *node, const o
     const onnx_list scale = tp_onnx_list(node, "scale");
     onnx_column *columns = NULL;
     TP_TRY(check_numbers(reader, node, from));
-    TP_TRY(check_spread(reader, node, &offset, from->count));
-    TP_TRY(check_spread(reader, node, &scale, from->count));
+    TP_TRY(check_spread(reader, node, "offset", &offset, from->count));
+    TP_TRY(check_spread(reader, node, "scale", &scale, from->count));
     TP_TRY(tp_onnx_columns_new(reader, node, from->count, &columns));
     for (uint32_t i = 0; i < from->count; i++) {
         const bool is_real = from->type == ONNX_FLOAT || from->type == ONNX_DOUBLE;
@@ -116,7 +116,7 @@ static tapeout_status imputer(onnx_reader *reader, const onnx_node *node, const 
         return tp_onnx_fail(reader, node, TAPEOUT_E_UNSUPPORTED,
                             "it replaces no number, or in columns that are not float32");
     }
-    TP_TRY(check_spread(reader, node, &imputed, from->count));
+    TP_TRY(check_spread(reader, node, "imputed_value_floats", &imputed, from->count));
     TP_TRY(tp_onnx_columns_new(reader, node, from->count, &columns));
     const bool is_missing = isnan(replaced.numbers[0]);
     const tp_str sought = number(reader, is_missing ? 0 : replaced.numbers[0]);
@@ -179,7 +179,7 @@ static tapeout_status constant_arithmetic(onnx_reader *reader, const onnx_node *
     TP_TRY(check_numbers(reader, node, from));
     TP_TRY(tp_onnx_input_of(reader, node, 1, ONNX_CONSTANT, &by));
     const onnx_list *list = &by->tensor->list;
-    TP_TRY(check_spread(reader, node, list, from->count));
+    TP_TRY(check_spread(reader, node, "its constant", list, from->count));
     if (from->type != list->type || by->tensor->rank > 2) {
         return tp_onnx_fail(reader, node, TAPEOUT_E_UNSUPPORTED,
                             "its numbers are not of the type of its columns");

@@ -72,12 +72,29 @@ static tapeout_status multiply(onnx_reader *reader, const onnx_node *node, const
                               "a model's answers by other numbers than 1");
 }
 
+// The second of two scores, which is what we answer of two classes.
+static tapeout_status pick(onnx_reader *reader, const onnx_node *node, const onnx_value *from)
+{
+    const onnx_value *index = NULL;
+    onnx_value value = *from;
+    TP_TRY(tp_onnx_input_of(reader, node, 1, ONNX_CONSTANT, &index));
+    const onnx_list *list = &index->tensor->list;
+    if (from->kind != ONNX_SCORES || from->count != 2 || list->type != ONNX_INT64 ||
+        list->count != 1 || list->ints[0] != 1) {
+        return tp_onnx_fail(reader, node, TAPEOUT_E_UNSUPPORTED,
+                            "another score than the second of two");
+    }
+    value.count = 1;
+    return tp_onnx_set(reader, node, 0, value);
+}
+
 static tapeout_status normalizer(onnx_reader *reader, const onnx_node *node, const onnx_value *from)
 {
     tp_str norm = TP_STR("MAX");
     onnx_value value = *from;
     TP_TRY(tp_onnx_text(reader, node, "norm", &norm));
-    if (from->kind != ONNX_SCORES || from->step != 0 || !tp_str_equal(norm, TP_STR("L1"))) {
+    if (from->kind != ONNX_SCORES || from->step != 0 ||
+        from->count != reader->import->target.class_count || !tp_str_equal(norm, TP_STR("L1"))) {
         return tp_onnx_fail(reader, node, TAPEOUT_E_UNSUPPORTED,
                             "another norm than L1, or of what are no scores of a model");
     }
@@ -93,9 +110,13 @@ tapeout_status tp_onnx_score_node(onnx_reader *reader, const onnx_node *node, bo
         bool is_ml; // of ai.onnx.ml
         const char *op;
         score_operator apply;
-    } operators[] = {
-        {true, "Normalizer", normalizer}, {true, "ZipMap", zip_map}, {false, "Cast", cast},
-        {false, "Identity", pass_on},     {false, "Mul", multiply},  {false, "Reshape", reshape}};
+    } operators[] = {{true, "ArrayFeatureExtractor", pick},
+                     {true, "Normalizer", normalizer},
+                     {true, "ZipMap", zip_map},
+                     {false, "Cast", cast},
+                     {false, "Identity", pass_on},
+                     {false, "Mul", multiply},
+                     {false, "Reshape", reshape}};
     const bool is_ml = tp_str_equal(node->domain, TP_STR("ai.onnx.ml"));
     const onnx_value *from = NULL;
     *ret_is_known = false;

@@ -18,6 +18,7 @@ try:
     import sklearn.preprocessing as preprocessing
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
 except ImportError:  # `make bench` installs them
     skl2onnx = None
 needs_peers = pytest.mark.skipif(
@@ -55,7 +56,7 @@ def answer_of(names, row, classes):
 def wanted_of(names, row, is_binary):
     if names == ["=value"]:
         return [as_number(row[0])]
-    return [row[0], *map(as_number, row[2:3] if is_binary else row[1:])]
+    return [row[0], *map(as_number, row[-1:] if is_binary else row[1:])]
 
 
 def parse_lines(text):
@@ -108,6 +109,8 @@ def live_cases():
         "logistic-five": (make_pipeline(scaled(), logistic()), "five"),
         "imputed-logistic": (make_pipeline(SimpleImputer(strategy="median"), scaled(), logistic()),
                              "two"),
+        "margins": (LinearSVC(), "two"),
+        "margins-words": (make_pipeline(scaled(), linear_model.RidgeClassifier()), "words"),
         "line": (linear_model.LinearRegression(), "value"),
         "ridge": (make_pipeline(scaled(), linear_model.Ridge()), "value"),
         "wide-ridge": (linear_model.Ridge(), "wide"),
@@ -117,7 +120,7 @@ def live_cases():
 LIVE = ["forest", "forest-words", "forest-classes", "extra", "forest-value", "boosted",
         "boosted-classes", "boosted-value", "imputed-forest", "logistic", "logistic-classes",
         "logistic-many", "logistic-five",
-        "imputed-logistic", "line", "ridge", "wide-ridge"]
+        "imputed-logistic", "margins", "margins-words", "line", "ridge", "wide-ridge"]
 
 
 def live_rows(kind):
@@ -172,8 +175,9 @@ def test_live(tapeout, tmp_path, name):
         if len(out) == 1:
             names, want = ["=value"], [repr(float(out[0][index, 0]))]
         else:
-            scores = [float(score) for score in out[1][index].values()]
-            names, want = ["=label"], [str(out[0][index]), *map(repr, scores)]
+            scores = out[1][index]
+            scores = list(scores.values() if isinstance(scores, dict) else scores.ravel())
+            names, want = ["=label"], [str(out[0][index]), *(repr(float(s)) for s in scores)]
         assert answer_of(names, row, classes) == wanted_of(names, want, len(classes) == 2), index
 
 

@@ -25,7 +25,7 @@
 #define ONNX_LINE                                                                                  \
     "opset - 15\nopset ai.onnx.ml 3\n"                                                             \
     "input town string 1\ninput n int64 1\noutput label\noutput p\n"                               \
-    "tensor shape int64 2 : -1 3\n"                                                                \
+    "tensor shape int64 2 : -1 3\ntensor zero int64 1 : 0\ntensor one int64 - : 1\n"               \
     "node OneHotEncoder ai.onnx.ml town hot\nS cats_strings Ghent Oslo\ni zeros 1\n"               \
     "node Scaler ai.onnx.ml n scaled\nF offset 1\nF scale 0.5\n"                                   \
     "node Concat - hot hots\ni axis -1\n"                                                          \
