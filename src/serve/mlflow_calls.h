@@ -26,7 +26,7 @@ mlflow_call tp_mlflow_models_create, tp_mlflow_models_search, tp_mlflow_models_g
     tp_mlflow_models_delete_tag, tp_mlflow_models_set_params; // route_mlflow_models.c
 
 mlflow_call tp_mlflow_artifacts_of_run, tp_mlflow_models_artifacts, tp_mlflow_artifacts_list,
-    tp_mlflow_artifacts_get, tp_mlflow_artifacts_put,
+    tp_mlflow_artifacts_get, tp_mlflow_artifacts_get_of_run, tp_mlflow_artifacts_put,
     tp_mlflow_artifacts_delete; // route_mlflow_artifacts.c
 
 mlflow_call tp_mlflow_registry_create, tp_mlflow_registry_get, tp_mlflow_registry_update,
@@ -35,7 +35,12 @@ mlflow_call tp_mlflow_registry_create, tp_mlflow_registry_get, tp_mlflow_registr
     tp_mlflow_registry_alias, tp_mlflow_registry_unalias, tp_mlflow_registry_by_alias,
     tp_mlflow_versions_create, tp_mlflow_versions_get, tp_mlflow_versions_update,
     tp_mlflow_versions_delete, tp_mlflow_versions_stage, tp_mlflow_versions_search,
-    tp_mlflow_versions_uri, tp_mlflow_versions_tag,
+    tp_mlflow_versions_uri, tp_mlflow_versions_file, tp_mlflow_versions_tag,
     tp_mlflow_versions_untag; // route_mlflow_registry.c
+
+// Answers with the file `path` in the folder `root`, which becomes its whole path
+// (route_mlflow_artifacts.c).
+tapeout_status tp_mlflow_send_below(struct mlflow_ask *ask, tp_buffer *root, tp_str path,
+                                    tapeout_error *err);
 
 #endif

@@ -76,4 +76,11 @@
     X(POST, "/mlflow/model-versions/set-tag", PUBLISH, tp_mlflow_versions_tag)                     \
     X(DELETE, "/mlflow/model-versions/delete-tag", PUBLISH, tp_mlflow_versions_untag)
 
+// Not below /api/2.0. X(method, pattern, right, handler, call, summary)
+#define SERVE_MLFLOW_FILE_MAP(X)                                                                   \
+    X(GET, "/get-artifact", READ, tp_serve_mlflow, tp_mlflow_artifacts_get_of_run,                 \
+      "A file of a run")                                                                           \
+    X(GET, "/model-versions/get-artifact", READ, tp_serve_mlflow_model, tp_mlflow_versions_file,   \
+      "A file of a version")
+
 #endif

@@ -79,6 +79,32 @@ tapeout_status tp_mlflow_artifacts_get(mlflow_ask *ask, tapeout_error *err)
     return status;
 }
 
+tapeout_status tp_mlflow_send_below(mlflow_ask *ask, tp_buffer *root, tp_str path,
+                                    tapeout_error *err)
+{
+    tp_buffer_append_char(root, '/');
+    tp_buffer_append_str(root, path);
+    TP_TRY(tp_buffer_check(root, "artifact path", err));
+    return send_file(ask, tp_buffer_view(root), err);
+}
+
+// Of a run, by its id in the query.
+tapeout_status tp_mlflow_artifacts_get_of_run(mlflow_ask *ask, tapeout_error *err)
+{
+    const tp_str given = tp_ask_text(ask, "run_id");
+    const tp_str run_id = given.size > 0 ? given : tp_ask_needed_text(ask, "run_uuid");
+    const tp_str path = tp_ask_needed_text(ask, "path");
+    tp_buffer root;
+    TP_TRY(tp_ask_check(ask, err));
+    tp_buffer_init(&root, ask->exchange->state->env->alloc, TP_MAX_HTTP_TARGET_BYTES);
+    tapeout_status status = tp_mlflow_run_folder(ask->mlflow, run_id, &root, err);
+    if (status == TAPEOUT_OK) {
+        status = tp_mlflow_send_below(ask, &root, path, err);
+    }
+    tp_buffer_deinit(&root);
+    return status;
+}
+
 tapeout_status tp_mlflow_artifacts_put(mlflow_ask *ask, tapeout_error *err)
 {
     tp_buffer path;

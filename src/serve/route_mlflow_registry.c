@@ -321,6 +321,22 @@ tapeout_status tp_mlflow_versions_uri(mlflow_ask *ask, tapeout_error *err)
     return status;
 }
 
+tapeout_status tp_mlflow_versions_file(mlflow_ask *ask, tapeout_error *err)
+{
+    const tp_mlflow_change what = change_of(ask, true);
+    const tp_str path = tp_ask_needed_text(ask, "path");
+    tp_buffer folder;
+    TP_TRY(check(ask, what.name, err));
+    tp_buffer_init(&folder, ask->exchange->state->env->alloc, TP_MAX_MLFLOW_TEXT_BYTES);
+    tapeout_status status =
+        tp_mlflow_version_folder(ask->mlflow, what.name, what.version, &folder, err);
+    if (status == TAPEOUT_OK) {
+        status = tp_mlflow_send_below(ask, &folder, path, err);
+    }
+    tp_buffer_deinit(&folder);
+    return status;
+}
+
 tapeout_status tp_mlflow_versions_tag(mlflow_ask *ask, tapeout_error *err)
 {
     return change_tag(ask, true, false, err);

@@ -101,3 +101,26 @@ def test_unknown_routes_say_so_in_json(server):
         assert status == 404 and json.loads(answer)["error_code"] == "ENDPOINT_NOT_FOUND"
     status, answer = server.post("/ajax-api/2.0/mlflow/experiments/search", {"max_results": 5})
     assert status == 200 and answer["experiments"][0]["name"] == "Default"
+
+
+def test_files_for_pages(server, run_id):
+    """By run and by version, as MLflow's own pages ask; nothing beside the folder that is named."""
+    _, _, body = server.curl(f"{API}runs/get?run_id={run_id}")
+    folder = json.loads(body)["run"]["info"]["artifact_uri"].split(":/", 1)[1]
+    assert server.curl(f"{FILES}/{folder}/model/a.txt", "-X", "PUT", body=b"words")[0] == 200
+    server.post(API + "registered-models/create", {"name": "files"})
+    server.post(API + "model-versions/create", {
+        "name": "files", "source": f"mlflow-artifacts:/{folder}/model"})
+    status, headers, got = server.curl(f"/get-artifact?run_id={run_id}&path=model/a.txt")
+    assert status == 200 and got == b"words"
+    assert headers["content-disposition"] == "attachment"
+    assert server.curl("/model-versions/get-artifact?name=files&version=1&path=a.txt")[2] == got
+    for path, want in ((f"/get-artifact?run_id={run_id}&path=model", 404),
+                       (f"/get-artifact?run_id={run_id}&path=../a", 400),
+                       (f"/get-artifact?run_id={run_id}", 400), ("/get-artifact?path=a", 400),
+                       (f"/get-artifact?run_id={'0' * 32}&path=a", 404),
+                       ("/model-versions/get-artifact?name=files&version=2&path=a.txt", 404),
+                       ("/model-versions/get-artifact?name=files&version=1&path=/etc/passwd", 400),
+                       ("/model-versions/get-artifact?name=files&version=1&path=..%2Fa", 400)):
+        status, _, body = server.curl(path)
+        assert status == want and json.loads(body)["error_code"], (path, status, body)

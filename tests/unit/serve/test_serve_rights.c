@@ -130,6 +130,8 @@ static const struct {
     {"GET", "/api/2.0/mlflow/model-versions/get-download-uri", "read"},
     {"POST", "/api/2.0/mlflow/model-versions/set-tag", "publish"},
     {"DELETE", "/api/2.0/mlflow/model-versions/delete-tag", "publish"},
+    {"GET", "/get-artifact", "read"},
+    {"GET", "/model-versions/get-artifact", "read"},
     {"POST", "/registry/models/{model}/aliases/{alias}/promote", "approve"},
     {"POST", "/registry/models/{model}/aliases/{alias}/rollback", "rollback"},
 };
