@@ -43,9 +43,8 @@ static tapeout_status read_mode(const onnx_ensemble *e, uint32_t at, tp_str text
         }
     }
     return tp_onnx_fail(e->reader, e->node, TAPEOUT_E_UNSUPPORTED,
-                        "tree %lld, node %lld: mode \"%.40s\" is not imported",
-                        (long long)e->tree_ids[at], (long long)e->node_ids[at],
-                        tp_onnx_print(e->reader, "%.*s", TP_STR_ARGS(text)).data);
+                        "tree %lld, node %lld: mode \"%.*s\" is not imported",
+                        (long long)e->tree_ids[at], (long long)e->node_ids[at], TP_STR_ARGS(text));
 }
 
 static tapeout_status read_modes(onnx_ensemble *e)

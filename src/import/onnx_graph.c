@@ -20,7 +20,7 @@
 tapeout_status tp_onnx_fail(onnx_reader *reader, const onnx_node *node, tapeout_status status,
                             const char *format, ...)
 {
-    char what[320];
+    char what[496];
     va_list arguments;
     va_start(arguments, format);
     (void)vsnprintf(what, sizeof(what), format, arguments);
@@ -31,7 +31,11 @@ tapeout_status tp_onnx_fail(onnx_reader *reader, const onnx_node *node, tapeout_
 
 tapeout_status tp_onnx_nomem(onnx_reader *reader)
 {
-    return tp_arena_check(&reader->arena, "onnx", reader->err);
+    const tapeout_status status = tp_arena_check(&reader->arena, "onnx", reader->err);
+    return status != TAPEOUT_OK
+               ? status
+               : tp_fail(reader->err, TAPEOUT_E_LIMIT, "onnx: an expression of more than %u bytes",
+                         TP_MAX_FEATURE_TEXT_BYTES);
 }
 
 tp_str tp_onnx_print(onnx_reader *reader, const char *format, ...)
@@ -40,7 +44,8 @@ tp_str tp_onnx_print(onnx_reader *reader, const char *format, ...)
     va_start(arguments, format);
     const int size = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
-    char *text = size < 0 ? NULL : tp_arena_alloc(&reader->arena, (size_t)size + 1);
+    const bool is_short = size >= 0 && (unsigned)size <= TP_MAX_FEATURE_TEXT_BYTES;
+    char *text = is_short ? tp_arena_alloc(&reader->arena, (size_t)size + 1) : NULL;
     if (text == NULL) {
         return (tp_str){NULL, 0};
     }
@@ -137,8 +142,8 @@ tapeout_status tp_onnx_input(onnx_reader *reader, const onnx_node *node, uint32_
     const int64_t found = tp_dict_find(&reader->names, node->inputs[index]);
     if (found < 0) {
         return tp_onnx_fail(reader, node, TAPEOUT_E_CORRUPT,
-                            "its input \"%.80s\" is made by no node before it",
-                            tp_onnx_print(reader, "%.*s", TP_STR_ARGS(node->inputs[index])).data);
+                            "its input \"%.*s\" is made by no node before it",
+                            TP_STR_ARGS(node->inputs[index]));
     }
     *ret_value = &reader->values[found];
     return TAPEOUT_OK;

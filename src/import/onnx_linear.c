@@ -97,9 +97,8 @@ static tapeout_status read_link(const linear_node *l, tp_link *ret_link)
         *ret_link = TP_LINK_ONNX_FLOAT32;
     } else {
         return tp_onnx_fail(l->reader, l->node, TAPEOUT_E_UNSUPPORTED,
-                            "post_transform \"%.40s\" of %u classes, which is not imported",
-                            tp_onnx_print(l->reader, "%.*s", TP_STR_ARGS(text)).data,
-                            l->target_count);
+                            "post_transform \"%.*s\" of %u classes, which is not imported",
+                            TP_STR_ARGS(text), l->target_count);
     }
     return TAPEOUT_OK;
 }

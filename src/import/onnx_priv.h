@@ -123,7 +123,7 @@ typedef struct onnx_reader {
 // "onnx: node 3 (Scaler): …"
 tapeout_status tp_onnx_fail(onnx_reader *reader, const onnx_node *node, tapeout_status status,
                             const char *format, ...) __attribute__((format(printf, 4, 5)));
-// The failure of an arena that gave nothing.
+// The failure of whoever got no memory, or no text that is short enough.
 tapeout_status tp_onnx_nomem(onnx_reader *reader);
 
 // An attribute's list; of type UNDEFINED and count 0 where there is none.
@@ -149,7 +149,8 @@ tapeout_status tp_onnx_set(onnx_reader *reader, const onnx_node *node, uint32_t 
 // Room for so many columns.
 tapeout_status tp_onnx_columns_new(onnx_reader *reader, const onnx_node *node, uint64_t count,
                                    onnx_column **ret_columns);
-// A printed text that lives as long as the reading; `{NULL, 0}` without memory.
+// A printed text that lives as long as the reading; {NULL, 0} without memory, and where it is
+// longer than a feature program may be: operators that write their operand twice double it.
 tp_str tp_onnx_print(onnx_reader *reader, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

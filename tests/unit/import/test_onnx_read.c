@@ -397,6 +397,21 @@ static void test_graphs_that_are_none(void)
     check_refusals(ONNX_LINE, cases, sizeof(cases) / sizeof(cases[0]));
 }
 
+// Each of these writes its operand twice.
+static void test_texts_do_not_grow_without_end(void)
+{
+    char text[8192];
+    size_t size = (size_t)snprintf(text, sizeof(text), "opset ai.onnx.ml 3\ninput x0 float 1\n");
+    for (int i = 0; i < 40; i++) {
+        size += (size_t)snprintf(text + size, sizeof(text) - size,
+                                 "node Imputer ai.onnx.ml x%d x%d\nf replaced_value_float 1\n"
+                                 "F imputed_value_floats 2\n",
+                                 i, i + 1);
+    }
+    tp_import *import;
+    ASSERT_FAILS(import_parse(onnx_file(text), &import), TAPEOUT_E_LIMIT, "an expression of more");
+}
+
 static void check_column_name(const char *name, tapeout_status want, const char *part)
 {
     char input[64];
@@ -468,6 +483,6 @@ TEST_MAIN(TEST(test_trees_as_worked_out), TEST(test_every_mode), TEST(test_avera
           TEST(test_two_classes), TEST(test_behind_a_model), TEST(test_more_classes),
           TEST(test_columns_and_a_line), TEST(test_operators), TEST(test_trees_that_are_none),
           TEST(test_classes_that_are_none), TEST(test_graphs_that_are_none),
-          TEST(test_names_are_checked), TEST(test_what_has_no_model),
-          TEST(test_features_have_names_of_their_own), TEST(test_every_prefix_is_refused),
-          TEST(test_recognised_by_content))
+          TEST(test_texts_do_not_grow_without_end), TEST(test_names_are_checked),
+          TEST(test_what_has_no_model), TEST(test_features_have_names_of_their_own),
+          TEST(test_every_prefix_is_refused), TEST(test_recognised_by_content))
