@@ -9,7 +9,9 @@
 
 static const cli_flag flags[] = {
     {"bundle", "FILE", "the bundle, where it is not registered under the receipt's name", false},
-    {"input", "FILE", "the rows, a JSON array of objects, where the receipt has their hash alone",
+    {"input", "FILE",
+     "the rows, a JSON array of objects, where the receipt has their hash alone; "
+     "of a language model the generation, as other receipts have it",
      false},
 };
 
@@ -18,8 +20,10 @@ static void print_answer(const char *json)
     yyjson_doc *doc = yyjson_read(json, strlen(json), 0);
     yyjson_val *root = yyjson_doc_get_root(doc);
     const bool is_same = yyjson_get_bool(yyjson_obj_get(root, "same"));
-    (void)printf("%s:%s  %llu rows of %s\n%s\n", cli_text(root, "model"), cli_text(root, "version"),
-                 (unsigned long long)yyjson_get_uint(yyjson_obj_get(root, "rows")),
+    yyjson_val *choices = yyjson_obj_get(root, "choices");
+    yyjson_val *count = choices != NULL ? choices : yyjson_obj_get(root, "rows");
+    (void)printf("%s:%s  %llu %s of %s\n%s\n", cli_text(root, "model"), cli_text(root, "version"),
+                 (unsigned long long)yyjson_get_uint(count), choices != NULL ? "answers" : "rows",
                  cli_text(root, "time"), is_same ? "the same bits" : "DIFFERENT BITS");
     yyjson_doc_free(doc);
 }

@@ -12,6 +12,7 @@
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "pipeline/tp_receipt.h"
+#include "pipeline/tp_receipt_llm.h"
 #include "table/tp_json.h"
 
 #include <string.h>
@@ -31,6 +32,8 @@ typedef struct replay {
     tp_session *session;
     tp_buffer rows;
     tp_buffer output;
+    tapeout_model_ref ref;
+    bool is_generation; // of a language model
     bool is_same;
 } replay;
 
@@ -104,21 +107,25 @@ static tapeout_status find_bundle(const replay *self, tapeout_model_ref *ret_ref
     return status;
 }
 
+static tapeout_status check_bundle(const replay *self, const tp_sha256 *hash, const char *path,
+                                   tapeout_error *err)
+{
+    char hex[TP_SHA256_HEX_SIZE + 1];
+    tp_sha256_hex(hash, hex);
+    const tp_str want = tp_json_get_str(self->what, "bundle");
+    return tp_str_equal(want, tp_str_from(hex))
+               ? TAPEOUT_OK
+               : tp_fail(err, TAPEOUT_E_CORRUPT,
+                         "%s has the hash %s, and the prediction was made by %.*s", path, hex,
+                         TP_STR_ARGS(want));
+}
+
 static tapeout_status open_bundle(replay *self, tapeout_error *err)
 {
-    tapeout_model_ref ref;
-    char hex[TP_SHA256_HEX_SIZE + 1];
-    TP_TRY(find_bundle(self, &ref, err));
-    TP_TRY(tp_scorer_open(self->env, ref.path, &self->scorer, err));
+    TP_TRY(find_bundle(self, &self->ref, err));
+    TP_TRY(tp_scorer_open(self->env, self->ref.path, &self->scorer, err));
     const tp_sha256 hash = tp_bundle_hash(tp_scorer_bundle(self->scorer));
-    tp_sha256_hex(&hash, hex);
-    const tp_str want = tp_json_get_str(self->what, "bundle");
-    if (!tp_str_equal(want, tp_str_from(hex))) {
-        return tp_fail(err, TAPEOUT_E_CORRUPT,
-                       "%s has the hash %s, and the prediction was made by %.*s", ref.path, hex,
-                       TP_STR_ARGS(want));
-    }
-    return TAPEOUT_OK;
+    return check_bundle(self, &hash, self->ref.path, err);
 }
 
 // -- the rows ------------------------------------------------------------------------------------
@@ -133,19 +140,22 @@ static tapeout_status read_input_file(replay *self, tapeout_error *err)
     return status;
 }
 
-static tapeout_status find_rows(replay *self, yyjson_val **ret_rows, tapeout_error *err)
+// Of a file, or the receipt's own at `key`.
+static tapeout_status find_input(replay *self, const char *key, yyjson_val **ret_input,
+                                 tapeout_error *err)
 {
     if (self->options->input != NULL) {
         TP_TRY(read_input_file(self, err));
-        *ret_rows = yyjson_doc_get_root(self->input);
+        *ret_input = yyjson_doc_get_root(self->input);
         return TAPEOUT_OK;
     }
-    *ret_rows = yyjson_obj_get(self->what, "row_list");
-    return *ret_rows != NULL
+    *ret_input = yyjson_obj_get(self->what, key);
+    return *ret_input != NULL
                ? TAPEOUT_OK
                : tp_fail(err, TAPEOUT_E_INVALID,
-                         "the receipt has the hash of its rows alone; --input FILE brings them, a "
-                         "JSON array of objects");
+                         "the receipt has the hash of its input alone; --input FILE brings it, in "
+                         "JSON as \"%s\" of a receipt has it",
+                         key);
 }
 
 static bool has_hash(tp_str text, tp_str hex)
@@ -162,7 +172,7 @@ static tapeout_status score(replay *self, tapeout_error *err)
     const tapeout_table *table = NULL;
     tp_scores scores;
     const tp_schema *schema = tp_scorer_schema(self->scorer);
-    TP_TRY(find_rows(self, &rows, err));
+    TP_TRY(find_input(self, "row_list", &rows, err));
     TP_TRY(tp_table_builder_new(self->env->alloc, schema, &self->builder, err));
     TP_TRY(tp_receipt_rows_read(rows, schema, self->builder, err));
     TP_TRY(tp_table_builder_view(self->builder, &table, err));
@@ -177,9 +187,20 @@ static tapeout_status score(replay *self, tapeout_error *err)
     const tp_row_choice all = {NULL, table->row_count};
     TP_TRY(tp_session_score(self->session, table, all, &scores, err));
     tp_receipt_output_write(&scores, tp_scorer_target(self->scorer)->class_count, &self->output);
-    TP_TRY(tp_buffer_check(&self->output, "the output", err));
-    self->is_same = has_hash(tp_buffer_view(&self->output), tp_json_get_str(self->what, "output"));
     return TAPEOUT_OK;
+}
+
+// -- a generation --------------------------------------------------------------------------------
+static tapeout_status generate(replay *self, tapeout_error *err)
+{
+    tp_sha256 hash;
+    tp_receipt_replay job = {
+        .context = self->context, .ref = &self->ref, .input = tp_json_get_str(self->what, "input")};
+    TP_TRY(find_bundle(self, &self->ref, err));
+    TP_TRY(tp_sha256_file(self->ref.path, &hash, err));
+    TP_TRY(check_bundle(self, &hash, self->ref.path, err));
+    TP_TRY(find_input(self, "generation", &job.generation, err));
+    return tp_receipt_generate(&job, &self->output, err);
 }
 
 // -- the answer ----------------------------------------------------------------------------------
@@ -196,7 +217,9 @@ static void append_value(tp_buffer *json, const char *key, yyjson_val *value)
 static tapeout_status write_answer(const replay *self, char **ret_json, tapeout_error *err)
 {
     yyjson_val *root = yyjson_doc_get_root(self->entry);
-    yyjson_val *recorded = yyjson_obj_get(self->what, "scores");
+    const bool is_generation = self->is_generation;
+    yyjson_val *recorded = yyjson_obj_get(self->what, is_generation ? "answer" : "scores");
+    const char *count_key = is_generation ? "choices" : "rows";
     tp_buffer json;
     tp_buffer_init(&json, self->env->alloc, TP_MAX_RECEIPT_INPUT_FILE_BYTES);
     tp_buffer_append_text(&json, self->is_same ? "{\"same\":true" : "{\"same\":false");
@@ -205,7 +228,7 @@ static tapeout_status write_answer(const replay *self, char **ret_json, tapeout_
     append_value(&json, "model", yyjson_obj_get(self->what, "model"));
     append_value(&json, "version", yyjson_obj_get(self->what, "version"));
     append_value(&json, "bundle", yyjson_obj_get(self->what, "bundle"));
-    append_value(&json, "rows", yyjson_obj_get(self->what, "rows"));
+    append_value(&json, count_key, yyjson_obj_get(self->what, count_key));
     append_value(&json, "recorded",
                  recorded != NULL ? recorded : yyjson_obj_get(self->what, "output"));
     tp_json_append_key(&json, "replayed");
@@ -217,8 +240,15 @@ static tapeout_status write_answer(const replay *self, char **ret_json, tapeout_
 static tapeout_status run(replay *self, char **ret_json, tapeout_error *err)
 {
     TP_TRY(read_receipt(self, err));
-    TP_TRY(open_bundle(self, err));
-    TP_TRY(score(self, err));
+    self->is_generation = yyjson_obj_get(self->what, "choices") != NULL;
+    if (self->is_generation) {
+        TP_TRY(generate(self, err));
+    } else {
+        TP_TRY(open_bundle(self, err));
+        TP_TRY(score(self, err));
+    }
+    TP_TRY(tp_buffer_check(&self->output, "the output", err));
+    self->is_same = has_hash(tp_buffer_view(&self->output), tp_json_get_str(self->what, "output"));
     TP_TRY(write_answer(self, ret_json, err));
     return self->is_same
                ? TAPEOUT_OK

@@ -21,6 +21,7 @@ static void choice_init(llm_choice *choice, llm_answer *answer, uint32_t index)
     tp_buffer_init(&choice->reasoning, alloc, TP_MAX_HTTP_REPLY_BYTES);
     tp_buffer_init(&choice->logprobs, alloc, TP_MAX_HTTP_REPLY_BYTES);
     tp_buffer_init(&choice->items, alloc, TP_MAX_HTTP_REPLY_BYTES);
+    tp_ids_init(&choice->ids, alloc);
 }
 
 static void choice_deinit(llm_choice *choice)
@@ -30,6 +31,7 @@ static void choice_deinit(llm_choice *choice)
     tp_buffer_deinit(&choice->reasoning);
     tp_buffer_deinit(&choice->logprobs);
     tp_buffer_deinit(&choice->items);
+    tp_ids_deinit(&choice->ids);
     for (uint32_t i = 0; i < choice->call_count; i++) {
         tp_buffer_deinit(&choice->calls[i].id);
         tp_buffer_deinit(&choice->calls[i].name);
@@ -47,6 +49,7 @@ static void answer_free(llm_answer *answer)
     for (uint32_t i = 0; answer->parts != NULL && i < answer->part_count; i++) {
         tp_generation_unref(atomic_load(&answer->parts[i].generation));
         tp_buffer_deinit(&answer->parts[i].echo);
+        tp_buffer_deinit(&answer->parts[i].generation_text);
     }
     tp_free_array(alloc, answer->parts, answer->part_count, sizeof(*answer->parts));
     tp_buffer_deinit(&answer->id);
@@ -100,6 +103,7 @@ static void on_stream_done(void *user)
         tp_serve_give_back(exchange, TP_COUNT_TOKENS, exchange->charged_tokens - used);
     }
     tp_served_touch(exchange->model);
+    tp_llm_receipt_end(answer);
     answer_release(answer);
 }
 
@@ -316,6 +320,9 @@ static void on_event(void *user, const tp_generation_event *event)
         return;
     }
     llm_choice *choice = &answer->choices[part->first_choice + event->choice];
+    if (event->has_token && !event->is_prompt) {
+        tp_llm_receipt_token(choice, event->id);
+    }
     const tapeout_status status = take_event(choice, event, &error);
     if (status != TAPEOUT_OK) {
         error.status = status;
@@ -385,6 +392,7 @@ static tapeout_status parts_fill(llm_answer *answer, const llm_ask *ask, uint32_
         part->first_choice = i * each;
         part->first_id = prompt.begin < prompt.end ? ask->prompt.data[prompt.begin] : 0;
         tp_buffer_init(&part->echo, answer->env->alloc, TP_MAX_HTTP_REPLY_BYTES);
+        tp_buffer_init(&part->generation_text, answer->env->alloc, TP_MAX_HTTP_REPLY_BYTES);
         tp_buffer_append_str(&part->echo, prompt.echo);
         TP_TRY(tp_buffer_check(&part->echo, "reply", err));
     }
@@ -469,6 +477,7 @@ static void submit_all(llm_answer *answer, const serve_exchange *exchange, const
         request.prompt = ask->prompt.data + prompt.begin;
         request.prompt_count = (uint32_t)(prompt.end - prompt.begin);
         request.user = part;
+        tp_llm_receipt_begin(answer, &request, i);
         if (status == TAPEOUT_OK) {
             status = tp_scheduler_submit(scheduler, &request, &generation, &answer->refusal);
             answer->refusal.status = status;

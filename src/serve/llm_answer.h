@@ -28,6 +28,7 @@ typedef struct llm_part {
     uint32_t first_id;                   // of the prompt
     tp_buffer echo;                      // text put before its answers
     _Atomic(tp_generation *) generation; // NULL until it is submitted
+    tp_buffer generation_text;           // for its receipt
 } llm_part;
 
 struct llm_choice {
@@ -44,6 +45,8 @@ struct llm_choice {
     uint32_t call_count;
     tp_generation_event end; // once it has ended
     bool is_ended;
+    tp_ids ids; // for the receipt
+    bool has_lost_ids;
     tp_buffer items;     // the dialect's own, empty at first
     uint64_t dialect[4]; // the same, zero
 };
@@ -126,6 +129,12 @@ struct llm_answer {
 tapeout_status tp_llm_answer_start(serve_exchange *exchange, const llm_dialect *dialect,
                                    const char *id_prefix, const llm_ask *ask, tp_str request_echo,
                                    tapeout_error *err);
+
+// -- receipts (llm_receipt.c), nothing where none are kept ----------------------------------------
+// What the part is asked for, as it is submitted.
+void tp_llm_receipt_begin(llm_answer *answer, const tp_generation_request *request, uint32_t index);
+void tp_llm_receipt_token(llm_choice *choice, uint32_t id);
+void tp_llm_receipt_end(const llm_answer *answer);
 
 // -- for dialects (llm_answer_write.c) -----------------------------------------------------------
 const char *tp_llm_finish_name(const llm_choice *choice); // "stop", "length", "tool_calls"

@@ -29,4 +29,13 @@ void tp_serve_audit_refused(const serve_exchange *exchange);
 // nothing: what finds no place is counted (tp_audit.h).
 void tp_serve_receipt(const serve_batch *batch, const tapeout_table *table);
 
+// The same for what a language model has generated: the written forms of tp_receipt_llm.h.
+typedef struct serve_generated {
+    uint64_t choice_count;
+    tp_str generation;
+    tp_str answer;
+} serve_generated;
+void tp_serve_receipt_generation(const serve_exchange *exchange, const tp_served *model,
+                                 const serve_generated *generated);
+
 #endif

@@ -170,3 +170,50 @@ def test_no_log_no_server_unless_said(toy, own):
     (own.home / "audit").write_text("a file, no folder")
     message = own.fails("serve", toy.bundle, "--no-auth", "--listen", "127.0.0.1:0")
     assert "--no-audit" in message
+
+
+# -- language models -------------------------------------------------------------------------------
+def ask(server, **more):
+    body = {"messages": [{"role": "user", "content": "Name a colour."}], "max_tokens": 8, **more}
+    status, answer = server.post("/v1/chat/completions", body)
+    assert status == 200, answer
+    return answer
+
+
+def test_what_a_language_model_said_is_said_again(smollm, tapeout, serve, tmp_path):
+    with serve(smollm, "--receipts", "--context", "512") as server:
+        server.wait_until_ready()
+        ask(server, temperature=0)
+        ask(server, temperature=1.5)                        # a seed that was drawn
+        ask(server, temperature=1, n=2, seed=7, logit_bias={"20": 5}, stop=["e"])
+        ask(server, temperature=1, seed=7, stream=False, presence_penalty=1.5, top_p=0.8)
+        ask(server, temperature=0, response_format={"type": "json_object"})
+        status, _ = server.post("/v1/completions",
+                                {"prompt": ["One", "Two"], "max_tokens": 3, "seed": 1})
+        assert status == 200
+        # In pieces: the same receipt.
+        status, _, body = server.curl("/v1/chat/completions", "-H",
+                                      "Content-Type: application/json", body=json.dumps(
+                                          {"messages": [{"role": "user", "content": "Hi."}],
+                                           "max_tokens": 5, "seed": 3, "stream": True}).encode())
+        assert status == 200 and b"[DONE]" in body
+    receipts = entries(tapeout, "--kind", "prediction")
+    assert len(receipts) == 8 and [r["what"]["choices"] for r in receipts] == [1, 1, 2] + [1] * 5
+    assert receipts[2]["what"]["generation"]["stops"] == ["e"]
+    for number, receipt in enumerate(receipts):
+        if number == 4:
+            message = tapeout.fails("replay", receipt["seq"], "--bundle", smollm)
+            assert "held to a grammar" in message
+            continue
+        answer = tapeout.json("replay", receipt["seq"], "--bundle", smollm)
+        assert answer["same"] and answer["recorded"] == answer["replayed"], receipt
+    forged = json.loads(json.dumps(receipts[1]))
+    line = tmp_path / "receipt.json"
+    forged["what"]["output"] = "0" * 64
+    line.write_text(json.dumps(forged))
+    assert "differently" in tapeout.fails("replay", line, "--bundle", smollm)
+    forged = json.loads(json.dumps(receipts[1]))
+    forged["what"]["generation"]["seed"] += 1
+    line.write_text(json.dumps(forged))
+    assert "is not that of the receipt" in tapeout.fails("replay", line, "--bundle", smollm)
+    assert tapeout.json("audit", "verify")["ok"]

@@ -279,6 +279,11 @@ uint32_t tp_scheduler_context(const tp_scheduler *scheduler)
     return scheduler->options.context_length;
 }
 
+bool tp_scheduler_kv_is_q8(const tp_scheduler *scheduler)
+{
+    return scheduler->options.kv_is_q8;
+}
+
 // Sorting a vocabulary takes longer than a first token may: only who constrains an answer waits.
 static tapeout_status vocab_index_make(tp_scheduler *scheduler, tapeout_error *err)
 {

@@ -50,6 +50,7 @@ tapeout_status tp_scheduler_new(const tp_env *env, const tp_llm *llm,
 void tp_scheduler_free(tp_scheduler *scheduler); // accepts NULL
 
 uint32_t tp_scheduler_context(const tp_scheduler *scheduler); // longest sequence, in tokens
+bool tp_scheduler_kv_is_q8(const tp_scheduler *scheduler);
 
 typedef enum tp_finish {
     TP_FINISH_NONE, // it goes on

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Generations and their answers as texts, and generations back from theirs.
+#include "pipeline/tp_receipt_llm.h"
+
+#include "base/limits.h"
+#include "base/tp_error.h"
+#include "table/tp_json.h"
+
+#include <stddef.h>
+
+// -- writing -------------------------------------------------------------------------------------
+static void append_ids(tp_buffer *json, const char *key, const uint32_t *ids, size_t count)
+{
+    tp_json_append_key(json, key);
+    tp_buffer_append_char(json, '[');
+    for (size_t i = 0; i < count && json->status == TAPEOUT_OK; i++) {
+        tp_buffer_append_text(json, i == 0 ? "" : ",");
+        tp_json_append_u64(json, ids[i]);
+    }
+    tp_buffer_append_char(json, ']');
+}
+
+static void append_flag(tp_buffer *json, const char *key, bool value)
+{
+    tp_json_append_key(json, key);
+    tp_buffer_append_text(json, value ? "true" : "false");
+}
+
+// The numbers of a sampling by name.
+static const struct {
+    const char *key;
+    size_t offset;
+} numbers[] = {{"temperature", offsetof(tp_sampling, temperature)},
+               {"top_p", offsetof(tp_sampling, top_p)},
+               {"min_p", offsetof(tp_sampling, min_p)},
+               {"typical_p", offsetof(tp_sampling, typical_p)},
+               {"repeat_penalty", offsetof(tp_sampling, repeat_penalty)},
+               {"presence_penalty", offsetof(tp_sampling, presence_penalty)},
+               {"frequency_penalty", offsetof(tp_sampling, frequency_penalty)}};
+enum { NUMBER_COUNT = sizeof(numbers) / sizeof(numbers[0]) };
+
+static void append_sampling(tp_buffer *json, const tp_sampling *sampling)
+{
+    for (size_t i = 0; i < NUMBER_COUNT; i++) {
+        tp_json_append_key(json, numbers[i].key);
+        tp_json_append_f64(json, *(const double *)((const char *)sampling + numbers[i].offset));
+    }
+    tp_json_put_u64(json, "top_k", sampling->top_k);
+    tp_json_put_u64(json, "repeat_window", sampling->repeat_window);
+    tp_json_put_u64(json, "seed", sampling->seed);
+    tp_json_append_key(json, "biases");
+    tp_buffer_append_char(json, '[');
+    for (uint32_t i = 0; i < sampling->bias_count; i++) {
+        tp_buffer_append_text(json, i == 0 ? "[" : ",[");
+        tp_json_append_u64(json, sampling->biases[i].id);
+        tp_buffer_append_char(json, ',');
+        tp_json_append_f64(json, (double)sampling->biases[i].bias);
+        tp_buffer_append_char(json, ']');
+    }
+    tp_buffer_append_char(json, ']');
+}
+
+void tp_receipt_generation_write(const tp_receipt_generation *generation, tp_buffer *json)
+{
+    const tp_generation_request *request = &generation->request;
+    tp_buffer_append_char(json, '{');
+    append_ids(json, "prompt", request->prompt, request->prompt_count);
+    tp_json_put_u64(json, "context", generation->context_length);
+    append_flag(json, "kv_q8", generation->kv_is_q8);
+    append_flag(json, "constrained", generation->is_constrained);
+    append_flag(json, "ignores_eog", request->ignores_eog);
+    append_flag(json, "shows_special", request->shows_special);
+    tp_json_put_u64(json, "max_tokens", request->max_tokens);
+    tp_json_put_u64(json, "choices", request->choice_count == 0 ? 1 : request->choice_count);
+    append_sampling(json, &request->sampling);
+    tp_json_append_key(json, "stops");
+    tp_buffer_append_char(json, '[');
+    for (uint32_t i = 0; i < request->stop_count; i++) {
+        tp_buffer_append_text(json, i == 0 ? "" : ",");
+        tp_json_append_str(json, request->stops[i]);
+    }
+    tp_buffer_append_text(json, "]}");
+}
+
+void tp_receipt_answer_write(const tp_receipt_choice *choices, uint32_t count, tp_buffer *json)
+{
+    tp_buffer_append_text(json, "{\"choices\":[");
+    for (uint32_t i = 0; i < count; i++) {
+        tp_buffer_append_text(json, i == 0 ? "{" : ",{");
+        append_ids(json, "ids", choices[i].ids.data, choices[i].ids.count);
+        tp_json_put_str(json, "finish",
+                        choices[i].finish == TP_FINISH_LENGTH ? TP_STR("length") : TP_STR("stop"));
+        tp_buffer_append_char(json, '}');
+    }
+    tp_buffer_append_text(json, "]}");
+}
+
+// -- reading -------------------------------------------------------------------------------------
+static tapeout_status fail_member(const char *key, tapeout_error *err)
+{
+    return tp_fail(err, TAPEOUT_E_DATA, "a generation whose \"%s\" is missing or none", key);
+}
+
+static tapeout_status read_u32(yyjson_val *root, const char *key, uint32_t *ret_value,
+                               tapeout_error *err)
+{
+    yyjson_val *value = yyjson_obj_get(root, key);
+    if (!yyjson_is_uint(value) || yyjson_get_uint(value) > UINT32_MAX) {
+        return fail_member(key, err);
+    }
+    *ret_value = (uint32_t)yyjson_get_uint(value);
+    return TAPEOUT_OK;
+}
+
+static tapeout_status read_flag(yyjson_val *root, const char *key, bool *ret_value,
+                                tapeout_error *err)
+{
+    yyjson_val *value = yyjson_obj_get(root, key);
+    *ret_value = yyjson_get_bool(value);
+    return yyjson_is_bool(value) ? TAPEOUT_OK : fail_member(key, err);
+}
+
+// An array of at most `max` items; room for them in the arena.
+static tapeout_status read_array(yyjson_val *root, const char *key, size_t max, tp_arena *arena,
+                                 yyjson_val **ret_array, size_t item_size, void **ret_items,
+                                 tapeout_error *err)
+{
+    yyjson_val *array = yyjson_obj_get(root, key);
+    if (!yyjson_is_arr(array) || yyjson_arr_size(array) > max) {
+        return fail_member(key, err);
+    }
+    *ret_array = array;
+    *ret_items = tp_arena_array(arena, yyjson_arr_size(array) + 1, item_size);
+    return tp_arena_check(arena, "a generation", err);
+}
+
+static tapeout_status read_prompt(yyjson_val *root, tp_arena *arena, tp_generation_request *request,
+                                  tapeout_error *err)
+{
+    yyjson_val *array = NULL;
+    void *room = NULL;
+    TP_TRY(read_array(root, "prompt", TP_MAX_RECEIPT_INPUT_FILE_BYTES, arena, &array,
+                      sizeof(uint32_t), &room, err));
+    uint32_t *ids = room;
+    size_t index = 0;
+    size_t count = 0;
+    yyjson_val *item = NULL;
+    yyjson_arr_foreach(array, index, count, item)
+    {
+        if (!yyjson_is_uint(item) || yyjson_get_uint(item) > UINT32_MAX) {
+            return fail_member("prompt", err);
+        }
+        ids[index] = (uint32_t)yyjson_get_uint(item);
+    }
+    request->prompt = ids;
+    request->prompt_count = (uint32_t)count;
+    return TAPEOUT_OK;
+}
+
+static tapeout_status read_stops(yyjson_val *root, tp_arena *arena, tp_generation_request *request,
+                                 tapeout_error *err)
+{
+    yyjson_val *array = NULL;
+    void *room = NULL;
+    TP_TRY(read_array(root, "stops", TP_MAX_LLM_STOPS, arena, &array, sizeof(tp_str), &room, err));
+    tp_str *stops = room;
+    size_t index = 0;
+    size_t count = 0;
+    yyjson_val *item = NULL;
+    yyjson_arr_foreach(array, index, count, item)
+    {
+        if (!yyjson_is_str(item)) {
+            return fail_member("stops", err);
+        }
+        stops[index] = tp_json_str(item);
+    }
+    request->stops = stops;
+    request->stop_count = (uint32_t)count;
+    return TAPEOUT_OK;
+}
+
+static tapeout_status read_biases(yyjson_val *root, tp_arena *arena, tp_sampling *sampling,
+                                  tapeout_error *err)
+{
+    yyjson_val *array = NULL;
+    void *room = NULL;
+    TP_TRY(read_array(root, "biases", TP_MAX_LLM_BIASES, arena, &array, sizeof(tp_logit_bias),
+                      &room, err));
+    tp_logit_bias *biases = room;
+    size_t index = 0;
+    size_t count = 0;
+    yyjson_val *item = NULL;
+    yyjson_arr_foreach(array, index, count, item)
+    {
+        yyjson_val *id = yyjson_arr_get(item, 0);
+        yyjson_val *bias = yyjson_arr_get(item, 1);
+        if (!yyjson_is_uint(id) || yyjson_get_uint(id) > UINT32_MAX || !yyjson_is_num(bias)) {
+            return fail_member("biases", err);
+        }
+        biases[index] = (tp_logit_bias){(uint32_t)yyjson_get_uint(id), (float)yyjson_get_num(bias)};
+    }
+    sampling->biases = biases;
+    sampling->bias_count = (uint32_t)count;
+    return TAPEOUT_OK;
+}
+
+static tapeout_status read_sampling(yyjson_val *root, tp_arena *arena, tp_sampling *sampling,
+                                    tapeout_error *err)
+{
+    yyjson_val *seed = yyjson_obj_get(root, "seed");
+    for (size_t i = 0; i < NUMBER_COUNT; i++) {
+        yyjson_val *value = yyjson_obj_get(root, numbers[i].key);
+        if (!yyjson_is_num(value)) {
+            return fail_member(numbers[i].key, err);
+        }
+        *(double *)((char *)sampling + numbers[i].offset) = yyjson_get_num(value);
+    }
+    if (!yyjson_is_uint(seed)) {
+        return fail_member("seed", err);
+    }
+    sampling->seed = yyjson_get_uint(seed);
+    TP_TRY(read_u32(root, "top_k", &sampling->top_k, err));
+    TP_TRY(read_u32(root, "repeat_window", &sampling->repeat_window, err));
+    return read_biases(root, arena, sampling, err);
+}
+
+tapeout_status tp_receipt_generation_read(yyjson_val *root, tp_arena *arena,
+                                          tp_receipt_generation *ret_generation, tapeout_error *err)
+{
+    tp_receipt_generation read = {.context_length = 0};
+    tp_generation_request *request = &read.request;
+    if (!yyjson_is_obj(root)) {
+        return tp_fail(err, TAPEOUT_E_DATA, "a generation was expected, a JSON object");
+    }
+    TP_TRY(read_prompt(root, arena, request, err));
+    TP_TRY(read_u32(root, "context", &read.context_length, err));
+    TP_TRY(read_flag(root, "kv_q8", &read.kv_is_q8, err));
+    TP_TRY(read_flag(root, "constrained", &read.is_constrained, err));
+    TP_TRY(read_flag(root, "ignores_eog", &request->ignores_eog, err));
+    TP_TRY(read_flag(root, "shows_special", &request->shows_special, err));
+    TP_TRY(read_u32(root, "max_tokens", &request->max_tokens, err));
+    TP_TRY(read_u32(root, "choices", &request->choice_count, err));
+    TP_TRY(read_sampling(root, arena, &request->sampling, err));
+    TP_TRY(read_stops(root, arena, request, err));
+    if (request->choice_count == 0 || request->choice_count > TP_MAX_LLM_CHOICES) {
+        return fail_member("choices", err);
+    }
+    *ret_generation = read;
+    return TAPEOUT_OK;
+}
