@@ -7,6 +7,8 @@
 #include "base/tp_error.h"
 #include "table/tp_json.h"
 
+#include <float.h>
+#include <math.h>
 #include <stddef.h>
 
 // -- writing -------------------------------------------------------------------------------------
@@ -121,28 +123,21 @@ static tapeout_status read_flag(yyjson_val *root, const char *key, bool *ret_val
     return yyjson_is_bool(value) ? TAPEOUT_OK : fail_member(key, err);
 }
 
-// An array of at most `max` items; room for them in the arena.
-static tapeout_status read_array(yyjson_val *root, const char *key, size_t max, tp_arena *arena,
-                                 yyjson_val **ret_array, size_t item_size, void **ret_items,
-                                 tapeout_error *err)
+static tapeout_status read_array(yyjson_val *root, const char *key, size_t max,
+                                 yyjson_val **ret_array, tapeout_error *err)
 {
-    yyjson_val *array = yyjson_obj_get(root, key);
-    if (!yyjson_is_arr(array) || yyjson_arr_size(array) > max) {
-        return fail_member(key, err);
-    }
-    *ret_array = array;
-    *ret_items = tp_arena_array(arena, yyjson_arr_size(array) + 1, item_size);
-    return tp_arena_check(arena, "a generation", err);
+    *ret_array = yyjson_obj_get(root, key);
+    return yyjson_is_arr(*ret_array) && yyjson_arr_size(*ret_array) <= max ? TAPEOUT_OK
+                                                                           : fail_member(key, err);
 }
 
 static tapeout_status read_prompt(yyjson_val *root, tp_arena *arena, tp_generation_request *request,
                                   tapeout_error *err)
 {
     yyjson_val *array = NULL;
-    void *room = NULL;
-    TP_TRY(read_array(root, "prompt", TP_MAX_RECEIPT_INPUT_FILE_BYTES, arena, &array,
-                      sizeof(uint32_t), &room, err));
-    uint32_t *ids = room;
+    TP_TRY(read_array(root, "prompt", TP_MAX_RECEIPT_INPUT_FILE_BYTES, &array, err));
+    uint32_t *ids = tp_arena_array(arena, yyjson_arr_size(array) + 1, sizeof(*ids));
+    TP_TRY(tp_arena_check(arena, "a generation", err));
     size_t index = 0;
     size_t count = 0;
     yyjson_val *item = NULL;
@@ -162,9 +157,9 @@ static tapeout_status read_stops(yyjson_val *root, tp_arena *arena, tp_generatio
                                  tapeout_error *err)
 {
     yyjson_val *array = NULL;
-    void *room = NULL;
-    TP_TRY(read_array(root, "stops", TP_MAX_LLM_STOPS, arena, &array, sizeof(tp_str), &room, err));
-    tp_str *stops = room;
+    TP_TRY(read_array(root, "stops", TP_MAX_LLM_STOPS, &array, err));
+    tp_str *stops = tp_arena_array(arena, yyjson_arr_size(array) + 1, sizeof(*stops));
+    TP_TRY(tp_arena_check(arena, "a generation", err));
     size_t index = 0;
     size_t count = 0;
     yyjson_val *item = NULL;
@@ -184,10 +179,9 @@ static tapeout_status read_biases(yyjson_val *root, tp_arena *arena, tp_sampling
                                   tapeout_error *err)
 {
     yyjson_val *array = NULL;
-    void *room = NULL;
-    TP_TRY(read_array(root, "biases", TP_MAX_LLM_BIASES, arena, &array, sizeof(tp_logit_bias),
-                      &room, err));
-    tp_logit_bias *biases = room;
+    TP_TRY(read_array(root, "biases", TP_MAX_LLM_BIASES, &array, err));
+    tp_logit_bias *biases = tp_arena_array(arena, yyjson_arr_size(array) + 1, sizeof(*biases));
+    TP_TRY(tp_arena_check(arena, "a generation", err));
     size_t index = 0;
     size_t count = 0;
     yyjson_val *item = NULL;
@@ -195,7 +189,8 @@ static tapeout_status read_biases(yyjson_val *root, tp_arena *arena, tp_sampling
     {
         yyjson_val *id = yyjson_arr_get(item, 0);
         yyjson_val *bias = yyjson_arr_get(item, 1);
-        if (!yyjson_is_uint(id) || yyjson_get_uint(id) > UINT32_MAX || !yyjson_is_num(bias)) {
+        if (!yyjson_is_uint(id) || yyjson_get_uint(id) > UINT32_MAX || !yyjson_is_num(bias) ||
+            !(fabs(yyjson_get_num(bias)) <= (double)FLT_MAX)) {
             return fail_member("biases", err);
         }
         biases[index] = (tp_logit_bias){(uint32_t)yyjson_get_uint(id), (float)yyjson_get_num(bias)};

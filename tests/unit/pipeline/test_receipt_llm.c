@@ -126,6 +126,7 @@ static void test_wrong_members(void)
     try_member("biases", "[1]");
     try_member("biases", "[[1]]");
     try_member("biases", "[[-1,0]]");
+    try_member("biases", "[[1,1e39]]");
 }
 
 static void test_no_object(void)
