@@ -214,7 +214,8 @@ def models():
     uris = ["models:/lgb/1", "models:/lgb@champion", "models:/lgb/latest", info.model_uri,
             f"runs:/{run.info.run_id}/model"]
     same = [mlflow.lightgbm.load_model(uri).predict(rows).tolist() == expected for uri in uris]
-    numpy.savetxt(FOLDER / "rows.csv", rows, delimiter=",", header="a,b,c", comments="", fmt="%r")
+    numpy.savetxt(FOLDER / "rows.csv", rows, delimiter=",", header="a,b,c", comments="",
+                  fmt="%.17g")
     (FOLDER / "expected.json").write_text(json.dumps(expected))
     seen = {"same": same, "status": version.status, "message": version.status_message,
             "run": version.run_id == run.info.run_id, "version": info.registered_model_version,
