@@ -14,7 +14,7 @@ enum { FEATURES = 5 };
 static const double coefficients[2 * FEATURES] = {(double)0.1f,
                                                   (double)0.7f,
                                                   (double)-0.3f,
-                                                  (double)1e8f,
+                                                  (double)2.3f,
                                                   (double)3.3f,
                                                   (double)-0.1f,
                                                   (double)-0.7f,
@@ -57,6 +57,11 @@ static void test_products_are_fused_and_runs_added(void)
     const float second = fmaf(x[3], w[3], x[2] * w[2]);
     const float runs = x[4] * w[4] + (second + (first + 0.2f));
     const float whole = fmaf(x[4], w[4], fmaf(x[3], w[3], fmaf(x[2], w[2], first))) + 0.2f;
+    float plain = 0.0f; // rounded after each product
+    for (uint32_t f = 0; f < FEATURES; f++) {
+        plain = x[f] * w[f] + plain;
+    }
+    ASSERT(plain + 0.2f != whole);
     tp_linear *linear = new_linear(2);
     ASSERT_EQ_F64(margin_of(linear, 0, row), (double)runs);
     tp_linear_free(linear);
