@@ -64,8 +64,9 @@ static const int work_calls[] = {
     SCMP_SYS(restart_syscall), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep),
     SCMP_SYS(nanosleep), SCMP_SYS(sched_yield), SCMP_SYS(getrandom), SCMP_SYS(gettid),
     SCMP_SYS(getpid), SCMP_SYS(sysinfo), SCMP_SYS(fadvise64), SCMP_SYS(sched_getaffinity),
-    // A thread that was made a moment ago may still be on its way into its first function.
-    SCMP_SYS(rseq), SCMP_SYS(set_robust_list),
+    // A thread that was made a moment ago may still be on its way into its first function, where
+    // sanitizers give it a stack for signals.
+    SCMP_SYS(rseq), SCMP_SYS(set_robust_list), SCMP_SYS(sigaltstack),
     // fstat by another name; the names of files that it could ask for give nothing away but sizes.
     SCMP_SYS(newfstatat), SCMP_SYS(fstatat64), SCMP_SYS(membarrier), SCMP_SYS(gettimeofday),
     SCMP_SYS(time)};
