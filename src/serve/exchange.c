@@ -425,10 +425,21 @@ bool tp_serve_exchange_is_large(const serve_exchange *exchange)
                                      : TP_SERVE_INLINE_CODED_BYTES);
 }
 
+static void note_idle(void *user, const tp_model_spec *spec)
+{
+    (void)spec; // that there is one is all
+    *(bool *)user = true;
+}
+
 tapeout_status tp_serve_check_some(const serve_exchange *exchange, tapeout_error *err)
 {
+    bool is_idle = false;
     if (tp_engine_list(exchange->state->engine, NULL, 0) > 0) {
         return TAPEOUT_OK;
+    }
+    tp_engine_idle_each(exchange->state->engine, note_idle, &is_idle);
+    if (is_idle) {
+        return tp_fail(err, TAPEOUT_E_BUSY, "no model is loaded: name the one to load again");
     }
     return atomic_load_explicit(&exchange->state->is_ready, memory_order_acquire)
                ? tp_fail(err, TAPEOUT_E_NOT_FOUND, "no model is served here")

@@ -130,9 +130,15 @@ static bool read_date(reader *r, int64_t *ret_days)
     return true;
 }
 
+// An empty text may be NULL, which has no offsets.
+static reader begin(tp_str text)
+{
+    return (reader){text.data, text.size == 0 ? text.data : text.data + text.size};
+}
+
 bool tp_parse_date(tp_str text, int32_t *ret_days)
 {
-    reader r = {text.data, text.data + text.size};
+    reader r = begin(text);
     int64_t days;
     if (!read_date(&r, &days) || r.at != r.end || days < INT32_MIN || days > INT32_MAX) {
         return false;
@@ -208,7 +214,7 @@ static bool read_zone(reader *r, int32_t *ret_minutes)
 
 bool tp_parse_timestamp(tp_str text, int64_t *ret_us, bool *ret_has_zone)
 {
-    reader r = {text.data, text.data + text.size};
+    reader r = begin(text);
     int64_t days;
     int64_t time_us;
     if (!read_date(&r, &days) ||

@@ -201,7 +201,9 @@ void tp_json_append_str(tp_buffer *buffer, tp_str text)
             tp_buffer_append(buffer, escape, sizeof(escape));
         }
     }
-    tp_buffer_append(buffer, text.data + begin, text.size - begin);
+    if (begin < text.size) { // an empty text may be NULL, which has no offsets
+        tp_buffer_append(buffer, text.data + begin, text.size - begin);
+    }
     tp_buffer_append_char(buffer, '"');
 }
 
