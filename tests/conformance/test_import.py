@@ -89,7 +89,7 @@ try:
     import xgboost
 except ImportError:  # `make bench` installs it
     xgboost = None
-needs_xgboost = pytest.mark.skipif(xgboost is None, reason="xgboost is not there; run make bench")
+needs_xgboost = pytest.mark.skipif(xgboost is None, reason="xgboost is not there; run make setup")
 
 
 # -- XGBoost -------------------------------------------------------------------------------------

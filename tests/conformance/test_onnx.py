@@ -22,7 +22,7 @@ try:
 except ImportError:  # `make bench` installs them
     skl2onnx = None
 needs_peers = pytest.mark.skipif(
-    skl2onnx is None, reason="skl2onnx and onnxruntime are not there; run make bench")
+    skl2onnx is None, reason="skl2onnx and onnxruntime are not there; run make setup")
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "onnx"
 MODELS = sorted(path.stem for path in FOLDER.glob("*.onnx"))

@@ -20,8 +20,7 @@ static __attribute__((constructor)) void begin(void)
 {
     const char *path = getenv("TAPEOUT_TEST_CLOCK");
     const int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    void *mapped = fd < 0 ? MAP_FAILED
-                          : mmap(NULL, sizeof(*shift_s), PROT_READ, MAP_SHARED, fd, 0);
+    void *mapped = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(*shift_s), PROT_READ, MAP_SHARED, fd, 0);
     if (fd >= 0) {
         (void)close(fd);
     }
