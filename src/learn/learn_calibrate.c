@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calibration of a binary model on margins of rows that it was not trained on: a probability that
-// comes true as often as it says.
+// Fitting a calibration on margins of rows that the model was not trained on: a probability that
+// comes true as often as it says. Of several classes each is fitted against all others.
 //
 // Platt scaling fits logistic(a · margin + b) to targets drawn in towards the middle by as much as
 // the number of cases allows (Platt, 1999), by Newton's method with backtracking (Lin, Lin and
@@ -17,72 +17,46 @@
 
 #include <math.h>
 
-// -- applying -----------------------------------------------------------------------------------
-void tp_calibration_deinit(const tapeout_allocator *alloc, tp_calibration *calibration)
+// One class against all others.
+typedef struct one_side {
+    const tp_held_out *rows;
+    const double *margin; // [row_count] of this class
+    double positive;      // its index
+    double class_weight[2];
+} one_side;
+
+static double weight_of(const one_side *side, uint32_t row)
 {
-    tp_free_array(alloc, calibration->points, calibration->point_count, sizeof(double));
-    tp_free_array(alloc, calibration->values, calibration->point_count, sizeof(double));
-    *calibration = (tp_calibration){0};
+    return side->rows->weight != NULL ? side->rows->weight[row] : 1.0;
 }
 
-// The last step at or below the margin; the first one below it all. A missing margin (NaN) fails
-// every comparison and ends at the first step.
-static double isotonic_apply(const tp_calibration *calibration, double margin)
+static bool is_positive(const one_side *side, uint32_t row)
 {
-    uint32_t low = 0;
-    uint32_t count = calibration->point_count;
-    while (count > 1) {
-        const uint32_t half = count / 2;
-        if (calibration->points[low + half] <= margin) {
-            low += half;
-            count -= half;
-        } else {
-            count = half;
-        }
-    }
-    return calibration->values[low];
-}
-
-double tp_calibration_apply(const tp_calibration *calibration, double margin)
-{
-    switch (calibration->method) {
-    case TP_CALIBRATION_PLATT:
-        return tp_logistic(calibration->platt_a * margin + calibration->platt_b);
-    case TP_CALIBRATION_ISOTONIC:
-        return isotonic_apply(calibration, margin);
-    default:
-        return tp_logistic(margin);
-    }
-}
-
-// -- fitting ------------------------------------------------------------------------------------
-static double weight_of(const tp_held_out *rows, uint32_t row)
-{
-    return rows->weight != NULL ? rows->weight[row] : 1.0;
+    return side->rows->target[row] == side->positive;
 }
 
 // -- Platt ---------------------------------------------------------------------------------------
 typedef struct platt_fit {
-    const tp_held_out *rows;
+    const one_side *side;
     double high; // what a positive aims at
     double low;  // what a negative aims at
 } platt_fit;
 
 static double platt_target(const platt_fit *fit, uint32_t row)
 {
-    return fit->rows->target[row] != 0.0 ? fit->high : fit->low;
+    return is_positive(fit->side, row) ? fit->high : fit->low;
 }
 
 // Cross entropy of target t at z: log(1 + exp(z)) - t z, written so that nothing overflows.
 static double platt_loss(const platt_fit *fit, const double line[2])
 {
     double loss = 0.0;
-    for (uint32_t r = 0; r < fit->rows->row_count; r++) {
-        const double z = line[0] * fit->rows->margin[r] + line[1];
+    for (uint32_t r = 0; r < fit->side->rows->row_count; r++) {
+        const double z = line[0] * fit->side->margin[r] + line[1];
         const double t = platt_target(fit, r);
         const double term =
             z >= 0.0 ? (1.0 - t) * z + tp_log1p(tp_exp(-z)) : tp_log1p(tp_exp(z)) - t * z;
-        loss += weight_of(fit->rows, r) * term;
+        loss += weight_of(fit->side, r) * term;
     }
     return loss;
 }
@@ -96,10 +70,10 @@ static platt_slope platt_slope_at(const platt_fit *fit, const double line[2])
 {
     // The little that is added to the diagonal keeps the step defined when all margins are equal.
     platt_slope slope = {{0.0, 0.0}, {1e-12, 0.0, 1e-12}};
-    for (uint32_t r = 0; r < fit->rows->row_count; r++) {
-        const double margin = fit->rows->margin[r];
+    for (uint32_t r = 0; r < fit->side->rows->row_count; r++) {
+        const double margin = fit->side->margin[r];
         const double p = tp_logistic(line[0] * margin + line[1]);
-        const double weight = weight_of(fit->rows, r);
+        const double weight = weight_of(fit->side, r);
         const double first = weight * (p - platt_target(fit, r));
         const double second = weight * p * (1.0 - p);
         slope.gradient[0] += first * margin;
@@ -137,19 +111,18 @@ static bool platt_step(const platt_fit *fit, double line[2], double *loss)
     return false;
 }
 
-static void fit_platt(const tp_held_out *rows, const double class_weight[2],
-                      tp_calibration *ret_calibration)
+static void fit_platt(const one_side *side, tp_calibration_curve *curve)
 {
-    const platt_fit fit = {.rows = rows,
+    const double *class_weight = side->class_weight;
+    const platt_fit fit = {.side = side,
                            .high = (class_weight[1] + 1.0) / (class_weight[1] + 2.0),
                            .low = 1.0 / (class_weight[0] + 2.0)};
     double line[2] = {0.0, tp_log((class_weight[1] + 1.0) / (class_weight[0] + 1.0))};
     double loss = platt_loss(&fit, line);
     for (uint32_t iteration = 0; iteration < 100 && platt_step(&fit, line, &loss); iteration++) {
     }
-    ret_calibration->method = TP_CALIBRATION_PLATT;
-    ret_calibration->platt_a = line[0];
-    ret_calibration->platt_b = line[1];
+    curve->platt_a = line[0];
+    curve->platt_b = line[1];
 }
 
 // -- isotonic ------------------------------------------------------------------------------------
@@ -170,16 +143,15 @@ static isotonic_block pool(isotonic_block a, isotonic_block b)
 
 // Rows of equal margin become one block first, then each block that is not above the one before it
 // is pooled with it. Returns how many are left.
-static uint32_t pool_violators(const tp_held_out *rows, const uint32_t *order,
-                               isotonic_block *blocks)
+static uint32_t pool_violators(const one_side *side, const uint32_t *order, isotonic_block *blocks)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < rows->row_count;) {
-        const double margin = rows->margin[order[i]];
+    for (uint32_t i = 0; i < side->rows->row_count;) {
+        const double margin = side->margin[order[i]];
         isotonic_block next = {margin, margin, 0.0, 0.0};
-        for (; i < rows->row_count && rows->margin[order[i]] == margin; i++) {
-            next.weight += weight_of(rows, order[i]);
-            next.value += weight_of(rows, order[i]) * rows->target[order[i]];
+        for (; i < side->rows->row_count && side->margin[order[i]] == margin; i++) {
+            next.weight += weight_of(side, order[i]);
+            next.value += weight_of(side, order[i]) * is_positive(side, order[i]);
         }
         if (!(next.weight > 0.0)) {
             continue;
@@ -201,69 +173,77 @@ static double step_between(const isotonic_block *low, const isotonic_block *high
 }
 
 static tapeout_status keep_blocks(const tp_env *env, const isotonic_block *blocks, uint32_t count,
-                                  tp_calibration *ret_calibration, tapeout_error *err)
+                                  tp_calibration_curve *curve, tapeout_error *err)
 {
     if (count > TP_MAX_CALIBRATION_POINTS) {
         return tp_fail(err, TAPEOUT_E_LIMIT, "calibration: %u steps; at most %u: use platt", count,
                        TP_MAX_CALIBRATION_POINTS);
     }
-    tp_calibration calibration = {.method = TP_CALIBRATION_ISOTONIC, .point_count = count};
-    calibration.points = tp_alloc_array(env->alloc, count, sizeof(double));
-    calibration.values = tp_alloc_array(env->alloc, count, sizeof(double));
-    if (calibration.points == NULL || calibration.values == NULL) {
-        tp_calibration_deinit(env->alloc, &calibration);
-        return tp_fail_nomem(err);
-    }
+    TP_TRY(tp_calibration_curve_init(env->alloc, count, curve, err));
     for (uint32_t i = 0; i < count; i++) {
-        calibration.points[i] = i == 0 ? blocks[0].first : step_between(&blocks[i - 1], &blocks[i]);
-        calibration.values[i] = blocks[i].value < 1.0 ? blocks[i].value : 1.0;
+        curve->points[i] = i == 0 ? blocks[0].first : step_between(&blocks[i - 1], &blocks[i]);
+        curve->values[i] = blocks[i].value < 1.0 ? blocks[i].value : 1.0;
     }
-    *ret_calibration = calibration;
     return TAPEOUT_OK;
 }
 
-static tapeout_status fit_isotonic(const tp_env *env, const tp_held_out *rows,
-                                   tp_calibration *ret_calibration, tapeout_error *err)
+static tapeout_status fit_isotonic(const tp_env *env, const one_side *side,
+                                   tp_calibration_curve *curve, tapeout_error *err)
 {
-    uint32_t *order = tp_alloc_array(env->alloc, rows->row_count, sizeof(*order));
-    isotonic_block *blocks = tp_alloc_array(env->alloc, rows->row_count, sizeof(*blocks));
+    const uint32_t row_count = (uint32_t)side->rows->row_count;
+    uint32_t *order = tp_alloc_array(env->alloc, row_count, sizeof(*order));
+    isotonic_block *blocks = tp_alloc_array(env->alloc, row_count, sizeof(*blocks));
     tapeout_status status = TAPEOUT_OK;
     if (order == NULL || blocks == NULL) {
         status = tp_fail_nomem(err);
     }
     if (status == TAPEOUT_OK) {
-        status = tp_learn_sort(env->alloc, rows->margin, (uint32_t)rows->row_count, order, err);
+        status = tp_learn_sort(env->alloc, side->margin, row_count, order, err);
     }
     if (status == TAPEOUT_OK) {
-        const uint32_t count = pool_violators(rows, order, blocks);
-        status = keep_blocks(env, blocks, count, ret_calibration, err);
+        const uint32_t count = pool_violators(side, order, blocks);
+        status = keep_blocks(env, blocks, count, curve, err);
     }
-    tp_free_array(env->alloc, order, rows->row_count, sizeof(*order));
-    tp_free_array(env->alloc, blocks, rows->row_count, sizeof(*blocks));
+    tp_free_array(env->alloc, order, row_count, sizeof(*order));
+    tp_free_array(env->alloc, blocks, row_count, sizeof(*blocks));
     return status;
 }
 
 // -- front ---------------------------------------------------------------------------------------
-static tapeout_status weigh_classes(const tp_held_out *rows, double ret_class_weight[2],
-                                    tapeout_error *err)
+static tapeout_status weigh_classes(one_side *side, tapeout_error *err)
 {
-    ret_class_weight[0] = 0.0;
-    ret_class_weight[1] = 0.0;
-    for (uint32_t r = 0; r < rows->row_count; r++) {
-        if (!isfinite(rows->margin[r])) {
+    for (uint32_t r = 0; r < side->rows->row_count; r++) {
+        if (!isfinite(side->margin[r])) {
             return tp_fail_at(err, TAPEOUT_E_INVALID, r,
                               "calibration: the margin of held-out row %u is not finite", r);
         }
-        ret_class_weight[rows->target[r] != 0.0] += weight_of(rows, r);
+        side->class_weight[is_positive(side, r)] += weight_of(side, r);
     }
-    if (ret_class_weight[0] > 0.0 && ret_class_weight[1] > 0.0) {
+    if (side->class_weight[0] > 0.0 && side->class_weight[1] > 0.0) {
         return TAPEOUT_OK;
     }
-    return tp_fail(
-        err, TAPEOUT_E_DATA,
-        "calibration: the %llu held-out rows have one class alone; hold out more rows or "
-        "leave calibration out",
-        (unsigned long long)rows->row_count);
+    return tp_fail(err, TAPEOUT_E_DATA,
+                   "calibration: the %llu held-out rows have %s; hold out more rows or leave "
+                   "calibration out",
+                   (unsigned long long)side->rows->row_count,
+                   side->rows->curve_count > 1 && !(side->class_weight[1] > 0.0)
+                       ? "no row of some class"
+                       : "one class alone");
+}
+
+static tapeout_status fit_curve(const tp_env *env, const tp_held_out *rows, uint32_t index,
+                                tp_calibration *calibration, tapeout_error *err)
+{
+    // The one curve of a binary model is of its second class.
+    one_side side = {.rows = rows,
+                     .margin = rows->margin + (size_t)index * rows->row_count,
+                     .positive = rows->curve_count == 1 ? 1.0 : (double)index};
+    TP_TRY(weigh_classes(&side, err));
+    if (calibration->method == TP_CALIBRATION_ISOTONIC) {
+        return fit_isotonic(env, &side, &calibration->curves[index], err);
+    }
+    fit_platt(&side, &calibration->curves[index]);
+    return TAPEOUT_OK;
 }
 
 tapeout_status tp_calibration_fit(const tp_env *env, uint32_t method, const tp_held_out *rows,
@@ -273,21 +253,17 @@ tapeout_status tp_calibration_fit(const tp_env *env, uint32_t method, const tp_h
         return tp_fail(err, TAPEOUT_E_LIMIT, "calibration: %llu rows; at most %u",
                        (unsigned long long)rows->row_count, UINT32_MAX);
     }
-    double class_weight[2];
-    switch (method) {
-    case TP_CALIBRATION_NONE:
-        *ret_calibration = (tp_calibration){0};
-        return TAPEOUT_OK;
-    case TP_CALIBRATION_PLATT:
-        TP_TRY(weigh_classes(rows, class_weight, err));
-        *ret_calibration = (tp_calibration){0};
-        fit_platt(rows, class_weight, ret_calibration);
-        return TAPEOUT_OK;
-    case TP_CALIBRATION_ISOTONIC:
-        TP_TRY(weigh_classes(rows, class_weight, err));
-        return fit_isotonic(env, rows, ret_calibration, err);
-    default:
+    if (method > TP_CALIBRATION_ISOTONIC) {
         return tp_fail(err, TAPEOUT_E_INVALID,
                        "calibration: method %u; expected 0 none, 1 Platt or 2 isotonic", method);
     }
+    tapeout_status status =
+        tp_calibration_init(env->alloc, method, rows->curve_count, ret_calibration, err);
+    for (uint32_t k = 0; status == TAPEOUT_OK && k < ret_calibration->curve_count; k++) {
+        status = fit_curve(env, rows, k, ret_calibration, err);
+    }
+    if (status != TAPEOUT_OK) {
+        tp_calibration_deinit(env->alloc, ret_calibration);
+    }
+    return status;
 }

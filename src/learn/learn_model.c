@@ -3,7 +3,7 @@
 // The model as everyone but the learners sees it: one raw learner, the task that gives its margin a
 // meaning, a calibration and a decision threshold. Made once, immutable after that.
 //
-// Its bytes are a fixed head, the calibration's two arrays and the learner's own bytes, all little
+// Its bytes are a fixed head, the calibration's curves and the learner's own bytes, all little
 // endian (docs/formats/model.md). Reading trusts nothing: every enum, count and number is checked
 // before memory is asked for, and the same rules hold for a model made in memory, so that whatever
 // exists can be written and read back.
@@ -51,33 +51,9 @@ static bool is_class_count_of_task(uint32_t class_count, tp_task task)
     return class_count == 0;
 }
 
-static bool is_calibration_sound(const tp_calibration *calibration)
-{
-    const uint32_t count = calibration->point_count;
-    if (calibration->method == TP_CALIBRATION_PLATT) {
-        return count == 0 && isfinite(calibration->platt_a) && isfinite(calibration->platt_b);
-    }
-    if (calibration->method == TP_CALIBRATION_NONE) {
-        return count == 0;
-    }
-    if (calibration->method != TP_CALIBRATION_ISOTONIC || count == 0 ||
-        count > TP_MAX_CALIBRATION_POINTS) {
-        return false;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        const bool in_range = calibration->values[i] >= 0.0 && calibration->values[i] <= 1.0;
-        const bool ascends = i == 0 || (calibration->points[i] > calibration->points[i - 1] &&
-                                        calibration->values[i] >= calibration->values[i - 1]);
-        if (!isfinite(calibration->points[i]) || !in_range || !ascends) {
-            return false;
-        }
-    }
-    return true;
-}
-
 // `status` is what a breach means: E_INVALID from a caller, E_CORRUPT from a file.
-static tapeout_status check_parts(const tp_model_parts *parts, tapeout_status status,
-                                  tapeout_error *err)
+static tapeout_status check_task(const tp_model_parts *parts, tapeout_status status,
+                                 tapeout_error *err)
 {
     if (!is_objective_of_task(parts->objective, parts->task)) {
         return tp_fail(err, status, "model: objective %u does not go with task %u",
@@ -89,16 +65,14 @@ static tapeout_status check_parts(const tp_model_parts *parts, tapeout_status st
                        "multiclass, 0 else",
                        parts->class_count, tp_task_name(parts->task), TP_MAX_CLASSES);
     }
-    if (!is_calibration_sound(&parts->calibration)) {
-        return tp_fail(err, status,
-                       "model: calibration %u is not sound; points must be finite and ascend, "
-                       "values must ascend within 0 and 1",
-                       parts->calibration.method);
-    }
-    if (parts->calibration.method != TP_CALIBRATION_NONE && parts->task != TP_TASK_BINARY) {
-        return tp_fail(err, status, "model: a calibration on a %s model; only binary has one",
-                       tp_task_name(parts->task));
-    }
+    return TAPEOUT_OK;
+}
+
+static tapeout_status check_parts(const tp_model_parts *parts, tapeout_status status,
+                                  tapeout_error *err)
+{
+    TP_TRY(check_task(parts, status, err));
+    TP_TRY(tp_calibration_check(parts, status, err));
     if (!isfinite(parts->threshold)) {
         return tp_fail(err, status, "model: the decision threshold is not a finite number");
     }
@@ -205,6 +179,8 @@ void tp_model_write(const tp_model *model, tp_buffer *ret_bytes)
 {
     const tp_model_parts *parts = &model->parts;
     const tp_calibration *calibration = &parts->calibration;
+    const tp_calibration_curve none = {0};
+    const tp_calibration_curve *first = calibration->curve_count > 0 ? calibration->curves : &none;
     tp_buffer_append_u32le(ret_bytes, model_magic);
     const bool is_foreign = parts->foreign.link != TP_LINK_OWN;
     tp_buffer_append_u32le(ret_bytes, is_foreign ? foreign_version : model_version);
@@ -213,53 +189,22 @@ void tp_model_write(const tp_model *model, tp_buffer *ret_bytes)
     tp_buffer_append_u32le(ret_bytes, parts->class_count);
     tp_buffer_append_u32le(ret_bytes, (uint32_t)parts->kind);
     tp_buffer_append_u32le(ret_bytes, calibration->method);
-    tp_buffer_append_u32le(ret_bytes, calibration->point_count);
+    tp_buffer_append_u32le(ret_bytes, first->point_count);
     tp_buffer_append_f64le(ret_bytes, parts->threshold);
-    tp_buffer_append_f64le(ret_bytes, calibration->platt_a);
-    tp_buffer_append_f64le(ret_bytes, calibration->platt_b);
+    tp_buffer_append_f64le(ret_bytes, first->platt_a);
+    tp_buffer_append_f64le(ret_bytes, first->platt_b);
     if (is_foreign) {
         tp_buffer_append_u32le(ret_bytes, parts->foreign.link);
         tp_buffer_append_u32le(ret_bytes, parts->foreign.flags);
         tp_buffer_append_f64le(ret_bytes, parts->foreign.scale);
         tp_buffer_append_f64le(ret_bytes, parts->foreign.divisor);
     }
-    for (uint32_t i = 0; i < calibration->point_count; i++) {
-        tp_buffer_append_f64le(ret_bytes, calibration->points[i]);
-    }
-    for (uint32_t i = 0; i < calibration->point_count; i++) {
-        tp_buffer_append_f64le(ret_bytes, calibration->values[i]);
-    }
+    tp_calibration_write(calibration, ret_bytes);
     if (parts->kind == TP_LEARNER_GBT) {
         tp_gbt_write(parts->gbt, ret_bytes);
     } else {
         tp_linear_write(parts->linear, ret_bytes);
     }
-}
-
-static tapeout_status read_points(const tp_env *env, tp_cursor *cursor, uint32_t count,
-                                  tp_calibration *ret_calibration, tapeout_error *err)
-{
-    if (count == 0) {
-        return TAPEOUT_OK;
-    }
-    if (count > TP_MAX_CALIBRATION_POINTS || !tp_cursor_has(cursor, (size_t)count * 16)) {
-        return tp_fail_at(err, TAPEOUT_E_CORRUPT, cursor->position,
-                          "model: %u calibration points at byte %zu; at most %u, within the file",
-                          count, cursor->position, TP_MAX_CALIBRATION_POINTS);
-    }
-    ret_calibration->point_count = count;
-    ret_calibration->points = tp_alloc_array(env->alloc, count, sizeof(double));
-    ret_calibration->values = tp_alloc_array(env->alloc, count, sizeof(double));
-    if (ret_calibration->points == NULL || ret_calibration->values == NULL) {
-        return tp_fail_nomem(err);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        ret_calibration->points[i] = tp_cursor_f64(cursor);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        ret_calibration->values[i] = tp_cursor_f64(cursor);
-    }
-    return TAPEOUT_OK;
 }
 
 static tapeout_status read_foreign(tp_cursor *cursor, tp_foreign *ret_foreign, tapeout_error *err)
@@ -292,16 +237,19 @@ static tapeout_status read_head(const tp_env *env, tp_cursor *cursor, tp_model_p
     ret_parts->objective = (tp_objective)tp_cursor_u32(cursor);
     ret_parts->class_count = tp_cursor_u32(cursor);
     ret_parts->kind = (tp_learner_kind)tp_cursor_u32(cursor);
-    ret_parts->calibration.method = tp_cursor_u32(cursor);
-    const uint32_t point_count = tp_cursor_u32(cursor);
+    tp_calibration_head head = {.method = tp_cursor_u32(cursor),
+                                .point_count = tp_cursor_u32(cursor)};
     ret_parts->threshold = tp_cursor_f64(cursor);
-    ret_parts->calibration.platt_a = tp_cursor_f64(cursor);
-    ret_parts->calibration.platt_b = tp_cursor_f64(cursor);
+    head.platt_a = tp_cursor_f64(cursor);
+    head.platt_b = tp_cursor_f64(cursor);
     if (version == foreign_version) {
         TP_TRY(read_foreign(cursor, &ret_parts->foreign, err));
     }
     TP_TRY(tp_cursor_check(cursor, "model", err));
-    TP_TRY(read_points(env, cursor, point_count, &ret_parts->calibration, err));
+    // Before the curves are made: their number is that of the classes.
+    TP_TRY(check_task(ret_parts, TAPEOUT_E_CORRUPT, err));
+    head.curve_count = tp_model_output_count(ret_parts);
+    TP_TRY(tp_calibration_read(env, cursor, &head, &ret_parts->calibration, err));
     return check_parts(ret_parts, TAPEOUT_E_CORRUPT, err);
 }
 

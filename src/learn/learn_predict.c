@@ -100,7 +100,7 @@ static void predict_binary(const tp_model_parts *parts, const double *margin, ui
         tp_logistic_array(margin, ret_probability, row_count);
     } else {
         for (uint32_t r = 0; r < row_count; r++) {
-            ret_probability[r] = tp_calibration_apply(&parts->calibration, margin[r]);
+            ret_probability[r] = tp_calibration_apply(&parts->calibration, 0, margin[r]);
         }
     }
     if (ret_prediction != NULL) {
@@ -147,17 +147,40 @@ static void softmax(tp_predictor *predictor, const double *margin, uint32_t row_
     }
 }
 
-// The class of the largest margin; of equals the first.
-static void predict_class(const double *margin, uint32_t class_count, uint32_t row_count,
-                          double *ret_prediction)
+// The class of the largest score; of equals the one with the larger margin, of those the first.
+static void predict_class(const tp_prediction *result, const double *score, uint32_t class_count,
+                          uint32_t row_count)
 {
     for (uint32_t r = 0; r < row_count; r++) {
-        uint32_t best = 0;
+        size_t best = r;
+        uint32_t best_class = 0;
         for (uint32_t k = 1; k < class_count; k++) {
-            const double candidate = margin[(size_t)k * row_count + r];
-            best = candidate > margin[(size_t)best * row_count + r] ? k : best;
+            const size_t at = (size_t)k * row_count + r;
+            if (score[at] > score[best] ||
+                (score[at] == score[best] && result->margin[at] > result->margin[best])) {
+                best = at;
+                best_class = k;
+            }
         }
-        ret_prediction[r] = (double)best;
+        result->prediction[r] = (double)best_class;
+    }
+}
+
+static void predict_classes(tp_predictor *predictor, const tp_prediction *result,
+                            bool wants_probability, uint32_t row_count)
+{
+    const tp_model_parts *parts = &predictor->model->parts;
+    const bool is_calibrated = parts->calibration.curve_count > 0;
+    if (wants_probability || is_calibrated) {
+        softmax(predictor, result->margin, row_count, result->probability);
+    }
+    if (is_calibrated) {
+        tp_calibration_apply_classes(&parts->calibration, row_count, predictor->total,
+                                     result->probability);
+    }
+    if (result->prediction != NULL) {
+        predict_class(result, is_calibrated ? result->probability : result->margin,
+                      parts->class_count, row_count);
     }
 }
 
@@ -187,8 +210,8 @@ void tp_predict(tp_predictor *predictor, const double *const *columns, uint32_t 
     } else {
         tp_linear_margins(parts->linear, columns, row_count, margin);
     }
+    const tp_prediction result = {margin, probability, ret_prediction->prediction};
     if (parts->foreign.link != TP_LINK_OWN) {
-        const tp_prediction result = {margin, probability, ret_prediction->prediction};
         tp_foreign_predict(parts, &result, row_count);
         return;
     }
@@ -197,12 +220,7 @@ void tp_predict(tp_predictor *predictor, const double *const *columns, uint32_t 
         return;
     }
     if (parts->task == TP_TASK_MULTICLASS) {
-        if (ret_prediction->probability != NULL) {
-            softmax(predictor, margin, row_count, probability);
-        }
-        if (ret_prediction->prediction != NULL) {
-            predict_class(margin, parts->class_count, row_count, ret_prediction->prediction);
-        }
+        predict_classes(predictor, &result, ret_prediction->probability != NULL, row_count);
         return;
     }
     if (ret_prediction->prediction != NULL) {

@@ -110,16 +110,22 @@ typedef struct tp_linear tp_linear;
 // A fitted model: raw learner, link, calibration, decision. @thread immutable.
 typedef struct tp_model tp_model;
 
-// tp_calibration.method; binary models alone have one.
+// tp_calibration.method; models with classes alone have one.
 enum { TP_CALIBRATION_NONE = 0, TP_CALIBRATION_PLATT = 1, TP_CALIBRATION_ISOTONIC = 2 };
 
-typedef struct tp_calibration {
-    uint32_t method;
+// From a margin to a probability.
+typedef struct tp_calibration_curve {
     double platt_a; // probability = logistic(a · margin + b)
     double platt_b;
     uint32_t point_count; // isotonic: values[i] from points[i] on, values[0] below it too
     double *points;       // [point_count] margins, ascending
     double *values;       // [point_count] probabilities, ascending
+} tp_calibration_curve;
+
+typedef struct tp_calibration {
+    uint32_t method;
+    uint32_t curve_count;         // 0 without a method; 1 for binary, of the margin; else
+    tp_calibration_curve *curves; // one a class, of its log-odds; then divided by their sum
 } tp_calibration;
 
 // For a calibration that no model has taken over.
@@ -147,7 +153,7 @@ typedef struct tp_model_parts {
     tp_learner_kind kind;
     tp_gbt *gbt; // one of the two; taken over
     tp_linear *linear;
-    tp_calibration calibration; // arrays taken over
+    tp_calibration calibration; // curves taken over
     double threshold;           // binary: positive when probability >= threshold
     tp_foreign foreign;
 } tp_model_parts;

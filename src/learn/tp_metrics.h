@@ -82,15 +82,19 @@ tapeout_status tp_threshold_choose(const tp_env *env, const tp_metric_data *data
                                    const tp_threshold_rule *rule, double *ret_threshold,
                                    tapeout_error *err);
 
-// Rows that the model was not trained on.
+// Rows that the model was not trained on. For K classes the margin is the log-odds of each class.
 typedef struct tp_held_out {
-    const double *margin; // [row_count]
-    const double *target; // [row_count] 0 or 1
+    const double *margin; // [row_count], or [K][row_count]
+    const double *target; // [row_count] 0 or 1, or the index of the class
     const double *weight; // [row_count] or NULL
     uint64_t row_count;
+    uint32_t curve_count; // 1 for a binary model, else K
 } tp_held_out;
 
-// Fits a calibration: method as in tp_calibration. E_DATA when the rows have one class alone.
+// log(p / (1 - p)), within ±36.1.
+double tp_calibration_log_odds(double probability);
+
+// Fits a calibration: method as in tp_calibration. E_DATA when the rows lack a class.
 tapeout_status tp_calibration_fit(const tp_env *env, uint32_t method, const tp_held_out *rows,
                                   tp_calibration *ret_calibration, tapeout_error *err);
 

@@ -414,40 +414,71 @@ static tapeout_status train_learner(fit_job *job, tapeout_error *err)
                                 : status;
 }
 
-// -- calibration and threshold
-// ---------------------------------------------------------------------
+// -- calibration and threshold -------------------------------------------------------------------
+static tapeout_status score_held_out(const fit_job *job, pipeline_scores *ret_scores,
+                                     tapeout_error *err)
+{
+    const pipeline_learned learned = {job->fitted->program, job->fitted->model};
+    return tp_pipeline_score(job->env, learned, &job->dataset->hold_out, ret_scores, err);
+}
 
-static tapeout_status decide(fit_job *job, tapeout_error *err)
+static tapeout_status calibrate(fit_job *job, tapeout_error *err)
+{
+    const pipeline_rows *rows = &job->dataset->hold_out;
+    pipeline_scores scores = {0};
+    TP_TRY(score_held_out(job, &scores, err));
+    tp_held_out held_out = {scores.margin, rows->target, rows->weight, rows->count,
+                            scores.output_count};
+    if (job->parts.task == TP_TASK_MULTICLASS) {
+        const uint64_t count = rows->count * scores.output_count;
+        for (uint64_t i = 0; i < count; i++) {
+            scores.probability[i] = tp_calibration_log_odds(scores.probability[i]);
+        }
+        held_out.margin = scores.probability;
+    }
+    const tapeout_status status = tp_calibration_fit(job->env, job->spec->calibration_method,
+                                                     &held_out, &job->parts.calibration, err);
+    tp_pipeline_scores_deinit(job->env->alloc, &scores);
+    TP_TRY(status);
+    return tp_model_set_decision(job->fitted->model, &job->parts.calibration, 0.5, err);
+}
+
+static tapeout_status choose_threshold(fit_job *job, tapeout_error *err)
 {
     const pipeline_rows *rows = &job->dataset->hold_out;
     const tp_spec *spec = job->spec;
-    const pipeline_learned learned = {job->fitted->program, job->fitted->model};
     pipeline_scores scores = {0};
+    TP_TRY(score_held_out(job, &scores, err));
+    const tp_metric_data data = tp_pipeline_metric_data(&job->dataset->target, job->fitted->model,
+                                                        rows, &scores, &spec->model.gbt);
+    const tapeout_status status =
+        tp_threshold_choose(job->env, &data, &spec->threshold, &job->parts.threshold, err);
+    tp_pipeline_scores_deinit(job->env->alloc, &scores);
+    return status;
+}
+
+static tapeout_status decide(fit_job *job, tapeout_error *err)
+{
+    const tp_spec *spec = job->spec;
+    const char *task = tp_task_name(job->parts.task);
+    if (job->parts.class_count == 0 && spec->calibration_method != 0) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "%s: calibration needs a task with classes, this one is %s", spec->path,
+                       task);
+    }
+    if (job->parts.task != TP_TASK_BINARY && spec->has_threshold) {
+        return tp_fail(err, TAPEOUT_E_INVALID,
+                       "%s: a threshold needs a binary task, this one is %s", spec->path, task);
+    }
+    if (spec->calibration_method != 0) {
+        TP_TRY(calibrate(job, err));
+    }
     if (job->parts.task != TP_TASK_BINARY) {
-        return spec->calibration_method == 0 && !spec->has_threshold
-                   ? TAPEOUT_OK
-                   : tp_fail(err, TAPEOUT_E_INVALID,
-                             "%s: threshold and calibration need a binary task, this one is %s",
-                             spec->path, tp_task_name(job->parts.task));
+        return TAPEOUT_OK;
     }
     job->parts.threshold = spec->threshold.value;
-    if (spec->calibration_method != 0) {
-        TP_TRY(tp_pipeline_score(job->env, learned, rows, &scores, err));
-        const tp_held_out held_out = {scores.margin, rows->target, rows->weight, rows->count};
-        const tapeout_status status = tp_calibration_fit(job->env, spec->calibration_method,
-                                                         &held_out, &job->parts.calibration, err);
-        tp_pipeline_scores_deinit(job->env->alloc, &scores);
-        TP_TRY(status);
-        TP_TRY(tp_model_set_decision(job->fitted->model, &job->parts.calibration, 0.5, err));
-    }
     if (spec->threshold.kind != TP_THRESHOLD_FIXED) {
-        TP_TRY(tp_pipeline_score(job->env, learned, rows, &scores, err));
-        const tp_metric_data data = tp_pipeline_metric_data(
-            &job->dataset->target, job->fitted->model, rows, &scores, &spec->model.gbt);
-        const tapeout_status status =
-            tp_threshold_choose(job->env, &data, &spec->threshold, &job->parts.threshold, err);
-        tp_pipeline_scores_deinit(job->env->alloc, &scores);
-        TP_TRY(status);
+        TP_TRY(choose_threshold(job, err));
     }
     return tp_model_set_decision(job->fitted->model, NULL, job->parts.threshold, err);
 }

@@ -4,12 +4,15 @@
 // every way of damaging them, permutation importance.
 #include "learn/tp_learn.h"
 
+#include "base/limits.h"
 #include "base/tp_alloc.h"
 #include "base/tp_random.h"
 #include "kernels/tp_math.h"
 #include "learn/gbt/tp_gbt.h"
+#include "learn/learn_priv.h"
 #include "learn/linear/tp_linear.h"
 #include "learn/tp_importance.h"
+#include "learn/tp_metrics.h"
 #include "learn_support.h"
 
 #include <math.h>
@@ -186,15 +189,20 @@ static void test_results_that_nobody_wants(void)
     }
 }
 
-static tp_calibration two_steps(const tapeout_allocator *alloc)
+// A curve of two steps for each output.
+static tp_calibration two_steps(const tapeout_allocator *alloc, uint32_t curve_count)
 {
-    tp_calibration calibration = {.method = TP_CALIBRATION_ISOTONIC, .point_count = 2};
-    calibration.points = tp_alloc_array(alloc, 2, sizeof(double));
-    calibration.values = tp_alloc_array(alloc, 2, sizeof(double));
-    calibration.points[0] = -1.0;
-    calibration.points[1] = 0.5;
-    calibration.values[0] = 0.25;
-    calibration.values[1] = 0.75;
+    tp_calibration calibration;
+    ASSERT_OK(
+        tp_calibration_init(alloc, TP_CALIBRATION_ISOTONIC, curve_count, &calibration, &test_err));
+    for (uint32_t k = 0; k < curve_count; k++) {
+        tp_calibration_curve *curve = &calibration.curves[k];
+        ASSERT_OK(tp_calibration_curve_init(alloc, 2, curve, &test_err));
+        curve->points[0] = -1.0;
+        curve->points[1] = 0.5;
+        curve->values[0] = 0.25 / (k + 1);
+        curve->values[1] = 0.75;
+    }
     return calibration;
 }
 
@@ -203,21 +211,62 @@ static void test_decision(void)
     static results got;
     const tp_env env = tp_env_plain();
     tp_model *model = train(&env, TP_TASK_BINARY, TP_LEARNER_GBT);
-    tp_calibration calibration = two_steps(env.alloc);
+    tp_calibration calibration = two_steps(env.alloc, 1);
     ASSERT_OK(tp_model_set_decision(model, &calibration, 0.75, &test_err));
-    ASSERT(calibration.points == NULL);
+    ASSERT(calibration.curves == NULL);
     predict(model, 0, ROWS, &got);
     for (uint32_t r = 0; r < ROWS; r++) {
         ASSERT_EQ_F64(got.probability[r], got.margin[r] >= 0.5 ? 0.75 : 0.25);
         ASSERT_EQ_F64(got.prediction[r], got.margin[r] >= 0.5 ? 1.0 : 0.0);
     }
-    calibration = two_steps(env.alloc);
-    calibration.points[1] = -2.0; // does not ascend
+    calibration = two_steps(env.alloc, 1);
+    calibration.curves[0].points[1] = -2.0; // does not ascend
     ASSERT_FAILS(tp_model_set_decision(model, &calibration, 0.5, &test_err), TAPEOUT_E_INVALID,
                  "ascend");
     ASSERT_EQ_F64(tp_model_view(model)->threshold, 0.75);
     ASSERT_FAILS(tp_model_set_decision(model, NULL, (double)NAN, &test_err), TAPEOUT_E_INVALID,
                  "threshold");
+    tp_model_free(model);
+}
+
+// Several classes: probabilities are by the curves, their sum is one, the prediction is theirs, and
+// equals are told apart by the margin.
+static void test_decision_of_classes(void)
+{
+    static results plain;
+    static results got;
+    const tp_env env = tp_env_plain();
+    tp_model *model = train(&env, TP_TASK_MULTICLASS, TP_LEARNER_GBT);
+    const uint32_t classes = output_count(model);
+    predict(model, 0, ROWS, &plain);
+    tp_calibration calibration = two_steps(env.alloc, classes);
+    const tp_calibration kept = calibration;
+    ASSERT_OK(tp_model_set_decision(model, &calibration, 0.5, &test_err));
+    predict(model, 0, ROWS, &got);
+    bool differs = false;
+    for (uint32_t r = 0; r < ROWS; r++) {
+        double curve[TP_MAX_CLASSES];
+        double sum = 0.0;
+        uint32_t best = 0;
+        for (uint32_t k = 0; k < classes; k++) {
+            const double odds = tp_calibration_log_odds(plain.probability[k * ROWS + r]);
+            curve[k] = tp_calibration_apply(&kept, k, odds);
+            sum += curve[k];
+            const bool is_more = curve[k] > curve[best] ||
+                                 (curve[k] == curve[best] &&
+                                  plain.margin[k * ROWS + r] > plain.margin[best * ROWS + r]);
+            best = is_more ? k : best;
+        }
+        for (uint32_t k = 0; k < classes; k++) {
+            ASSERT_EQ_F64(got.probability[k * ROWS + r], curve[k] / sum);
+        }
+        ASSERT_EQ_F64(got.prediction[r], (double)best);
+        differs |= got.prediction[r] != plain.prediction[r];
+    }
+    ASSERT(differs);
+    calibration = two_steps(env.alloc, classes - 1);
+    ASSERT_FAILS(tp_model_set_decision(model, &calibration, 0.5, &test_err), TAPEOUT_E_INVALID,
+                 "not sound");
     tp_model_free(model);
 }
 
@@ -235,8 +284,8 @@ static void test_bytes_there_and_back(void)
     for (uint32_t t = 0; t < 8; t++) {
         tp_model *model =
             train(&env, tasks[t / 2], t % 2 == 0 ? TP_LEARNER_GBT : TP_LEARNER_LINEAR);
-        if (tasks[t / 2] == TP_TASK_BINARY) {
-            tp_calibration calibration = two_steps(env.alloc);
+        if (tp_model_view(model)->class_count > 0) {
+            tp_calibration calibration = two_steps(env.alloc, output_count(model));
             ASSERT_OK(tp_model_set_decision(model, &calibration, 0.3, &test_err));
         }
         tp_buffer bytes;
@@ -253,6 +302,10 @@ static void test_bytes_there_and_back(void)
         predict(back, 0, ROWS, &got);
         ASSERT_EQ_BYTES(got.prediction, sizeof(got.prediction), want.prediction,
                         sizeof(want.prediction));
+        if (tp_model_view(model)->class_count > 0) {
+            const size_t size = output_count(model) * sizeof(double) * ROWS;
+            ASSERT_EQ_BYTES(got.probability, size, want.probability, size);
+        }
         tp_buffer_deinit(&bytes);
         tp_buffer_deinit(&again);
         tp_model_free(model);
@@ -263,9 +316,10 @@ static void test_bytes_there_and_back(void)
 static void test_cut_bytes_are_refused(void)
 {
     const tp_env env = tp_env_plain();
-    for (uint32_t t = 0; t < 2; t++) {
-        tp_model *model = train(&env, TP_TASK_BINARY, t == 0 ? TP_LEARNER_GBT : TP_LEARNER_LINEAR);
-        tp_calibration calibration = two_steps(env.alloc);
+    for (uint32_t t = 0; t < 3; t++) {
+        tp_model *model = train(&env, t < 2 ? TP_TASK_BINARY : TP_TASK_MULTICLASS,
+                                t == 0 ? TP_LEARNER_GBT : TP_LEARNER_LINEAR);
+        tp_calibration calibration = two_steps(env.alloc, output_count(model));
         ASSERT_OK(tp_model_set_decision(model, &calibration, 0.3, &test_err));
         tp_buffer bytes;
         write_model(model, &bytes);
@@ -304,7 +358,7 @@ static void test_damaged_heads_are_refused(void)
     };
     const tp_env env = tp_env_plain();
     tp_model *model = train(&env, TP_TASK_BINARY, TP_LEARNER_LINEAR);
-    tp_calibration calibration = two_steps(env.alloc);
+    tp_calibration calibration = two_steps(env.alloc, 1);
     ASSERT_OK(tp_model_set_decision(model, &calibration, 0.3, &test_err));
     for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
         tp_buffer bytes;
@@ -426,9 +480,10 @@ static tapeout_status scenario(const tapeout_allocator *alloc, void *user, tapeo
 static void test_out_of_memory_leaves_nothing(void)
 {
     const tp_env env = tp_env_plain();
-    for (uint32_t kind = 0; kind < 2; kind++) {
-        tp_model *model = train(&env, TP_TASK_BINARY, (tp_learner_kind)kind);
-        tp_calibration calibration = two_steps(env.alloc);
+    for (uint32_t i = 0; i < 4; i++) {
+        tp_model *model =
+            train(&env, i < 2 ? TP_TASK_BINARY : TP_TASK_MULTICLASS, (tp_learner_kind)(i % 2));
+        tp_calibration calibration = two_steps(env.alloc, output_count(model));
         ASSERT_OK(tp_model_set_decision(model, &calibration, 0.3, &test_err));
         tp_buffer bytes;
         write_model(model, &bytes);
@@ -450,7 +505,8 @@ static void test_words(void)
 }
 
 TEST_MAIN(TEST(test_links), TEST(test_one_row_as_in_a_block), TEST(test_results_that_nobody_wants),
-          TEST(test_decision), TEST(test_bytes_there_and_back), TEST(test_cut_bytes_are_refused),
-          TEST(test_damaged_heads_are_refused), TEST(test_learner_must_fit_the_task),
-          TEST(test_importance), TEST(test_unused_features_have_none),
-          TEST(test_out_of_memory_leaves_nothing), TEST(test_words))
+          TEST(test_decision), TEST(test_decision_of_classes), TEST(test_bytes_there_and_back),
+          TEST(test_cut_bytes_are_refused), TEST(test_damaged_heads_are_refused),
+          TEST(test_learner_must_fit_the_task), TEST(test_importance),
+          TEST(test_unused_features_have_none), TEST(test_out_of_memory_leaves_nothing),
+          TEST(test_words))

@@ -101,6 +101,59 @@ static void test_same_file_for_any_number_of_threads(void)
     clean_up();
 }
 
+// Three classes by x, with each calibration; and what has no classes, or no one threshold, says so.
+static void test_calibrated_classes(void)
+{
+    static const char *const methods[] = {"platt", "isotonic"};
+    FILE *file = fopen(path_of("data.csv"), "wb");
+    ASSERT(file != NULL);
+    (void)fputs("x,y\n", file);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        const double x = tp_random_f64(1, 4, i);
+        const double noisy = x + 0.4 * (tp_random_f64(1, 5, i) - 0.5);
+        (void)fprintf(file, "%.6f,%s\n", x, noisy < 0.3 ? "low" : noisy < 0.6 ? "mid" : "high");
+    }
+    ASSERT(fclose(file) == 0);
+    for (size_t m = 0; m < 2; m++) {
+        char spec[512];
+        (void)snprintf(spec, sizeof(spec),
+                       "name: three\ndata: {train: data.csv}\ntarget: {column: y}\n"
+                       "features: |\n  x = x\nmodel: {trees: 20, leaves: 8}\n"
+                       "calibration: {method: %s}\n",
+                       methods[m]);
+        tp_env env = tp_env_plain();
+        tp_scorer *scorer = NULL;
+        ASSERT_OK(train(spec, 2, "a.tapeout", NULL));
+        ASSERT_OK(tp_scorer_open(&env, path_of("a.tapeout"), &scorer, &test_err));
+        tp_session *session = NULL;
+        ASSERT_OK(tp_session_new(&env, scorer, &session, &test_err));
+        tapeout_table *table = NULL;
+        tp_csv_options csv;
+        tp_csv_options_init(&csv);
+        csv.expect = tp_scorer_schema(scorer);
+        ASSERT_OK(tp_csv_read(&env, path_of("data.csv"), &csv, &table, &test_err));
+        tp_scores all;
+        ASSERT_OK(tp_session_score(session, table, (tp_row_choice){NULL, ROWS}, &all, &test_err));
+        for (uint32_t r = 0; r < ROWS; r++) {
+            const double sum =
+                all.probability[r] + all.probability[ROWS + r] + all.probability[2 * ROWS + r];
+            ASSERT(sum > 1.0 - 1e-12 && sum < 1.0 + 1e-12);
+        }
+        tapeout_table_free(table);
+        tp_session_free(session);
+        tp_scorer_close(&scorer);
+    }
+    ASSERT_FAILS(train("name: n\ndata: {train: data.csv}\ntarget: {column: x}\nfeatures: |\n"
+                       "  y = category(y)\nmodel: {trees: 5}\ncalibration: {method: platt}\n",
+                       1, "a.tapeout", NULL),
+                 TAPEOUT_E_INVALID, "calibration needs a task with classes");
+    ASSERT_FAILS(train("name: n\ndata: {train: data.csv}\ntarget: {column: y}\nfeatures: |\n"
+                       "  x = x\nmodel: {trees: 5}\nthreshold: 0.3\n",
+                       1, "a.tapeout", NULL),
+                 TAPEOUT_E_INVALID, "a threshold needs a binary task");
+    clean_up();
+}
+
 static void test_a_row_has_the_same_bits_alone_and_in_a_batch(void)
 {
     tp_env env = tp_env_plain();
@@ -216,7 +269,7 @@ static void test_other_tasks(void)
     clean_up();
 }
 
-TEST_MAIN(TEST(test_same_file_for_any_number_of_threads),
+TEST_MAIN(TEST(test_same_file_for_any_number_of_threads), TEST(test_calibrated_classes),
           TEST(test_a_row_has_the_same_bits_alone_and_in_a_batch),
           TEST(test_what_cannot_be_learned_says_why),
           TEST(test_a_data_set_smaller_than_a_leaf_says_what_to_do),
