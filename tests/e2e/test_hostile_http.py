@@ -55,7 +55,7 @@ TAIL = f"GET /livez HTTP/1.1\r\n{HOST}\r\n"
 def test_smuggling_is_400_and_the_tail_is_not_run(server, head):
     request = f"POST /invocations HTTP/1.1\r\n{HOST}{head}\r\n0\r\n\r\n{TAIL}"
     got = statuses(talk(server, request.encode("latin-1")))
-    assert got in ([400], [413], [501], []), got
+    assert got in ([400], [413], [501]), got
 
 
 @pytest.mark.parametrize("request_text", [
@@ -67,7 +67,7 @@ def test_smuggling_is_400_and_the_tail_is_not_run(server, head):
 ])
 def test_what_is_not_http_11_is_refused(server, request_text):
     got = statuses(talk(server, request_text.encode("latin-1")))
-    assert len(got) <= 1 and all(400 <= status < 600 for status in got), got
+    assert len(got) == 1 and 400 <= got[0] < 600, got
 
 
 def test_limits_have_their_statuses(server):
