@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A model ready to answer, opened from a bundle's path or a registered name.
+// A model ready to answer, opened from a bundle's path, a model file of another program or a
+// registered name.
 //
 // @thread A model is `immutable`; each call below makes what it needs and may run on any thread.
 #ifndef TAPEOUT_MODEL_H
@@ -15,7 +16,8 @@ extern "C" {
 typedef struct tapeout_model tapeout_model;
 
 // `model` with a slash, or naming an existing file, is a path; else `name`, `name:version` or
-// `name@alias` in the registry. The bundle is verified in full.
+// `name@alias` in the registry. The bundle is verified in full. A path may also lead to a model of
+// XGBoost, LightGBM or ONNX, which is imported on the way and kept nowhere (docs/import.md).
 TAPEOUT_API TAPEOUT_NODISCARD tapeout_status tapeout_model_open(tapeout_context *context,
                                                                 const char *model,
                                                                 tapeout_model **ret_model,

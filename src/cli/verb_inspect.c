@@ -111,7 +111,7 @@ static int run(cli *self)
 const cli_verb cli_verb_inspect = {
     .name = "inspect",
     .arguments = "MODEL",
-    .summary = "what is in a bundle or a GGUF file: schema or architecture, lineage, hashes",
+    .summary = "what is in a bundle or model file: schema or architecture, lineage, hashes",
     .min_arguments = 1,
     .max_arguments = 1,
     .run = run,

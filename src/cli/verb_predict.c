@@ -106,10 +106,11 @@ const cli_verb cli_verb_predict = {
     .name = "predict",
     .arguments = "MODEL DATA",
     .summary = "score a file: a line a row",
-    .text = "MODEL is a bundle's path or a registered name, name:version or name@alias; DATA is "
-            "CSV or\n"
-            "Parquet, - is standard input. Columns: those kept, prediction, and for a classifier\n"
-            "probability (of the positive class) or p_<class>.",
+    .text =
+        "MODEL is the path of a bundle or of an XGBoost, LightGBM or ONNX file, or a registered\n"
+        "name, name:version or name@alias; DATA is CSV or Parquet, - is standard input.\n"
+        "Columns: those kept, prediction, and for a classifier probability (of the positive\n"
+        "class) or p_<class>.",
     .flags = flags,
     .flag_count = sizeof(flags) / sizeof(flags[0]),
     .min_arguments = 2,

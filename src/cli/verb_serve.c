@@ -114,11 +114,11 @@ const cli_verb cli_verb_serve = {
     .arguments = "[MODEL...]",
     .summary = "answer over HTTP",
     .text =
-        "Each MODEL is a bundle's path or a registered name; the first also answers /score and\n"
-        "/invocations. Without any, the configuration names them, or one is searched where\n"
-        "cloud platforms mount models; --registry does without one. Logs go to stderr, a line\n"
-        "of JSON an event. TERM and INT finish what is under way and exit 0; HUP looks for new\n"
-        "versions.",
+        "Each MODEL is the path of a bundle or model file, or a registered name; the first also\n"
+        "answers /score and /invocations. Without any, the configuration names them, or one is\n"
+        "searched where cloud platforms mount models; --registry does without one. Logs go to\n"
+        "stderr, a line of JSON an event. TERM and INT finish what is under way and exit 0; HUP\n"
+        "looks for new versions.",
     .flags = flags,
     .flag_count = sizeof(flags) / sizeof(flags[0]),
     .min_arguments = 0,

@@ -14,6 +14,7 @@
 #include "import/tp_hf_bert.h"
 #include "import/tp_import.h"
 #include "pipeline/import_sandbox.h"
+#include "pipeline/tp_model_file.h"
 #include "registry/tp_signature_store.h"
 #include "table/tp_json.h"
 
@@ -48,49 +49,10 @@ typedef struct import_job {
 
 // -- what it is called -------------------------------------------------------------------------
 
-static bool is_name_byte(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '.' || c == '-';
-}
-
-// The file's name without its end and the number of a part; other characters become '-'.
-static void name_from_path(const char *path, char *ret_name)
-{
-    size_t size = strlen(path);
-    while (size > 1 && path[size - 1] == '/') {
-        size--;
-    }
-    size_t begin = size;
-    while (begin > 0 && path[begin - 1] != '/') {
-        begin--;
-    }
-    tp_str text = {path + begin, size - begin};
-    static const char *const ends[] = {".gguf", ".ubj", ".json", ".txt", ".lgb", ".onnx", ".model"};
-    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-        if (tp_str_has_suffix(text, tp_str_from(ends[i]))) {
-            text.size -= strlen(ends[i]);
-            break;
-        }
-    }
-    const size_t part = strlen("-00001-of-00001");
-    if (text.size > part && memcmp(text.data + text.size - part, "-00001-of-", 10) == 0) {
-        text.size -= part;
-    }
-    size_t used = 0;
-    for (size_t i = 0; i < text.size && used < TP_MAX_MODEL_NAME_BYTES; i++) {
-        const char c = is_name_byte(text.data[i]) ? text.data[i] : '-';
-        if (used > 0 || (c != '.' && c != '-' && c != '_')) {
-            ret_name[used++] = c;
-        }
-    }
-    ret_name[used] = '\0';
-}
-
 static tapeout_status choose_name(import_job *job, const char *given, tapeout_error *err)
 {
     if (given == NULL) {
-        name_from_path(job->source, job->name);
+        tp_model_file_name(job->source, job->name);
     } else if (strlen(given) <= TP_MAX_MODEL_NAME_BYTES) {
         memcpy(job->name, given, strlen(given) + 1);
     }

@@ -11,6 +11,7 @@
 #include "base/tp_error.h"
 #include "learn/gbt/tp_gbt.h"
 #include "pipeline/tp_llm_open.h"
+#include "pipeline/tp_model_file.h"
 #include "table/tp_csv_write.h"
 #include "table/tp_json.h"
 
@@ -42,7 +43,7 @@ tapeout_status tapeout_model_open(tapeout_context *context, const char *model_te
     tapeout_status status = tapeout_registry_resolve(context, model_text, &model->ref, err);
     if (status == TAPEOUT_OK) {
         model->asked = tp_admission_of(context, &model->ref);
-        status = tp_trust_open(env, &model->asked, &bundle, &admitted, err);
+        status = tp_model_file_open(env, &model->asked, &bundle, &admitted, err);
     }
     if (status == TAPEOUT_OK) {
         status = tp_scorer_from_bundle(env, &bundle, &model->scorer, err);

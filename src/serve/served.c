@@ -10,6 +10,7 @@
 #include "base/tp_error.h"
 #include "bundle/tp_llm_bundle.h"
 #include "pipeline/tp_llm_open.h"
+#include "pipeline/tp_model_file.h"
 #include "trust/tp_identity.h"
 
 #include <stdio.h>
@@ -160,7 +161,7 @@ static tapeout_status served_open_bundle(const tp_engine *engine, tp_served *mod
 {
     tp_bundle *bundle = NULL;
     const tp_admission asked = admission_of(engine, model);
-    TP_TRY(tp_trust_open(model->env, &asked, &bundle, &model->admitted, err));
+    TP_TRY(tp_model_file_open(model->env, &asked, &bundle, &model->admitted, err));
     const tp_sha256 hash = tp_bundle_hash(bundle);
     tp_sha256_hex(&hash, model->sha256);
     model->signed_bytes = tp_signed_of(bundle);
