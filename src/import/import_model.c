@@ -166,11 +166,9 @@ static tapeout_status make_program(const tp_env *env, tp_import *import, tapeout
         fields[i] = (tp_field){import->columns[i].name, import->columns[i].type};
     }
     const tp_schema schema = {fields, count};
-    const tapeout_table unknown = {.row_count = 1}; // no function of the program is fitted
-    const tp_feature_fit_data data = {.table = &unknown, .rows = {.count = 1}};
     TP_TRY(tp_feature_parse(env, tp_buffer_view(&import->program_text), &schema, &import->program,
                             err));
-    return tp_feature_fit(env, import->program, &data, err);
+    return tp_import_fit(env, import, err);
 }
 
 // -- parsing -------------------------------------------------------------------------------------

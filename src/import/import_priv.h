@@ -8,12 +8,20 @@
 #include "import/tp_import.h"
 #include "learn/gbt/tp_gbt.h"
 
+// The categories of a column in the order of their codes, as its model was trained with them.
+typedef struct import_levels {
+    uint32_t count;
+    const tp_str *texts;   // [count]; NULL: numbers, or truth values in a column of type BOOL
+    const double *numbers; // [count]
+} import_levels;
+
 // A raw column and, where the reader writes no program of its own, the feature made of it: `call`
 // of the column, "float32" for example.
 typedef struct import_column {
     tp_str name;
     tapeout_type type; // FLOAT64 unless the reader says otherwise
     const char *call;
+    const import_levels *levels; // where `call` is "category"; else NULL
 } import_column;
 
 struct tp_import {
@@ -41,6 +49,8 @@ tapeout_status tp_import_columns_new(tp_import *import, uint64_t count, const ch
 // A text or printed one that lives as long as the import; {NULL, 0} without memory.
 tp_str tp_import_print(tp_import *import, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+// Fits the program, whose columns' levels are all that there is to learn.
+tapeout_status tp_import_fit(const tp_env *env, tp_import *import, tapeout_error *err);
 // The target of a task: classes are called 0, 1, … A target called as a column gets another name.
 tapeout_status tp_import_target_set(tp_import *import, tp_task task, uint32_t class_count,
                                     tapeout_error *err);

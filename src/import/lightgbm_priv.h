@@ -35,4 +35,11 @@ tapeout_status tp_lightgbm_count(lightgbm_reader *reader, tp_str text, const cha
 tapeout_status tp_lightgbm_tree(lightgbm_reader *reader, tp_str block, uint32_t number,
                                 tp_tree *to);
 
+// Where one tree has linear functions, all have: the constant one for a value.
+tapeout_status tp_lightgbm_make_linear(lightgbm_reader *reader);
+
+// What stands behind the trees: where LightGBM's Python client wrote down pandas' categories, the
+// columns that have them take texts, numbers or truth values instead of codes. After the trees.
+tapeout_status tp_lightgbm_pandas(lightgbm_reader *reader, tp_str tail);
+
 #endif

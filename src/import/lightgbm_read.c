@@ -2,7 +2,7 @@
 //
 // LightGBM's text model (save_model; model.txt, version v3 and v4): lines of "key=value", then a
 // block for each tree, whose lengths in bytes `tree_sizes` gives and which must stand just there.
-// What stands behind "end of trees" (importances, parameters) does not decide anything.
+// Of what stands behind "end of trees" only pandas' categories decide anything.
 #include "import/lightgbm_priv.h"
 
 #include "base/limits.h"
@@ -234,7 +234,8 @@ static tapeout_status next_block(lightgbm_reader *reader, uint32_t number, tp_st
     return TAPEOUT_OK;
 }
 
-static tapeout_status read_trees(lightgbm_reader *reader, tp_str sizes, tp_str body,
+// `body` is moved to what stands behind the trees.
+static tapeout_status read_trees(lightgbm_reader *reader, tp_str sizes, tp_str *body,
                                  uint32_t outputs)
 {
     const uint32_t count = count_words(sizes);
@@ -252,14 +253,15 @@ static tapeout_status read_trees(lightgbm_reader *reader, tp_str sizes, tp_str b
     gbt->flags = TP_GBT_CODES_ARE_NUMBERS;
     for (uint32_t t = 0; t < count; t++) {
         tp_str block = {NULL, 0};
-        TP_TRY(next_block(reader, t, &sizes, &body, &block));
+        TP_TRY(next_block(reader, t, &sizes, body, &block));
         TP_TRY(tp_lightgbm_tree(reader, block, t, &gbt->trees[t]));
     }
     gbt->tree_count = count;
     import->facts.trees = count;
-    if (!tp_str_has_prefix(body, TP_STR("end of trees"))) {
+    if (!tp_str_has_prefix(*body, TP_STR("end of trees"))) {
         return corrupt(reader, "\"end of trees\" does not stand behind the last tree");
     }
+    TP_TRY(tp_lightgbm_make_linear(reader));
     const tapeout_status status = tp_gbt_finish(gbt, NULL, reader->err);
     if (status != TAPEOUT_OK) {
         tp_error_prefix(reader->err, "lightgbm");
@@ -293,7 +295,7 @@ tapeout_status tp_lightgbm_read(const tp_env *env, tp_str bytes, tp_import *impo
 {
     lightgbm_reader reader = {.env = env, .import = import, .err = err};
     const tp_str head = head_of(bytes);
-    const tp_str body = {bytes.data + head.size, bytes.size - head.size};
+    tp_str rest = {bytes.data + head.size, bytes.size - head.size};
     const tp_str sizes = tp_lightgbm_find(head, "tree_sizes");
     uint32_t classes = 0;
     uint32_t outputs = 0;
@@ -304,8 +306,9 @@ tapeout_status tp_lightgbm_read(const tp_env *env, tp_str bytes, tp_import *impo
     }
     TP_TRY(read_columns(&reader, head));
     TP_TRY(read_objective(&reader, tp_lightgbm_find(head, "objective"), classes, outputs));
-    TP_TRY(read_trees(&reader, sizes, body, outputs));
+    TP_TRY(read_trees(&reader, sizes, &rest, outputs));
     choose_calls(&reader);
+    TP_TRY(tp_lightgbm_pandas(&reader, rest));
     if (has_line(head, "average_output") && import->facts.trees > 0) {
         import->parts.foreign.divisor = (double)(import->facts.trees / outputs);
     }

@@ -4,7 +4,8 @@
 // leaves. A number not above the threshold goes left, in float64. What a missing value does follows
 // from a node's missing type: none, it counts as 0, so its side is known here; NaN, it goes to the
 // default side; zero, it does so too and every number within 1e-35 of 0 with it, which the feature
-// makes missing (docs/features.md).
+// makes missing (docs/features.md). With linear_tree a leaf has a function of some columns, which
+// answers unless one of them is missing.
 #include "import/lightgbm_priv.h"
 
 #include "base/limits.h"
@@ -24,7 +25,7 @@ typedef struct reading {
     uint32_t inner;       // nodes of the tree
     uint32_t set_count;   // num_cat
     uint32_t *set_begins; // [set_count + 1] in words
-    tp_str words;         // of all sets, as text
+    bool is_linear;       // leaves have functions
 } reading;
 
 static tapeout_status corrupt(const reading *r, const char *what)
@@ -195,13 +196,98 @@ static tapeout_status read_nodes(const reading *r, const uint32_t *words)
                : bad_list(r, feature_key, r->inner);
 }
 
+// -- linear functions ----------------------------------------------------------------------------
+
+// How many terms each leaf has, as the begins of `to`; all terms need bytes in the block.
+static tapeout_status read_term_begins(const reading *r, uint32_t *ret_begins)
+{
+    static const char key[] = "num_features";
+    const uint32_t leaves = r->inner + 1;
+    tp_str text = tp_lightgbm_find(r->block, key);
+    for (uint32_t i = 0; i < leaves; i++) {
+        int64_t count = 0;
+        TP_TRY(next_int(r, &text, key, leaves, &count));
+        if (count < 0 || count > (int64_t)(r->block.size - ret_begins[i])) {
+            return bad_list(r, key, leaves);
+        }
+        ret_begins[i + 1] = ret_begins[i] + (uint32_t)count;
+    }
+    return tp_lightgbm_word(&text).data == NULL ? TAPEOUT_OK : bad_list(r, key, leaves);
+}
+
+static tapeout_status read_term_features(const reading *r)
+{
+    static const char key[] = "leaf_features";
+    tp_tree *to = r->to;
+    tp_str text = tp_lightgbm_find(r->block, key);
+    for (uint32_t i = 0; i < to->term_count; i++) {
+        int64_t feature = 0;
+        TP_TRY(next_int(r, &text, key, to->term_count, &feature));
+        if (feature < 0 || feature >= r->reader->import->facts.columns) {
+            return corrupt(r, "a leaf's feature does not exist");
+        }
+        lightgbm_use *use = &r->reader->uses[feature];
+        if (*use != LIGHTGBM_UNUSED && *use != LIGHTGBM_NUMBER) {
+            return tp_fail_at(r->reader->err, TAPEOUT_E_UNSUPPORTED, r->number,
+                              "lightgbm: tree %u: a leaf multiplies column %lld, which nodes ask "
+                              "as category, or with zero as missing; that is not imported",
+                              r->number, (long long)feature);
+        }
+        *use = LIGHTGBM_NUMBER;
+        to->term_feature[i] = (uint32_t)feature;
+    }
+    return tp_lightgbm_word(&text).data == NULL ? TAPEOUT_OK : bad_list(r, key, to->term_count);
+}
+
+static tapeout_status read_linear(const reading *r)
+{
+    tp_tree *to = r->to;
+    const uint32_t leaves = r->inner + 1;
+    const tapeout_allocator *alloc = r->reader->env->alloc;
+    uint32_t *begins = tp_alloc_array_zero(alloc, (size_t)leaves + 1, sizeof(*begins));
+    if (begins == NULL) {
+        return tp_fail_nomem(r->reader->err);
+    }
+    tapeout_status status = read_term_begins(r, begins);
+    if (status == TAPEOUT_OK) {
+        status = tp_gbt_tree_linear_init(alloc, begins[leaves], to, r->reader->err);
+    }
+    for (uint32_t i = 0; status == TAPEOUT_OK && i <= leaves; i++) {
+        to->term_begin[i] = begins[i];
+    }
+    tp_free_array(alloc, begins, (size_t)leaves + 1, sizeof(*begins));
+    TP_TRY(status);
+    r->reader->import->parts.gbt->flags |= TP_GBT_LINEAR;
+    TP_TRY(read_f64s(r, "leaf_const", true, leaves, to->leaf_constant));
+    TP_TRY(read_f64s(r, "leaf_coeff", to->term_count > 0, to->term_count, to->term_coefficient));
+    return read_term_features(r);
+}
+
+tapeout_status tp_lightgbm_make_linear(lightgbm_reader *reader)
+{
+    const tp_gbt *gbt = reader->import->parts.gbt;
+    for (uint32_t t = 0; (gbt->flags & TP_GBT_LINEAR) && t < gbt->tree_count; t++) {
+        tp_tree *tree = &gbt->trees[t];
+        if (tree->leaf_constant != NULL) {
+            continue;
+        }
+        TP_TRY(tp_gbt_tree_linear_init(reader->env->alloc, 0, tree, reader->err));
+        for (uint32_t i = 0; i < tree->leaf_count; i++) {
+            tree->leaf_constant[i] = tree->leaf_value[i];
+        }
+    }
+    return TAPEOUT_OK;
+}
+
+// -- a tree --------------------------------------------------------------------------------------
+
 static tapeout_status fill(reading *r, uint32_t *words)
 {
     tp_tree *to = r->to;
     TP_TRY(read_f64s(r, "leaf_value", true, r->inner + 1, to->leaf_value));
     TP_TRY(read_f64s(r, "leaf_count", false, r->inner + 1, to->leaf_cover));
     if (r->inner == 0) {
-        return TAPEOUT_OK;
+        return r->is_linear ? read_linear(r) : TAPEOUT_OK;
     }
     TP_TRY(read_f64s(r, "threshold", true, r->inner, to->threshold));
     TP_TRY(read_f64s(r, "split_gain", false, r->inner, to->gain));
@@ -211,7 +297,8 @@ static tapeout_status fill(reading *r, uint32_t *words)
     if (r->set_count > 0) {
         TP_TRY(read_words(r, words));
     }
-    return read_nodes(r, words);
+    TP_TRY(read_nodes(r, words));
+    return r->is_linear ? read_linear(r) : TAPEOUT_OK;
 }
 
 static tapeout_status read_tree(reading *r, uint32_t leaves)
@@ -249,15 +336,10 @@ tapeout_status tp_lightgbm_tree(lightgbm_reader *reader, tp_str block, uint32_t 
     if (tp_lightgbm_find(block, "is_linear").data != NULL) {
         TP_TRY(tp_lightgbm_count(reader, block, "is_linear", 1, &linear));
     }
-    if (linear != 0) {
-        return tp_fail_at(reader->err, TAPEOUT_E_UNSUPPORTED, number,
-                          "lightgbm: tree %u has linear functions in its leaves (linear_tree), "
-                          "which are not imported",
-                          number);
-    }
     if (leaves < 1 || r.set_count >= leaves) {
         return corrupt(&r, "the numbers of its leaves and sets of categories do not fit");
     }
     r.inner = leaves - 1;
+    r.is_linear = linear != 0;
     return read_tree(&r, leaves);
 }

@@ -34,6 +34,9 @@ tapeout_status tp_xgboost_count(xgboost_reader *reader, const tp_document_value 
 // The forest of `booster` (gbtree or dart) into the import's parts.
 tapeout_status tp_xgboost_forest(xgboost_reader *reader, const tp_document_value *booster);
 
+// The linear model of `booster` (gblinear) into the import's parts.
+tapeout_status tp_xgboost_linear(xgboost_reader *reader, const tp_document_value *booster);
+
 // One tree: `to` is initialised and filled; every leaf is multiplied by `weight` in float32.
 typedef struct xgboost_tree {
     uint32_t number;

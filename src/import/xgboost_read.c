@@ -178,8 +178,12 @@ static tapeout_status read_booster(xgboost_reader *reader)
     if (tp_str_equal(name, TP_STR("gbtree")) || tp_str_equal(name, TP_STR("dart"))) {
         return tp_xgboost_forest(reader, booster);
     }
+    if (tp_str_equal(name, TP_STR("gblinear"))) {
+        return tp_xgboost_linear(reader, booster);
+    }
     return tp_fail(reader->err, TAPEOUT_E_UNSUPPORTED,
-                   "xgboost: booster \"%.*s\"; gbtree and dart are taken", TP_STR_ARGS(name));
+                   "xgboost: booster \"%.*s\"; gbtree, dart and gblinear are taken",
+                   TP_STR_ARGS(name));
 }
 
 // Whom the file's classes are for: how many outputs there are.

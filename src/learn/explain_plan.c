@@ -349,6 +349,11 @@ tapeout_status tp_explain_plan_init(const tp_env *env, const tp_gbt *gbt,
                            .output_count = gbt->trees_per_iteration};
     tp_arena_init(&plan->arena, env->alloc, TP_MAX_EXPLAIN_PLAN_BYTES);
     planner at = {.gbt = gbt, .groups = groups, .plan = plan};
+    if (gbt->flags & TP_GBT_LINEAR) {
+        return tp_fail(err, TAPEOUT_E_UNSUPPORTED,
+                       "explain: trees with linear functions in their leaves (linear_tree) are not "
+                       "explained");
+    }
     TP_TRY(planner_init(&at, err));
     for (uint32_t k = 0; k < plan->output_count; k++) {
         plan->base[k] = gbt->base[k];

@@ -128,6 +128,12 @@ XGBOOST = {
     "categories-onehot": {"objective": "reg:squarederror", "categories": 40,
                           "max_cat_to_onehot": 100},
     "no-missing": {"objective": "binary:logistic", "missing": 0},
+    "line": {"booster": "gblinear", "objective": "reg:squarederror"},
+    "line-binary": {"booster": "gblinear", "objective": "binary:logistic", "updater": "shotgun"},
+    "line-classes": {"booster": "gblinear", "objective": "multi:softprob", "num_class": 4,
+                     "target": "class"},
+    "line-count": {"booster": "gblinear", "objective": "count:poisson", "target": "count",
+                   "eta": 0.01, "rounds": 3},
 }
 
 
@@ -167,6 +173,10 @@ def train_xgboost(options, seed=1):
     if groups:
         data.set_group([len(x) // groups] * groups)
     base = {"max_depth": 5, "eta": 0.3, "seed": seed, "nthread": 2}
+    if options.get("booster") == "gblinear":
+        base.pop("max_depth")
+        x /= 10.0 ** numpy.arange(-2, 4)  # one learning rate for all
+        data = xgboost.DMatrix(x, y)
     return xgboost.train({**base, **options}, data, rounds), x, types
 
 
@@ -174,7 +184,7 @@ def xgboost_thresholds(path):
     model = json.loads(path.read_text())["learner"]["gradient_booster"]
     model = model.get("gbtree", model)["model"]
     found = {}
-    for tree in model["trees"]:
+    for tree in model.get("trees", []):
         for left, column, value, kind in zip(tree["left_children"], tree["split_indices"],
                                              tree["split_conditions"], tree["split_type"]):
             if left != -1 and kind == 0:
@@ -276,6 +286,14 @@ LIGHTGBM = {
                    "cat_smooth": 1},
     "categories-onehot": {"objective": "regression", "categories": 4},
     "rank": {"objective": "lambdarank", "target": "class", "num_class": 4, "groups": 10},
+    "linear": {"objective": "regression", "linear_tree": True},
+    "linear-binary": {"objective": "binary", "linear_tree": True, "linear_lambda": 0.5,
+                      "rounds": 40, "num_leaves": 31},
+    "linear-classes": {"objective": "multiclass", "num_class": 3, "target": "class",
+                       "linear_tree": True},
+    "linear-categories": {"objective": "regression", "linear_tree": True, "categories": 30,
+                          "min_data_per_group": 5, "cat_smooth": 1},
+    "linear-no-missing": {"objective": "regression", "linear_tree": True, "use_missing": False},
 }
 
 
@@ -330,15 +348,91 @@ def test_lightgbm(tapeout, tmp_path, name):
     model = Imported(tapeout, tmp_path, path)
     rows = numpy.concatenate([x, edge_rows(x, lightgbm_thresholds(booster), numpy.float64),
                               numpy.full((1, 6), numpy.inf), numpy.full((1, 6), -numpy.inf)])
+    if LIGHTGBM[name].get("linear_tree"):
+        rows = rows[:-2]  # infinity less infinity: NaN there, an empty line here
     assert_same(model.values(rows), lightgbm.Booster(model_file=path).predict(rows))
     assert model.inspect["lineage"]["source"] == "lightgbm"
 
 
-def test_lightgbm_linear_trees_are_refused(tapeout, tmp_path):
-    x, y = training_rows(missing=0)
-    booster = lightgbm.train({"linear_tree": True, "verbose": -1}, lightgbm.Dataset(x, y), 2)
+def test_lightgbm_linear_tree_of_one_leaf(tapeout, tmp_path):
+    x, _ = training_rows()
+    booster = lightgbm.train({"linear_tree": True, "verbose": -1},
+                             lightgbm.Dataset(x, numpy.full(len(x), 2.5)), 2)
     booster.save_model(tmp_path / "m.txt")
-    assert "linear functions" in tapeout.fails("import", tmp_path / "m.txt")
+    model = Imported(tapeout, tmp_path, tmp_path / "m.txt")
+    assert_same(model.values(x), lightgbm.Booster(model_file=tmp_path / "m.txt").predict(x))
+
+
+# -- pandas' categories --------------------------------------------------------------------------
+
+LEVELS = {
+    "sorted": ["_", "gr een", "red", "Ä", "é\"\\,"],
+    "ordered by hand": ["red", "blue", "a", "Z", "10", "9", "é", "b"],
+    "numbers": [3, 20, 100, 7.5, -2],
+    "truths": [False, True],
+    "many": [f"shop {i * 7919 % 1000}" for i in range(300)],
+}
+
+
+def pandas_frame(pandas, levels, seed, unseen):
+    """Two columns of the levels, with values that training never saw, and two of numbers."""
+    random = numpy.random.default_rng(seed)
+    x, y = training_rows(seed, columns=4)
+    pool = levels + [["never seen", 12345][not isinstance(levels[0], str)]] * unseen
+    own = sorted(set(pool), key=str, reverse=True) if unseen else levels
+    picks = random.integers(0, len(pool), (2, len(x)))
+    missing = random.random((2, len(x))) < 0.1
+    names = [[None if gone else pool[i] for i, gone in zip(*each)] for each in zip(picks, missing)]
+    frame = pandas.DataFrame({"a": x[:, 0]})
+    frame["c"] = pandas.Categorical(names[0], own)
+    frame["b"] = x[:, 1]
+    frame["e"] = pandas.Categorical(names[1], own)
+    return frame, names, y + picks[0] % 3
+
+
+def frame_csv(path, frame, names):
+    with open(path, "w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(frame.columns)
+        for a, c, b, e in zip(frame["a"], names[0], frame["b"], names[1]):
+            writer.writerow(["" if numpy.isnan(a) else repr(float(a)), text_of(c),
+                             "" if numpy.isnan(b) else repr(float(b)), text_of(e)])
+
+
+def text_of(value):
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_lightgbm_categories_of_pandas(tapeout, tmp_path, name):
+    pandas = pytest.importorskip("pandas")
+    levels = LEVELS[name]
+    frame, _, y = pandas_frame(pandas, levels, 1, 0)
+    booster = lightgbm.train({"objective": "regression", "verbose": -1, "num_leaves": 31,
+                              "min_data_per_group": 5, "cat_smooth": 1, "max_cat_to_onehot": 2},
+                             lightgbm.Dataset(frame, y), 30)
+    path = tmp_path / "m.txt"
+    booster.save_model(path)
+    model = Imported(tapeout, tmp_path, path)
+    types = {c["name"]: c["type"] for c in model.inspect["schema"]["columns"]}
+    assert types["c"] == {"numbers": "float64", "truths": "bool"}.get(name, "string")
+    for seed, unseen in ((1, 0), (2, 0), (3, 0 if name == "truths" else 3)):
+        rows, names, _ = pandas_frame(pandas, levels, seed, unseen)
+        frame_csv(tmp_path / "rows.csv", rows, names)
+        text = tapeout.ok("predict", path, tmp_path / "rows.csv")
+        got = numpy.array([float(r["prediction"]) for r in csv.DictReader(io.StringIO(text))])
+        assert_same(got, lightgbm.Booster(model_file=path).predict(rows))
+
+
+def test_lightgbm_ordered_categories_are_refused(tapeout, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame, _, y = pandas_frame(pandas, ["low", "mid", "high"], 1, 0)
+    frame["c"] = frame["c"].cat.as_ordered()
+    booster = lightgbm.train({"verbose": -1}, lightgbm.Dataset(frame, y), 2)
+    booster.save_model(tmp_path / "m.txt")
+    assert "pandas_categorical" in tapeout.fails("import", tmp_path / "m.txt")
 
 
 def test_a_pickle_is_refused(tapeout, tmp_path):

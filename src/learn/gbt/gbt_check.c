@@ -17,6 +17,7 @@ typedef struct tree_check {
     uint32_t number;
     uint32_t feature_count;
     bool are_numbers; // sets may be asked of numbers
+    bool is_linear;   // leaves have functions
     const tp_learn_feature *features;
     uint8_t *inner_seen; // [TP_MAX leaves of the forest]
     uint8_t *leaf_seen;
@@ -92,6 +93,29 @@ static tapeout_status meet(const tree_check *check, uint32_t node, int32_t child
     return TAPEOUT_OK;
 }
 
+static tapeout_status check_terms(const tree_check *check, tapeout_error *err)
+{
+    const tp_tree *tree = check->tree;
+    const uint32_t inner = tree->leaf_count - 1;
+    if (tree->leaf_constant == NULL || tree->term_begin[0] != 0 ||
+        tree->term_begin[tree->leaf_count] != tree->term_count) {
+        return corrupt(check, inner, "linear functions do not fill their terms", err);
+    }
+    for (uint32_t i = 0; i < tree->leaf_count; i++) {
+        if (!isfinite(tree->leaf_constant[i]) || tree->term_begin[i + 1] < tree->term_begin[i]) {
+            return corrupt(check, inner + i, "the leaf's linear function is none", err);
+        }
+    }
+    for (uint32_t i = 0; i < tree->term_count; i++) {
+        const uint32_t feature = tree->term_feature[i];
+        if (feature >= check->feature_count || !isfinite(tree->term_coefficient[i]) ||
+            (check->features != NULL && check->features[feature].is_category)) {
+            return corrupt(check, inner, "a term has no number for a coefficient or feature", err);
+        }
+    }
+    return TAPEOUT_OK;
+}
+
 static tapeout_status check_tree(const tree_check *check, tapeout_error *err)
 {
     const tp_tree *tree = check->tree;
@@ -106,6 +130,9 @@ static tapeout_status check_tree(const tree_check *check, tapeout_error *err)
     }
     if (tree->category_begin[0] != 0 || tree->category_begin[inner] != tree->word_count) {
         return corrupt(check, 0, "sets of categories do not fill their words", err);
+    }
+    if (check->is_linear) {
+        TP_TRY(check_terms(check, err));
     }
     for (uint32_t i = 0; i < inner; i++) {
         TP_TRY(check_split(check, i, err));
@@ -133,6 +160,7 @@ tapeout_status tp_gbt_check(const tp_gbt *gbt, const tp_learn_feature *features,
     }
     tree_check check = {.feature_count = gbt->feature_count,
                         .are_numbers = (gbt->flags & TP_GBT_CODES_ARE_NUMBERS) != 0,
+                        .is_linear = (gbt->flags & TP_GBT_LINEAR) != 0,
                         .features = features};
     check.inner_seen = tp_alloc_array(gbt->alloc, leaves, 1);
     check.leaf_seen = tp_alloc_array(gbt->alloc, leaves, 1);

@@ -318,7 +318,7 @@ tapeout_status tp_gbt_fast_make(tp_gbt *gbt, tapeout_error *err)
         return tp_fail_nomem(err);
     }
     gbt->fast = fast;
-    fast->is_coded = true;
+    fast->is_coded = (gbt->flags & TP_GBT_LINEAR) == 0; // leaves look at the values
     tp_kernels_gbt_init(&fast->kernels, tp_cpu_flags());
     return derive(gbt, fast, err);
 }

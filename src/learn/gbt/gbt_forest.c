@@ -39,6 +39,20 @@ tapeout_status tp_gbt_tree_init(const tapeout_allocator *alloc, uint32_t leaf_co
     return is_ready ? TAPEOUT_OK : tp_fail_nomem(err);
 }
 
+tapeout_status tp_gbt_tree_linear_init(const tapeout_allocator *alloc, uint32_t term_count,
+                                       tp_tree *tree, tapeout_error *err)
+{
+    const size_t terms = at_least_one(term_count);
+    tree->term_count = term_count; // as freed, even where one is NULL
+    tree->leaf_constant = tp_alloc_array_zero(alloc, tree->leaf_count, sizeof(double));
+    tree->term_begin = tp_alloc_array_zero(alloc, (size_t)tree->leaf_count + 1, sizeof(uint32_t));
+    tree->term_feature = tp_alloc_array_zero(alloc, terms, sizeof(uint32_t));
+    tree->term_coefficient = tp_alloc_array_zero(alloc, terms, sizeof(double));
+    const bool is_ready = tree->leaf_constant != NULL && tree->term_begin != NULL &&
+                          tree->term_feature != NULL && tree->term_coefficient != NULL;
+    return is_ready ? TAPEOUT_OK : tp_fail_nomem(err);
+}
+
 static void free_array(const tapeout_allocator *alloc, void *block, size_t count, size_t size)
 {
     if (block != NULL) {
@@ -63,6 +77,11 @@ void tp_gbt_tree_deinit(const tapeout_allocator *alloc, tp_tree *tree)
     free_array(alloc, tree->inner_cover, inner, sizeof(double));
     free_array(alloc, tree->leaf_cover, tree->leaf_count, sizeof(double));
     free_array(alloc, tree->leaf_value, tree->leaf_count, sizeof(double));
+    const size_t terms = at_least_one(tree->term_count);
+    free_array(alloc, tree->leaf_constant, tree->leaf_count, sizeof(double));
+    free_array(alloc, tree->term_begin, (size_t)tree->leaf_count + 1, sizeof(uint32_t));
+    free_array(alloc, tree->term_feature, terms, sizeof(uint32_t));
+    free_array(alloc, tree->term_coefficient, terms, sizeof(double));
     *tree = (tp_tree){0};
 }
 

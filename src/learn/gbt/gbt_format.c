@@ -16,10 +16,13 @@
 
 static const char MAGIC[8] = {'T', 'P', 'G', 'B', 'T', '\0', '\0', '\1'};
 
+enum { ALL_FLAGS = TP_GBT_FLOAT32 | TP_GBT_CODES_ARE_NUMBERS | TP_GBT_LINEAR };
+
 typedef struct totals {
     uint64_t inner;
     uint64_t leaves;
     uint64_t words;
+    uint64_t terms;
 } totals;
 
 static totals totals_of(const tp_gbt *gbt)
@@ -29,6 +32,7 @@ static totals totals_of(const tp_gbt *gbt)
         sum.inner += gbt->trees[t].leaf_count - 1;
         sum.leaves += gbt->trees[t].leaf_count;
         sum.words += gbt->trees[t].word_count;
+        sum.terms += gbt->trees[t].term_count;
     }
     return sum;
 }
@@ -58,6 +62,7 @@ static void align(tp_buffer *bytes, size_t start)
 static void append_trees(tp_buffer *bytes, const tp_gbt *gbt)
 {
     const uint32_t trees = gbt->tree_count;
+    const bool is_linear = gbt->flags & TP_GBT_LINEAR;
     for (uint32_t t = 0; t < trees; t++) {
         append_f64s(bytes, gbt->trees[t].threshold, gbt->trees[t].leaf_count - 1);
     }
@@ -73,6 +78,12 @@ static void append_trees(tp_buffer *bytes, const tp_gbt *gbt)
     for (uint32_t t = 0; t < trees; t++) {
         append_f64s(bytes, gbt->trees[t].leaf_value, gbt->trees[t].leaf_count);
     }
+    for (uint32_t t = 0; is_linear && t < trees; t++) {
+        append_f64s(bytes, gbt->trees[t].leaf_constant, gbt->trees[t].leaf_count);
+    }
+    for (uint32_t t = 0; is_linear && t < trees; t++) {
+        append_f64s(bytes, gbt->trees[t].term_coefficient, gbt->trees[t].term_count);
+    }
     for (uint32_t t = 0; t < trees; t++) {
         append_u32s(bytes, gbt->trees[t].feature, gbt->trees[t].leaf_count - 1);
     }
@@ -87,6 +98,12 @@ static void append_trees(tp_buffer *bytes, const tp_gbt *gbt)
     }
     for (uint32_t t = 0; t < trees; t++) {
         append_u32s(bytes, gbt->trees[t].category_words, gbt->trees[t].word_count);
+    }
+    for (uint32_t t = 0; is_linear && t < trees; t++) {
+        append_u32s(bytes, gbt->trees[t].term_begin + 1, gbt->trees[t].leaf_count);
+    }
+    for (uint32_t t = 0; is_linear && t < trees; t++) {
+        append_u32s(bytes, gbt->trees[t].term_feature, gbt->trees[t].term_count);
     }
     for (uint32_t t = 0; t < trees; t++) {
         tp_buffer_append(bytes, gbt->trees[t].flags, gbt->trees[t].leaf_count - 1);
@@ -105,10 +122,16 @@ void tp_gbt_write(const tp_gbt *gbt, tp_buffer *ret_bytes)
     tp_buffer_append_u64le(ret_bytes, sum.inner);
     tp_buffer_append_u64le(ret_bytes, sum.leaves);
     tp_buffer_append_u64le(ret_bytes, sum.words);
+    if (gbt->flags & TP_GBT_LINEAR) {
+        tp_buffer_append_u64le(ret_bytes, sum.terms);
+    }
     append_f64s(ret_bytes, gbt->base, gbt->trees_per_iteration);
     for (uint32_t t = 0; t < gbt->tree_count; t++) {
         tp_buffer_append_u32le(ret_bytes, gbt->trees[t].leaf_count);
         tp_buffer_append_u32le(ret_bytes, gbt->trees[t].word_count);
+    }
+    for (uint32_t t = 0; (gbt->flags & TP_GBT_LINEAR) && t < gbt->tree_count; t++) {
+        tp_buffer_append_u64le(ret_bytes, gbt->trees[t].term_count);
     }
     append_trees(ret_bytes, gbt);
     align(ret_bytes, start);
@@ -121,6 +144,7 @@ typedef struct reader {
     tp_gbt *gbt;
     const tp_learn_feature *features;
     totals sum;
+    bool is_linear;
 } reader;
 
 static tapeout_status corrupt(uint32_t tree, const char *what, tapeout_error *err)
@@ -140,9 +164,10 @@ static tapeout_status check_count(const char *what, uint64_t count, uint64_t lea
 }
 
 // Bytes that the arrays of all trees take, without overflow since counts are below 2^52.
-static uint64_t arrays_size(const totals *sum)
+static uint64_t arrays_size(const totals *sum, bool is_linear)
 {
-    return sum->inner * (3 * 8 + 3 * 4 + 1) + sum->leaves * (2 * 8 + 4) + sum->words * 4;
+    const uint64_t linear = is_linear ? sum->leaves * (8 + 4) + sum->terms * (8 + 4) : 0;
+    return linear + sum->inner * (3 * 8 + 3 * 4 + 1) + sum->leaves * (2 * 8 + 4) + sum->words * 4;
 }
 
 static tapeout_status read_header(const tp_env *env, reader *r, uint32_t feature_count,
@@ -159,17 +184,21 @@ static tapeout_status read_header(const tp_env *env, reader *r, uint32_t feature
     r->sum.inner = tp_cursor_u64(&r->cursor);
     r->sum.leaves = tp_cursor_u64(&r->cursor);
     r->sum.words = tp_cursor_u64(&r->cursor);
+    r->is_linear = flags & TP_GBT_LINEAR;
+    r->sum.terms = r->is_linear ? tp_cursor_u64(&r->cursor) : 0;
     TP_TRY(tp_cursor_check(&r->cursor, "gbt", err));
     TP_TRY(check_count("features", features, feature_count, feature_count, err));
     TP_TRY(check_count("outputs", outputs, 1, TP_MAX_GBT_CLASSES, err));
     TP_TRY(check_count("trees", trees, 0, TP_MAX_GBT_TREES, err));
-    TP_TRY(check_count("flags", flags, 0, TP_GBT_FLOAT32 | TP_GBT_CODES_ARE_NUMBERS, err));
+    TP_TRY(check_count("flags", flags, 0, ALL_FLAGS, err));
     TP_TRY(check_count("trees beyond whole iterations", trees % outputs, 0, 0, err));
     const uint64_t most = tp_cursor_left(&r->cursor);
     TP_TRY(check_count("inner nodes", r->sum.inner, 0, most, err));
     TP_TRY(check_count("leaves", r->sum.leaves, trees, most, err));
     TP_TRY(check_count("category words", r->sum.words, 0, most, err));
-    const uint64_t size = 8 * ((uint64_t)outputs + trees) + arrays_size(&r->sum);
+    TP_TRY(check_count("terms of linear functions", r->sum.terms, 0, most, err));
+    const uint64_t sizes = 8 * ((uint64_t)trees + (r->is_linear ? trees : 0));
+    const uint64_t size = 8 * (uint64_t)outputs + sizes + arrays_size(&r->sum, r->is_linear);
     TP_TRY(
         check_count("bytes after the header", most, (size + 7) / 8 * 8, (size + 7) / 8 * 8, err));
     TP_TRY(tp_gbt_new(env->alloc, features, outputs, trees, &r->gbt, err));
@@ -206,6 +235,23 @@ static tapeout_status read_sizes(const tp_env *env, reader *r, tapeout_error *er
     return TAPEOUT_OK;
 }
 
+// The counts of terms, which stand behind all other sizes.
+static tapeout_status read_term_counts(const tp_env *env, reader *r, tapeout_error *err)
+{
+    uint64_t left = r->sum.terms;
+    for (uint32_t t = 0; r->is_linear && t < r->gbt->tree_count; t++) {
+        const uint64_t terms = tp_cursor_u64(&r->cursor);
+        if (terms > left || terms > UINT32_MAX) {
+            return corrupt(t, "more terms of linear functions than the header says", err);
+        }
+        left -= terms;
+        TP_TRY(tp_gbt_tree_linear_init(env->alloc, (uint32_t)terms, &r->gbt->trees[t], err));
+    }
+    return left == 0 ? TAPEOUT_OK
+                     : tp_fail(err, TAPEOUT_E_CORRUPT,
+                               "gbt: fewer terms of linear functions than the header says");
+}
+
 static void read_f64s(tp_cursor *cursor, double *ret_values, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -240,6 +286,12 @@ static void read_trees(reader *r)
     for (uint32_t t = 0; t < trees; t++) {
         read_f64s(cursor, all[t].leaf_value, all[t].leaf_count);
     }
+    for (uint32_t t = 0; r->is_linear && t < trees; t++) {
+        read_f64s(cursor, all[t].leaf_constant, all[t].leaf_count);
+    }
+    for (uint32_t t = 0; r->is_linear && t < trees; t++) {
+        read_f64s(cursor, all[t].term_coefficient, all[t].term_count);
+    }
     for (uint32_t t = 0; t < trees; t++) {
         read_u32s(cursor, all[t].feature, all[t].leaf_count - 1);
     }
@@ -254,6 +306,12 @@ static void read_trees(reader *r)
     }
     for (uint32_t t = 0; t < trees; t++) {
         read_u32s(cursor, all[t].category_words, all[t].word_count);
+    }
+    for (uint32_t t = 0; r->is_linear && t < trees; t++) {
+        read_u32s(cursor, all[t].term_begin + 1, all[t].leaf_count);
+    }
+    for (uint32_t t = 0; r->is_linear && t < trees; t++) {
+        read_u32s(cursor, all[t].term_feature, all[t].term_count);
     }
     for (uint32_t t = 0; t < trees; t++) {
         for (uint32_t i = 0; i + 1 < all[t].leaf_count; i++) {
@@ -270,6 +328,9 @@ tapeout_status tp_gbt_read(const tp_env *env, tp_str bytes, const tp_learn_featu
     tapeout_status status = read_header(env, &r, feature_count, err);
     if (status == TAPEOUT_OK) {
         status = read_sizes(env, &r, err);
+    }
+    if (status == TAPEOUT_OK) {
+        status = read_term_counts(env, &r, err);
     }
     if (status == TAPEOUT_OK) {
         read_trees(&r);

@@ -21,6 +21,24 @@ static bool goes_left(const tp_tree *tree, uint32_t node, double value)
                         : value <= tree->threshold[node];
 }
 
+// What leaf `leaf` answers: its value, or its linear function of the row.
+static double leaf_answer(const tp_tree *tree, uint32_t leaf, const double *const *columns,
+                          uint32_t row)
+{
+    if (tree->leaf_constant == NULL) {
+        return tree->leaf_value[leaf];
+    }
+    double sum = tree->leaf_constant[leaf];
+    for (uint32_t i = tree->term_begin[leaf]; i < tree->term_begin[leaf + 1]; i++) {
+        const double value = columns[tree->term_feature[i]][row];
+        if (isnan(value)) {
+            return tree->leaf_value[leaf];
+        }
+        sum += tree->term_coefficient[i] * value;
+    }
+    return sum;
+}
+
 static double leaf_value(const tp_tree *tree, const double *const *columns, uint32_t row)
 {
     int32_t at = tree->leaf_count > 1 ? 0 : ~0;
@@ -28,7 +46,7 @@ static double leaf_value(const tp_tree *tree, const double *const *columns, uint
         const bool is_left = goes_left(tree, (uint32_t)at, columns[tree->feature[at]][row]);
         at = is_left ? tree->left[at] : tree->right[at];
     }
-    return tree->leaf_value[~at];
+    return leaf_answer(tree, ~(uint32_t)at, columns, row);
 }
 
 void tp_gbt_plain_margins(const tp_gbt *gbt, const double *const *columns, uint32_t row_count,

@@ -108,6 +108,11 @@ static tapeout_status start_forest(tp_gbt_trainer *trainer, tapeout_error *err)
                        "and %u",
                        model->trees_per_iteration, model->feature_count, outputs, features);
     }
+    if (model != NULL && model->flags != 0) {
+        return tp_fail(err, TAPEOUT_E_UNSUPPORTED,
+                       "gbt: the model to continue is another program's, which adds or asks in its "
+                       "own way");
+    }
     TP_TRY(
         tp_gbt_new(trainer->env->alloc, features, outputs, (uint32_t)capacity, &trainer->gbt, err));
     if (model == NULL) {

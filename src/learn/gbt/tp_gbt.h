@@ -85,12 +85,21 @@ typedef struct tp_tree {
     double *inner_cover;      // [inner] training weight (Hessian or rows: rows) that passed
     double *leaf_cover;       // [leaf_count] training rows
     double *leaf_value;       // [leaf_count] learning rate applied
+    // Of a forest with TP_GBT_LINEAR alone; else NULL.
+    double *leaf_constant;    // [leaf_count]
+    uint32_t *term_begin;     // [leaf_count + 1] into the two below
+    uint32_t *term_feature;   // [term_count]
+    double *term_coefficient; // [term_count]
+    uint32_t term_count;
 } tp_tree;
 
 // How a forest that another program grew adds and asks (docs/formats/gbt.md); 0 for our own.
 enum {
-    TP_GBT_FLOAT32 = 1,          // each sum is rounded to float32
-    TP_GBT_CODES_ARE_NUMBERS = 2 // a set may be asked of a number, whose whole part is the code
+    TP_GBT_FLOAT32 = 1,           // each sum is rounded to float32
+    TP_GBT_CODES_ARE_NUMBERS = 2, // a set may be asked of a number, whose whole part is the code
+    // A leaf answers its constant plus its coefficients times the values of its features, added in
+    // order; its value only where one of these is missing.
+    TP_GBT_LINEAR = 4
 };
 
 struct tp_gbt {
@@ -114,6 +123,9 @@ tapeout_status tp_gbt_new(const tapeout_allocator *alloc, uint32_t feature_count
 // Arrays for `leaf_count` leaves and so many words of bit sets, zeroed.
 tapeout_status tp_gbt_tree_init(const tapeout_allocator *alloc, uint32_t leaf_count,
                                 uint32_t word_count, tp_tree *ret_tree, tapeout_error *err);
+// Room for the linear functions of the leaves, zeroed: `term_count` terms in all. After `_init`.
+tapeout_status tp_gbt_tree_linear_init(const tapeout_allocator *alloc, uint32_t term_count,
+                                       tp_tree *tree, tapeout_error *err);
 tapeout_status tp_gbt_finish(tp_gbt *gbt, const tp_learn_feature *features, tapeout_error *err);
 
 void tp_gbt_write(const tp_gbt *gbt, tp_buffer *ret_bytes);

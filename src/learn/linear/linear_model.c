@@ -13,8 +13,8 @@
 #include <math.h>
 #include <string.h>
 
-static const uint32_t linear_magic = 0x314e494cu;  // "LIN1"
-static const uint32_t foreign_magic = 0x324e494cu; // "LIN2": with a run
+// By form: "LIN1", "LIN2" with a run, "LIN3".
+static const uint32_t magics[] = {0x314e494cu, 0x324e494cu, 0x334e494cu};
 
 // -- life ----------------------------------------------------------------------------------------
 static tapeout_status count_coefficients(const linear_shape *shape, uint32_t *ret_count,
@@ -106,6 +106,7 @@ tapeout_status tp_linear_from(const tapeout_allocator *alloc, const tp_linear_fo
     const tapeout_status status = tp_linear_new(alloc, &shape, &linear, err);
     tp_free_array(alloc, features, from->feature_count, sizeof(*features));
     TP_TRY(status);
+    linear->form = from->run > 0 ? LINEAR_RUNS : LINEAR_STEPS;
     linear->run = from->run;
     for (uint32_t f = 0; f < from->feature_count; f++) {
         linear->terms[f].inverse_scale = 1;
@@ -151,8 +152,8 @@ static void add_term(const linear_term *term, const double *coefficients, const 
     }
 }
 
-static void foreign_margins(const tp_linear *linear, uint32_t output, const double *const *columns,
-                            uint32_t row_count, double *margin)
+static void run_margins(const tp_linear *linear, uint32_t output, const double *const *columns,
+                        uint32_t row_count, double *margin)
 {
     const double *coefficients = linear->coefficients + (size_t)output * linear->feature_count;
     for (uint32_t r = 0; r < row_count; r++) {
@@ -168,14 +169,34 @@ static void foreign_margins(const tp_linear *linear, uint32_t output, const doub
     }
 }
 
+static void step_margins(const tp_linear *linear, uint32_t output, const double *const *columns,
+                         uint32_t row_count, double *margin)
+{
+    const double *coefficients = linear->coefficients + (size_t)output * linear->feature_count;
+    for (uint32_t r = 0; r < row_count; r++) {
+        float total = (float)linear->intercept[output];
+        for (uint32_t f = 0; f < linear->feature_count; f++) {
+            const float value = (float)columns[f][r];
+            if (!isnan(value)) {
+                total += value * (float)coefficients[f];
+            }
+        }
+        margin[r] = (double)total;
+    }
+}
+
 void tp_linear_margins(const tp_linear *linear, const double *const *columns, uint32_t row_count,
                        double *ret_margin)
 {
     for (uint32_t k = 0; k < linear->output_count; k++) {
         double *margin = ret_margin + (size_t)k * row_count;
         const double *coefficients = linear->coefficients + (size_t)k * linear->coefficient_count;
-        if (linear->run > 0) {
-            foreign_margins(linear, k, columns, row_count, margin);
+        if (linear->form == LINEAR_RUNS) {
+            run_margins(linear, k, columns, row_count, margin);
+            continue;
+        }
+        if (linear->form == LINEAR_STEPS) {
+            step_margins(linear, k, columns, row_count, margin);
             continue;
         }
         for (uint32_t r = 0; r < row_count; r++) {
@@ -212,11 +233,11 @@ static void write_doubles(tp_buffer *buffer, const double *values, size_t count)
 void tp_linear_write(const tp_linear *linear, tp_buffer *ret_bytes)
 {
     const size_t outputs = linear->output_count;
-    tp_buffer_append_u32le(ret_bytes, linear->run > 0 ? foreign_magic : linear_magic);
+    tp_buffer_append_u32le(ret_bytes, magics[linear->form]);
     tp_buffer_append_u32le(ret_bytes, linear->output_count);
     tp_buffer_append_u32le(ret_bytes, linear->feature_count);
     tp_buffer_append_u32le(ret_bytes, linear->coefficient_count);
-    if (linear->run > 0) {
+    if (linear->form == LINEAR_RUNS) {
         tp_buffer_append_u32le(ret_bytes, linear->run);
     }
     for (uint32_t f = 0; f < linear->feature_count; f++) {
@@ -289,10 +310,13 @@ tapeout_status tp_linear_read(const tp_env *env, tp_str bytes, const tp_learn_fe
     const uint32_t output_count = tp_cursor_u32(&cursor);
     const uint32_t stored_features = tp_cursor_u32(&cursor);
     const uint32_t width = tp_cursor_u32(&cursor);
-    const bool is_foreign = magic == foreign_magic;
-    const uint32_t run = is_foreign ? tp_cursor_u32(&cursor) : 0;
+    uint32_t form = LINEAR_OWN;
+    while (form <= LINEAR_STEPS && magic != magics[form]) {
+        form++;
+    }
+    const uint32_t run = form == LINEAR_RUNS ? tp_cursor_u32(&cursor) : 0;
     TP_TRY(tp_cursor_check(&cursor, "linear", err));
-    if ((magic != linear_magic && !is_foreign) || (is_foreign && run == 0) ||
+    if (form > LINEAR_STEPS || (form == LINEAR_RUNS && run == 0) ||
         stored_features != feature_count || output_count == 0 || output_count > TP_MAX_CLASSES) {
         return tp_fail(err, TAPEOUT_E_CORRUPT,
                        "linear: %u features and %u outputs in the file; the program has %u "
@@ -302,6 +326,7 @@ tapeout_status tp_linear_read(const tp_env *env, tp_str bytes, const tp_learn_fe
     tp_linear *linear = NULL;
     const linear_shape shape = {features, feature_count, output_count};
     TP_TRY(tp_linear_new(env->alloc, &shape, &linear, err));
+    linear->form = (linear_form)form;
     linear->run = run;
     tapeout_status status = TAPEOUT_OK;
     if (width != linear->coefficient_count) {

@@ -16,16 +16,20 @@ typedef struct linear_term {
     double inverse_scale; // 0 for a constant
 } linear_term;
 
+// How a model adds up (docs/formats/model.md): our own, or as tp_linear_foreign says.
+typedef enum linear_form { LINEAR_OWN, LINEAR_RUNS, LINEAR_STEPS } linear_form;
+
 struct tp_linear {
     const tapeout_allocator *alloc;
     uint32_t output_count;      // K
     uint32_t feature_count;     // F
     uint32_t coefficient_count; // P
-    uint32_t run;               // of another program's: see tp_linear_foreign; 0 for our own
-    linear_term *terms;         // [F]
-    double *intercept;          // [K]
-    double *coefficients;       // [K][P]
-    double *center;             // [K][F] mean contribution over the training rows
+    linear_form form;
+    uint32_t run;         // of LINEAR_RUNS, else 0
+    linear_term *terms;   // [F]
+    double *intercept;    // [K]
+    double *coefficients; // [K][P]
+    double *center;       // [K][F] mean contribution over the training rows
 };
 
 typedef struct linear_shape {

@@ -28,12 +28,13 @@ tapeout_status tp_linear_read(const tp_env *env, tp_str bytes, const tp_learn_fe
                               uint32_t feature_count, tp_linear **ret_linear, tapeout_error *err);
 
 // A linear model of another program, which adds in float32: a sum for every `run` features, begun
-// with 0, each product fused into it; to the intercept these sums are added in order. Numbers are
-// taken as they are, one that is missing makes the margin missing.
+// with 0, each product fused into it; to the intercept these sums are added in order, and a number
+// that is missing makes the margin missing. With a run of 0 each product is rounded and added to
+// the intercept in order, and what is missing is left out. Numbers are taken as they are.
 typedef struct tp_linear_foreign {
-    uint32_t output_count;      // K
-    uint32_t feature_count;     // F
-    uint32_t run;               // from 1
+    uint32_t output_count;  // K
+    uint32_t feature_count; // F
+    uint32_t run;
     const double *coefficients; // [K][F], float32 numbers
     const double *intercepts;   // [K], likewise
 } tp_linear_foreign;

@@ -20,5 +20,18 @@
     "left_child=-1\nright_child=-2\nleaf_value=100 200\nis_linear=0\nshrinkage=1\n\n\n"
 #define LIGHTGBM_TAIL                                                                              \
     "end of trees\n\nfeature_importances:\na=1\n\nparameters:\nend of parameters\n"
+// A linear tree in place of the second: two leaves with two terms and none; and pandas' categories
+// of c.
+#define LIGHTGBM_LINEAR                                                                            \
+    "Tree=1\nnum_leaves=2\nnum_cat=0\nsplit_feature=1\nthreshold=-2\ndecision_type=10\n"           \
+    "left_child=-1\nright_child=-2\nleaf_value=100 200\nis_linear=1\nleaf_const=0.1 7\n"           \
+    "num_features=2 0\nleaf_features=1 0   \nleaf_coeff=0.3 0.6   \nshrinkage=1\n\n\n"
+#define LIGHTGBM_PANDAS                                                                            \
+    "end of trees\n\nparameters:\n[categorical_feature: 2]\nend of parameters\n\n"                 \
+    "pandas_categorical:[[\"red\", \"blue\", \"\", \"a\", \"b\", \"c\", \"d\", \"e\", \"f\", "     \
+    "\"g\", "                                                                                      \
+    "\"h\", \"i\", \"j\", \"k\", \"l\", \"m\", \"n\", \"o\", \"p\", \"q\", \"r\", \"s\", \"t\", "  \
+    "\"u\", "                                                                                      \
+    "\"v\", \"w\", \"x\", \"y\", \"z\", \"0\", \"1\", \"2\", \"3\", \"4\", \"5\"]]\n"
 
 #endif

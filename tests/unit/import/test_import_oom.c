@@ -23,18 +23,25 @@ static tapeout_status parse(const tapeout_allocator *alloc, void *user, tapeout_
 
 static void test_xgboost(void)
 {
-    tp_str text = tp_str_from(xgboost_model);
-    test_out_of_memory(parse, &text);
+    tp_str texts[] = {tp_str_from(xgboost_model), tp_str_from(xgboost_line)};
+    test_out_of_memory(parse, &texts[0]);
+    test_out_of_memory(parse, &texts[1]);
+}
+
+static void lightgbm(const char *second_tree, const char *tail)
+{
+    char text[8192];
+    const int size =
+        snprintf(text, sizeof(text), "%stree_sizes=%zu %zu\n\n%s%s%s", LIGHTGBM_HEAD,
+                 strlen(LIGHTGBM_TREE0), strlen(second_tree), LIGHTGBM_TREE0, second_tree, tail);
+    tp_str model = {text, (size_t)size};
+    test_out_of_memory(parse, &model);
 }
 
 static void test_lightgbm(void)
 {
-    char text[8192];
-    const int size = snprintf(text, sizeof(text), "%stree_sizes=%zu %zu\n\n%s", LIGHTGBM_HEAD,
-                              strlen(LIGHTGBM_TREE0), strlen(LIGHTGBM_TREE1),
-                              LIGHTGBM_TREE0 LIGHTGBM_TREE1 LIGHTGBM_TAIL);
-    tp_str model = {text, (size_t)size};
-    test_out_of_memory(parse, &model);
+    lightgbm(LIGHTGBM_TREE1, LIGHTGBM_TAIL);
+    lightgbm(LIGHTGBM_LINEAR, LIGHTGBM_PANDAS);
 }
 
 static void test_onnx(void)

@@ -69,6 +69,37 @@ static void test_dart_weights_multiply_leaves(void)
     tp_import_free(import);
 }
 
+static void test_a_line_adds_from_the_bias_on(void)
+{
+    tp_import *import;
+    double p[2];
+    ASSERT_OK(import_parse(tp_str_from(xgboost_line), &import));
+    // 1.125 + 2 + 1 - 4 and 0.875 - 1 + 0.5 + 8: e to the difference apart
+    ASSERT_EQ_F64(import_predict(import, (double[]){1, 2, 1}, p), 1);
+    ASSERT(fabs(p[1] / p[0] - exp(8.375 - 0.125)) < 1e-3);
+    // What is missing is left out: 1.125 + 2 and 0.875 - 1
+    ASSERT_EQ_F64(import_predict(import, (double[]){1, (double)NAN, (double)NAN}, p), 0);
+    ASSERT(fabs(p[0] / p[1] - exp(3.125 + 0.125)) < 1e-4);
+    tp_import_free(import);
+}
+
+static tp_str with_flaw_of_line(const char *from, const char *to)
+{
+    return import_edit(xgboost_line, from, to);
+}
+
+static void test_what_is_wrong_in_a_line_is_refused_by_name(void)
+{
+    static const import_flaw flaws[] = {
+        {"[2,-1,", "[-1,", TAPEOUT_E_CORRUPT, "no list of 8 numbers"},
+        {"[2,-1,", "[null,-1,", TAPEOUT_E_CORRUPT, "no list of 8 numbers"},
+        {"\"weights\":", "\"weight\":", TAPEOUT_E_CORRUPT, "no list of 8 numbers"},
+        {"[2,-1,", "[2,-1e39,", TAPEOUT_E_CORRUPT, "feature 0 for output 1"},
+        {"0.125,-0.125]", "1e39,-0.125]", TAPEOUT_E_CORRUPT, "bias of output 0"},
+    };
+    import_refuse(flaws, sizeof(flaws) / sizeof(flaws[0]), with_flaw_of_line);
+}
+
 static tp_str with_flaw(const char *from, const char *to)
 {
     return import_edit(xgboost_model, from, to);
@@ -194,6 +225,8 @@ static void test_what_is_no_model_of_ours_is_refused(void)
 
 TEST_MAIN(TEST(test_answers_as_worked_out), TEST(test_a_missing_category_may_go_left),
           TEST(test_sums_are_float32), TEST(test_dart_weights_multiply_leaves),
+          TEST(test_a_line_adds_from_the_bias_on),
+          TEST(test_what_is_wrong_in_a_line_is_refused_by_name),
           TEST(test_what_is_wrong_is_refused_by_name),
           TEST(test_a_chain_of_a_million_levels_is_only_too_many_leaves),
           TEST(test_what_it_is_says_the_content), TEST(test_what_is_no_model_of_ours_is_refused))

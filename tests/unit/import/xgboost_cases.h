@@ -22,4 +22,12 @@ static const char xgboost_model[] =
     "\"num_feature\":\"3\",\"num_target\":\"1\"},"
     "\"objective\":{\"name\":\"reg:squarederror\"}},\"version\":[3,2,0]}";
 
+// Weights by feature, two outputs each, then the biases. Of the base scores the first is for both.
+static const char xgboost_line[] =
+    "{\"learner\":{\"feature_names\":[],\"gradient_booster\":{\"model\":{\"boosted_rounds\":5,"
+    "\"weights\":[2,-1,0.5,0.25,-4,8,0.125,-0.125]},\"name\":\"gblinear\"},"
+    "\"learner_model_param\":{\"base_score\":\"[1E0,7E0]\",\"num_class\":\"2\","
+    "\"num_feature\":\"3\",\"num_target\":\"1\"},"
+    "\"objective\":{\"name\":\"multi:softprob\"}},\"version\":[3,2,0]}";
+
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Linear models of another program: sums of float32 in runs, each product fused, and their bytes.
+// Linear models of another program: sums of float32 in runs, each product fused, or step by step,
+// and their bytes.
 #include "learn/linear/tp_linear.h"
 
 #include "base/tp_alloc.h"
@@ -73,11 +74,29 @@ static void test_products_are_fused_and_runs_added(void)
     tp_linear_free(linear);
 }
 
-static void test_there_and_back(void)
+static void test_steps_are_rounded_and_skip_what_is_missing(void)
+{
+    float steps = 0.2f;
+    float present = 0.2f;
+    for (uint32_t f = 0; f < FEATURES; f++) {
+        steps += (float)row[f] * (float)coefficients[f];
+        present += f == 1 ? 0.0f : (float)row[f] * (float)coefficients[f];
+    }
+    const double missing[FEATURES] = {row[0], (double)NAN, row[2], row[3], row[4]};
+    tp_linear *linear = new_linear(0);
+    tp_linear *fused = new_linear(1024);
+    ASSERT_EQ_F64(margin_of(linear, 0, row), (double)steps);
+    ASSERT(margin_of(fused, 0, row) != (double)steps);
+    ASSERT_EQ_F64(margin_of(linear, 0, missing), (double)present);
+    tp_linear_free(linear);
+    tp_linear_free(fused);
+}
+
+static void there_and_back(uint32_t run, bool has_run)
 {
     const tp_env env = tp_env_plain();
     const tp_learn_feature features[FEATURES] = {{.is_category = false}};
-    tp_linear *linear = new_linear(2);
+    tp_linear *linear = new_linear(run);
     tp_linear *again = NULL;
     tp_buffer bytes;
     tp_buffer_init(&bytes, env.alloc, 1 << 20);
@@ -89,12 +108,18 @@ static void test_there_and_back(void)
         ASSERT(tp_linear_read(&env, (tp_str){bytes.data, size}, features, FEATURES, &again,
                               &test_err) == TAPEOUT_E_CORRUPT);
     }
-    bytes.data[16] = 0; // the run
+    bytes.data[has_run ? 16 : 0] = 0; // the run, or a letter of the magic
     ASSERT_FAILS(
         tp_linear_read(&env, tp_buffer_view(&bytes), features, FEATURES, &again, &test_err),
         TAPEOUT_E_CORRUPT, "linear");
     tp_buffer_deinit(&bytes);
     tp_linear_free(linear);
+}
+
+static void test_there_and_back(void)
+{
+    there_and_back(2, true);
+    there_and_back(0, false);
 }
 
 static void test_limits(void)
@@ -106,5 +131,6 @@ static void test_limits(void)
                  "coefficients");
 }
 
-TEST_MAIN(TEST(test_products_are_fused_and_runs_added), TEST(test_there_and_back),
+TEST_MAIN(TEST(test_products_are_fused_and_runs_added),
+          TEST(test_steps_are_rounded_and_skip_what_is_missing), TEST(test_there_and_back),
           TEST(test_limits))
