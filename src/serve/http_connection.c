@@ -13,7 +13,11 @@
 #include "base/tp_clock.h"
 #include "base/tp_random.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { FILE_PIECE_BYTES = 128 << 10 };
 
 // Stops the parser from inside a callback; the caller of llhttp_execute answers with `status`.
 static int stop(tp_http_connection *connection, int status, const char *why)
@@ -378,8 +382,17 @@ void tp_http_connection_init(tp_http_connection *connection, tp_http_shared *sha
     request_clear(connection);
 }
 
+static void file_close(tp_http_connection *connection)
+{
+    if (connection->file.is_open) {
+        (void)close(connection->file.fd); // it was only read
+    }
+    connection->file = (tp_http_file){0};
+}
+
 void tp_http_connection_deinit(tp_http_connection *connection)
 {
+    file_close(connection);
     tp_buffer_deinit(&connection->request.head);
     tp_buffer_deinit(&connection->request.decoded_path);
     tp_buffer_deinit(&connection->request.body);
@@ -537,11 +550,47 @@ static void leave_request(tp_http_connection *connection, bool closes)
     }
 }
 
-void tp_http_connection_reply(tp_http_connection *connection, const tp_http_reply *reply)
+void tp_http_connection_reply(tp_http_connection *connection, tp_http_reply *reply)
 {
-    if (connection->state == TP_HTTP_HANDLING) {
-        tp_http_reply_write(&connection->out, connection, reply);
+    if (connection->state != TP_HTTP_HANDLING) {
+        return;
+    }
+    tp_http_reply_write(&connection->out, connection, reply);
+    if (reply->file.is_open && connection->request.method != TP_HTTP_HEAD) {
+        connection->file = reply->file;
+        reply->file = (tp_http_file){0};
+        // What the head has announced holds, even if a drain begins before the end.
+        connection->closes_after = reply->close || connection->shared->draining;
+    } else {
         leave_request(connection, reply->close);
+    }
+}
+
+void tp_http_connection_refill(tp_http_connection *connection)
+{
+    tp_http_file *file = &connection->file;
+    if (!file->is_open || connection->out.size >= FILE_PIECE_BYTES) {
+        return;
+    }
+    const uint64_t left = file->size - file->offset;
+    const size_t step = left < FILE_PIECE_BYTES ? (size_t)left : FILE_PIECE_BYTES;
+    char *room = tp_buffer_reserve(&connection->out, step);
+    ssize_t got = 0;
+    if (room != NULL && step > 0) {
+        do {
+            got = pread(file->fd, room, step, (off_t)file->offset);
+        } while (got < 0 && errno == EINTR);
+    }
+    if (room == NULL || (step > 0 && got <= 0)) {
+        connection->out.status = TAPEOUT_E_IO;
+        file_close(connection);
+        return;
+    }
+    connection->out.size += (size_t)got;
+    file->offset += (uint64_t)got;
+    if (file->offset == file->size) {
+        file_close(connection);
+        leave_request(connection, connection->closes_after);
     }
 }
 

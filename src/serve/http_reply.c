@@ -5,6 +5,7 @@
 #include "serve/tp_http.h"
 
 #include <string.h>
+#include <unistd.h>
 
 // The statuses that this server sends.
 const char *tp_http_status_text(int status)
@@ -63,8 +64,22 @@ void tp_http_reply_init(tp_http_reply *reply, const tapeout_allocator *alloc)
     tp_buffer_init(&reply->body, alloc, TP_MAX_HTTP_REPLY_BYTES);
 }
 
+static void close_file(tp_http_reply *reply)
+{
+    if (reply->file.is_open) {
+        (void)close(reply->file.fd); // it was only read
+    }
+    reply->file = (tp_http_file){0};
+}
+
+uint64_t tp_http_reply_size(const tp_http_reply *reply)
+{
+    return reply->file.is_open ? reply->file.size : reply->body.size;
+}
+
 void tp_http_reply_deinit(tp_http_reply *reply)
 {
+    close_file(reply);
     tp_buffer_deinit(&reply->headers);
     tp_buffer_deinit(&reply->body);
 }
@@ -74,6 +89,7 @@ void tp_http_reply_clear(tp_http_reply *reply)
     reply->status = 200;
     reply->content_type = NULL;
     reply->close = false;
+    close_file(reply);
     tp_buffer_clear(&reply->headers);
     tp_buffer_clear(&reply->body);
 }
@@ -140,11 +156,11 @@ void tp_http_reply_write(tp_buffer *out, const tp_http_connection *connection,
     append_status_and_headers(out, connection->shared, reply);
     if (reply->status != 204) {
         tp_buffer_append_str(out, TP_STR("content-length: "));
-        append_number(out, reply->body.size);
+        append_number(out, tp_http_reply_size(reply));
         tp_buffer_append_str(out, TP_STR("\r\n"));
     }
     append_connection_and_id(out, connection, reply->close);
-    if (connection->request.method != TP_HTTP_HEAD) {
+    if (connection->request.method != TP_HTTP_HEAD && !reply->file.is_open) {
         tp_buffer_append_str(out, tp_buffer_view(&reply->body));
     }
 }

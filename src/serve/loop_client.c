@@ -199,7 +199,10 @@ static void on_written(uv_write_t *request, int status)
 bool tp_loop_client_send(tp_client *client, tp_buffer *out)
 {
     uv_buf_t view = uv_buf_init(out->data, (unsigned)out->size);
-    const int written = out->size == 0 ? 0 : uv_try_write((uv_stream_t *)&client->tcp, &view, 1);
+    // A piece of a file goes by way of the loop, so that a fast client does not keep it to itself.
+    const bool is_queued = client->http.file.is_open;
+    const int written =
+        out->size == 0 || is_queued ? 0 : uv_try_write((uv_stream_t *)&client->tcp, &view, 1);
     if (written < 0 && written != UV_EAGAIN) {
         tp_loop_client_close(client);
         return false;
@@ -235,6 +238,7 @@ static bool transport_send(tp_client *client)
 
 static bool has_output(tp_client *client)
 {
+    tp_http_connection_refill(&client->http);
     return client->http.out.size > 0 || (client->tls != NULL && tp_loop_tls_has_output(client));
 }
 

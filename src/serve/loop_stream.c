@@ -159,7 +159,7 @@ static void finish_request(tp_stream *stream, bool is_gone)
     stream->client = NULL;
 }
 
-static void deliver_to(tp_stream *stream, tp_client *client, const delivery *taken)
+static void deliver_to(tp_stream *stream, tp_client *client, delivery *taken)
 {
     tp_http_connection *http = &client->http;
     if (taken->pieces.status != TAPEOUT_OK || http->out.size > TP_MAX_HTTP_OUT_BYTES) {
@@ -170,7 +170,7 @@ static void deliver_to(tp_stream *stream, tp_client *client, const delivery *tak
         stream->status = taken->reply.status;
     }
     if (taken->has_reply && taken->is_whole) {
-        stream->sent_bytes = taken->reply.body.size;
+        stream->sent_bytes = tp_http_reply_size(&taken->reply);
         finish_request(stream, false);
         tp_http_connection_reply(http, &taken->reply);
     } else {

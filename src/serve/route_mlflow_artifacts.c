@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Artifacts over HTTP: files by their path below the store's root, folders of runs and logged
-// models by their ids. A file travels whole, within the limit that holds for every body, because it
-// is hashed before it gets a name; it goes out as it came in, as something to save and not to show.
+// models by their ids. A file comes in whole, within the limit that holds for every body, because
+// it is hashed before it gets a name; it goes out in pieces, as it came in, as something to save
+// and not to show.
 #include "serve/mlflow_ask.h"
 #include "serve/mlflow_calls.h"
 
@@ -11,6 +12,8 @@
 #include "table/tp_json.h"
 #include "trust/tp_audit.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 enum { PATH_SEGMENT = 4 }; // of api, 2.0, mlflow-artifacts, artifacts, …
@@ -52,14 +55,16 @@ static tapeout_status send_file(mlflow_ask *ask, tp_str path, tapeout_error *err
     serve_exchange *exchange = ask->exchange;
     tp_map map;
     TP_TRY(tp_mlflow_artifact_open(ask->mlflow, path, &map, err));
-    const tapeout_status told = tell_export(ask, path, map.size, err);
-    if (told != TAPEOUT_OK) {
-        tp_map_close(&map);
-        return told;
+    tapeout_status status = tell_export(ask, path, map.size, err);
+    const int fd = status == TAPEOUT_OK ? fcntl(map.fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (status == TAPEOUT_OK && fd < 0) {
+        status = tp_fail_errno(err, errno, "no descriptor for an artifact");
     }
-    tp_buffer_clear(&exchange->reply.body);
-    tp_buffer_append(&exchange->reply.body, map.data, map.size);
+    const size_t size = map.size;
     tp_map_close(&map);
+    TP_TRY(status);
+    tp_buffer_clear(&exchange->reply.body);
+    exchange->reply.file = (tp_http_file){.is_open = true, .fd = fd, .size = size};
     exchange->reply.content_type = "application/octet-stream";
     exchange->is_verbatim = true;
     tp_buffer_append_text(&exchange->reply.headers, "content-disposition: attachment\r\n"

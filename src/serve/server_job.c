@@ -110,7 +110,7 @@ static void on_work_answer(tp_loop_job *base)
     tp_serve_auth_settle(&job->exchange);
     if (job->exchange.later == NULL) {
         job->exchange.reply_status = job->exchange.reply.status;
-        job->exchange.reply_bytes = job->exchange.reply.body.size;
+        job->exchange.reply_bytes = tp_http_reply_size(&job->exchange.reply);
         tp_server_account(job->shard, &job->exchange);
     }
 }

@@ -203,7 +203,7 @@ void tp_server_handle(void *user, tp_client *client)
     }
     tp_serve_exchange_run(exchange);
     exchange->reply_status = exchange->reply.status;
-    exchange->reply_bytes = exchange->reply.body.size;
+    exchange->reply_bytes = tp_http_reply_size(&exchange->reply);
     tp_server_account(shard, exchange);
     tp_serve_auth_settle(exchange);
     tp_http_connection_reply(&client->http, &exchange->reply);

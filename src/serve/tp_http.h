@@ -77,18 +77,29 @@ typedef struct tp_http_request {
 tp_str tp_http_header_find(const tp_http_request *request, const char *name);
 uint32_t tp_http_header_count(const tp_http_request *request, const char *name);
 
+// A file on its way to a client, which is read in pieces as the client takes them.
+typedef struct tp_http_file {
+    bool is_open;
+    int fd;
+    uint64_t offset; // of the next piece
+    uint64_t size;   // of all
+} tp_http_file;
+
 // What goes back. The body belongs to whoever fills it; it is copied into the connection's output.
+// A file takes the body's place, and becomes the connection's own.
 typedef struct tp_http_reply {
     int status;
     const char *content_type; // NULL: no body
     tp_buffer headers;        // further "name: value\r\n" lines
     tp_buffer body;
+    tp_http_file file;
     bool close;
 } tp_http_reply;
 
 void tp_http_reply_init(tp_http_reply *reply, const tapeout_allocator *alloc);
 void tp_http_reply_deinit(tp_http_reply *reply);
-void tp_http_reply_clear(tp_http_reply *reply); // keeps the memory
+void tp_http_reply_clear(tp_http_reply *reply);          // keeps the memory
+uint64_t tp_http_reply_size(const tp_http_reply *reply); // of its body, or of its file
 
 typedef enum tp_http_state {
     TP_HTTP_IDLE,      // between requests
@@ -132,7 +143,8 @@ struct tp_http_connection {
     tp_buffer out;         // to be sent; the owner takes from the front and clears
     tp_buffer pending;     // received while a request was being handled, or while `out` was full
     bool has_ended;        // the peer sends nothing more
-    bool closes_after;     // the reply in pieces that is under way
+    bool closes_after;     // the reply in pieces that is under way, or that of `file`
+    tp_http_file file;     // being sent; its request is still being handled
     const char *chunk;     // what the parser is looking at,
     uint64_t chunk_offset; // and its place in all that was received
     uint64_t method_end;   // place of the byte behind the method
@@ -157,7 +169,11 @@ void tp_http_connection_feed(tp_http_connection *connection, const void *data, s
 void tp_http_connection_end(tp_http_connection *connection);
 // Answers the request that was handed out, and readies the connection for the next. What is already
 // pending is looked at in tp_http_connection_resume, not here.
-void tp_http_connection_reply(tp_http_connection *connection, const tp_http_reply *reply);
+void tp_http_connection_reply(tp_http_connection *connection, tp_http_reply *reply);
+// Puts the next piece of a file that is being sent into `out` where that has room. Called by
+// whoever sends, before each step. A file that can't be read to its end breaks the connection off,
+// for its length was told: `out` then has the status E_IO.
+void tp_http_connection_refill(tp_http_connection *connection);
 // The same for a reply whose body comes in pieces: the head, each piece, the end. In HTTP/1.1 a
 // piece is a chunk; for 1.0 the end of the connection is the end of the body. A piece of no bytes
 // is none. Between begin and finish the connection is still handling its request.
