@@ -213,21 +213,21 @@ tapeout_status tp_file_read(const tapeout_allocator *alloc, const char *path, si
 // -- folders and paths ---------------------------------------------------------------------------
 
 // Makes one folder and syncs its parent, so that what is later synced inside it is not lost with
-// it.
-static tapeout_status make_one(const char *path, tapeout_error *err)
+// it. Also where it is there: whoever made it may have been killed before he synced it.
+static tapeout_status make_one(const char *path, unsigned mode, tapeout_error *err)
 {
-    if (mkdir(path, 0777) == 0) {
-        return tp_directory_sync(path, err);
-    }
+    const bool is_new = mkdir(path, (mode_t)mode) == 0;
     const int error_number = errno;
     struct stat info;
-    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
-        return TAPEOUT_OK;
+    if (!is_new && (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))) {
+        return tp_fail_errno(err, error_number, "%s: cannot make this directory", path);
     }
-    return tp_fail_errno(err, error_number, "%s: cannot make this directory", path);
+    const tapeout_status status = tp_directory_sync(path, err);
+    // What stands in a folder that we may not read was not made by us.
+    return !is_new && status == TAPEOUT_E_DENIED ? TAPEOUT_OK : status;
 }
 
-tapeout_status tp_directory_make(const char *path, tapeout_error *err)
+tapeout_status tp_directory_make_mode(const char *path, unsigned mode, tapeout_error *err)
 {
     char prefix[TP_MAX_PATH_BYTES];
     const size_t size = strlen(path);
@@ -239,11 +239,16 @@ tapeout_status tp_directory_make(const char *path, tapeout_error *err)
     for (size_t i = 1; i < size; i++) {
         if (prefix[i] == '/' && prefix[i - 1] != '/') {
             prefix[i] = 0;
-            TP_TRY(make_one(prefix, err));
+            TP_TRY(make_one(prefix, 0777, err));
             prefix[i] = '/';
         }
     }
-    return make_one(prefix, err);
+    return make_one(prefix, mode, err);
+}
+
+tapeout_status tp_directory_make(const char *path, tapeout_error *err)
+{
+    return tp_directory_make_mode(path, 0777, err);
 }
 
 tapeout_status tp_fail_sync(tapeout_error *err, int error_number, const char *path)

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static tapeout_status make_folder(const char *path, mode_t mode, tapeout_error *err)
+static tapeout_status make_folder(const char *path, unsigned mode, tapeout_error *err)
 {
     char folder[TP_MAX_PATH_BYTES];
     const char *slash = strrchr(path, '/');
@@ -25,19 +25,7 @@ static tapeout_status make_folder(const char *path, mode_t mode, tapeout_error *
         return TAPEOUT_OK;
     }
     (void)snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
-    if (tp_path_exists(folder)) {
-        return TAPEOUT_OK;
-    }
-    char *above = strrchr(folder, '/');
-    if (above != NULL && above != folder) {
-        *above = '\0';
-        TP_TRY(tp_directory_make(folder, err));
-        *above = '/';
-    }
-    if (mkdir(folder, mode) != 0 && errno != EEXIST) {
-        return tp_fail_errno(err, errno, "%s: cannot be made", folder);
-    }
-    return tp_directory_sync(folder, err);
+    return tp_directory_make_mode(folder, mode, err);
 }
 
 static tapeout_status write_all(int fd, const char *path, tp_str data, tapeout_error *err)

@@ -53,7 +53,11 @@ tapeout_status tp_writer_commit(tp_writer **writer,
                                 tapeout_error *err); // nulls it, also on failure
 void tp_writer_abort(tp_writer **writer);            // accepts NULL; nulls it
 
-tapeout_status tp_directory_make(const char *path, tapeout_error *err); // parents too
+// Parents too. Afterwards all their names are on disk, whoever made them: so what is only ever made
+// in a folder after this call, and is there, tells that the call need not be made again.
+tapeout_status tp_directory_make(const char *path, tapeout_error *err);
+tapeout_status tp_directory_make_mode(const char *path, unsigned mode, // of the last, if it is new
+                                      tapeout_error *err);
 
 // E_IO whatever the kernel's word for a sync that failed: no caller should take it for a disk that
 // was full, and try again.

@@ -120,15 +120,9 @@ static tapeout_status open_lock(audit_tail *tail, tapeout_error *err)
 {
     char path[TP_MAX_PATH_BYTES];
     TP_TRY(tp_audit_path(tail->directory, "lock", path, err));
-    if (!tp_path_exists(tail->directory)) {
-        char home[TP_MAX_PATH_BYTES];
-        memcpy(home, tail->directory, sizeof(home));
-        *strrchr(home, '/') = '\0';
-        TP_TRY(tp_directory_make(home[0] == '\0' ? "/" : home, err));
-        if (mkdir(tail->directory, 0700) != 0 && errno != EEXIST) {
-            return tp_fail_errno(err, errno, "audit: cannot make the folder %s", tail->directory);
-        }
-        TP_TRY(tp_directory_sync(tail->directory, err));
+    // A folder without a lock may be that of a process that was killed before its name was on disk.
+    if (!tp_path_exists(path)) {
+        TP_TRY(tp_directory_make_mode(tail->directory, 0700, err));
     }
     tail->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     return tail->lock_fd >= 0 ? TAPEOUT_OK
@@ -227,16 +221,17 @@ static tapeout_status cut(audit_tail *tail, tp_str rest, const audit_scan *scan,
     return TAPEOUT_OK;
 }
 
-// Reads the segment that begins with `first` on top of what `scan` knows of those before.
-static tapeout_status scan_segment(audit_tail *tail, uint64_t first, bool is_last, audit_scan *scan,
-                                   tapeout_error *err)
+// Maps a segment and reads it; after `good_bytes` nothing but the last one has what a crash left.
+static tapeout_status read_segment(audit_tail *tail, const audit_segments *segments, size_t index,
+                                   tp_map *ret_map, audit_scan *scan, tapeout_error *err)
 {
     char path[TP_MAX_PATH_BYTES];
-    TP_TRY(tp_audit_segment_path(tail->directory, first, path, err));
+    const bool is_last = index + 1 == segments->count;
     tp_map map;
+    *scan = (audit_scan){.next = segments->firsts[index]};
+    TP_TRY(tp_audit_segment_path(tail->directory, segments->firsts[index], path, err));
     TP_TRY(tp_map_open(path, &map, err));
-    const tp_str text = {(const char *)map.data, map.size};
-    tp_audit_scan_text(tail->hasher, text, scan);
+    tp_audit_scan_text(tail->hasher, (tp_str){(const char *)map.data, map.size}, scan);
     tapeout_status status = tp_hasher_check(tail->hasher, err);
     if (status == TAPEOUT_OK && scan->good_bytes < map.size && (scan->is_damaged || !is_last)) {
         status = tp_fail_at(err, TAPEOUT_E_CORRUPT, scan->next,
@@ -245,12 +240,12 @@ static tapeout_status scan_segment(audit_tail *tail, uint64_t first, bool is_las
                             "move the folder away to begin a new log",
                             (unsigned long long)scan->next, scan->reason, path, scan->good_bytes);
     }
-    if (status == TAPEOUT_OK && is_last && scan->good_bytes < map.size) {
-        const tp_str rest = {text.data + scan->good_bytes, text.size - scan->good_bytes};
-        status = cut(tail, rest, scan, err);
+    if (status != TAPEOUT_OK) {
+        tp_map_close(&map);
+        return status;
     }
-    tp_map_close(&map);
-    return status;
+    *ret_map = map;
+    return TAPEOUT_OK;
 }
 
 static tapeout_status open_segment(audit_tail *tail, uint64_t first, int flags, tapeout_error *err)
@@ -264,32 +259,53 @@ static tapeout_status open_segment(audit_tail *tail, uint64_t first, int flags, 
     return flags == 0 ? TAPEOUT_OK : sync_folder(tail, err);
 }
 
-// The last segment, and the one before it where a crash came before the last got its first entry.
+// A last segment without a good entry follows the last entry of the one before.
+static tapeout_status follow_before(audit_tail *tail, const audit_segments *segments,
+                                    audit_scan *scan, tapeout_error *err)
+{
+    const size_t last = segments->count - 1;
+    tp_map map;
+    audit_scan before;
+    TP_TRY(read_segment(tail, segments, last - 1, &map, &before, err));
+    tp_map_close(&map);
+    if (before.next != segments->firsts[last]) {
+        return tp_fail_at(err, TAPEOUT_E_CORRUPT, before.next,
+                          "audit: entry %llu is missing: the last segment begins with %llu",
+                          (unsigned long long)before.next,
+                          (unsigned long long)segments->firsts[last]);
+    }
+    scan->leaf = before.leaf;
+    scan->has_leaf = before.has_leaf;
+    return TAPEOUT_OK;
+}
+
+// The last segment: where the log ends, with what a crash left behind that put aside.
+static tapeout_status scan_last(audit_tail *tail, const audit_segments *segments, audit_scan *scan,
+                                tapeout_error *err)
+{
+    const size_t last = segments->count - 1;
+    tp_map map;
+    TP_TRY(read_segment(tail, segments, last, &map, scan, err));
+    tapeout_status status = TAPEOUT_OK;
+    // A crash may have left it without any, or with the half of its first.
+    if (last > 0 && scan->good_bytes == 0) {
+        status = follow_before(tail, segments, scan, err);
+    }
+    if (status == TAPEOUT_OK && scan->good_bytes < map.size) {
+        const tp_str rest = {(const char *)map.data + scan->good_bytes,
+                             map.size - scan->good_bytes};
+        status = cut(tail, rest, scan, err);
+    }
+    tp_map_close(&map);
+    return status;
+}
+
 static tapeout_status load_segments(audit_tail *tail, const audit_segments *segments,
                                     tapeout_error *err)
 {
-    const size_t last = segments->count - 1;
-    audit_scan scan = {.next = segments->firsts[last]};
-    TP_TRY(open_segment(tail, segments->firsts[last], 0, err));
-    if (last > 0) {
-        struct stat about;
-        if (fstat(tail->fd, &about) != 0) {
-            return tp_fail_errno(err, errno, "audit: cannot examine a segment");
-        }
-        // Its last entry's hash is needed where the new segment has none yet.
-        scan.next = segments->firsts[last - 1];
-        TP_TRY(about.st_size == 0
-                   ? scan_segment(tail, segments->firsts[last - 1], false, &scan, err)
-                   : TAPEOUT_OK);
-        scan.next = about.st_size == 0 ? scan.next : segments->firsts[last];
-    }
-    if (scan.next != segments->firsts[last]) {
-        return tp_fail_at(err, TAPEOUT_E_CORRUPT, scan.next,
-                          "audit: entry %llu is missing: the last segment begins with %llu",
-                          (unsigned long long)scan.next,
-                          (unsigned long long)segments->firsts[last]);
-    }
-    TP_TRY(scan_segment(tail, segments->firsts[last], true, &scan, err));
+    audit_scan scan;
+    TP_TRY(open_segment(tail, segments->firsts[segments->count - 1], 0, err));
+    TP_TRY(scan_last(tail, segments, &scan, err));
     // What a process that was killed had written and not synced must be on disk before anything
     // follows it. The folder too: the segment may be as new.
     if (fsync(tail->fd) != 0) {

@@ -101,7 +101,10 @@ tapeout_status tp_server_secret_open(const tapeout_allocator *alloc, const char 
     if (path == NULL) {
         return tp_fail_nomem(err);
     }
-    tapeout_status status = tp_path_exists(path) ? TAPEOUT_OK : make_secret(alloc, home, path, err);
+    // Whoever made one that is there may have been killed before its name was on disk; keys that
+    // are made with it now must not be lost with it.
+    tapeout_status status =
+        tp_path_exists(path) ? tp_directory_sync(path, err) : make_secret(alloc, home, path, err);
     if (status == TAPEOUT_OK) {
         status = read_secret(path, ret_secret, err);
     }

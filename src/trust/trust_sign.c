@@ -112,7 +112,7 @@ static tapeout_status make_folder(const char *path, tapeout_error *err)
         return TAPEOUT_OK;
     }
     (void)snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
-    return tp_path_exists(folder) ? TAPEOUT_OK : tp_directory_make(folder, err);
+    return tp_directory_make(folder, err);
 }
 
 tapeout_status tp_signature_add(const tapeout_allocator *alloc, const char *path, tp_str envelope,

@@ -129,19 +129,22 @@ static char *read_data(const char *path, size_t *ret_size)
     return data;
 }
 
-// The descriptor's file is on disk from now on as it is.
-static void remember(int fd)
+// Whether the descriptor's file lies below the root; its path.
+static bool is_our_file(int fd, char ret_path[PATH_SIZE])
 {
     char link_path[64];
-    char path[PATH_SIZE];
-    struct stat about;
     (void)snprintf(link_path, sizeof(link_path), "/proc/self/fd/%d", fd);
-    const ssize_t size = readlink(link_path, path, sizeof(path) - 1);
-    ASSERT(size > 0 && fstat(fd, &about) == 0);
-    path[size] = '\0';
-    if (!is_ours(path)) {
-        return;
-    }
+    const ssize_t size = readlink(link_path, ret_path, PATH_SIZE - 1);
+    ASSERT(size > 0);
+    ret_path[size] = '\0';
+    return is_ours(ret_path);
+}
+
+// The file is on disk from now on as it is.
+static void remember(int fd, const char *path)
+{
+    struct stat about;
+    ASSERT_EQ_INT(fstat(fd, &about), 0);
     disk_file *file = file_of(about.st_ino, S_ISDIR(about.st_mode));
     if (file->is_folder) {
         file->entry_count = read_entries(path, file->entries);
@@ -266,19 +269,21 @@ int fsync(int fd)
     if (fails(DISK_SYNC)) {
         return -1;
     }
-    if (!is_on) {
+    char path[PATH_SIZE];
+    if (!is_on || !is_our_file(fd, path)) {
         return 0; // nothing here outlives the test
     }
     sync_count++;
     const uint64_t site = site_of_caller();
-    if (sync_count == plan.leave_at) {
+    if (sync_count == plan.leave_at ||
+        (plan.leave_again > 0 && sync_count == plan.leave_at + plan.leave_again)) {
         plan.leave();
     }
     if (sync_count == plan.cut_at) {
         disk_cut();
     }
     if (site != plan.skipped) {
-        remember(fd);
+        remember(fd, path);
     }
     return 0;
 }

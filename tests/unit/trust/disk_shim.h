@@ -41,9 +41,10 @@ typedef struct disk_plan {
     const char *image; // where the disk is to be found again
     uint64_t cut_at;   // the power goes instead of this sync, from 1; 0: never
     disk_rest rest;
-    uint64_t leave_at;   // at this sync `leave` is called: a process that dies there; 0: never
-    void (*leave)(void); // does not return
-    uint64_t skipped;    // a sync called from there does nothing; 0: none
+    uint64_t leave_at;    // at this sync `leave` is called: a process that dies there; 0: never
+    uint64_t leave_again; // and once more, so many syncs later; 0: not
+    void (*leave)(void);  // does not return
+    uint64_t skipped;     // a sync called from there does nothing; 0: none
 } disk_plan;
 
 void disk_begin(const disk_plan *plan);

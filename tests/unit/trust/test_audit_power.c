@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A power cut at every sync point: whatever was acknowledged is there afterwards, in its place, and
-// the log goes on. A process may have died before, half way through. And each sync is needed: with
-// any single one taken out, some cut loses something that was acknowledged, so that this test would
-// turn red.
+// the log goes on. A process may have died before, half way through, and the one that came after
+// it while it put things in order. And each sync is needed: with any single one taken out, some cut
+// loses something that was acknowledged, so that this test would turn red.
 #include "audit_cases.h"
 #include "base/tp_alloc.h"
+#include "base/tp_random.h"
 #include "disk_shim.h"
 
 #include <setjmp.h>
@@ -15,7 +16,7 @@
 #include <tapeout/audit.h>
 #include <unistd.h>
 
-enum { SEGMENT_BYTES = 2000, APPENDS = 24, ACKS_MAX = 256 };
+enum { SEGMENT_BYTES = 2000, APPENDS = 24, ACKS_MAX = 256, SEED = 20261125 };
 
 typedef struct ack {
     uint64_t sequence;
@@ -24,9 +25,10 @@ typedef struct ack {
 
 static char root[AUDIT_CASES_PATH];
 static char image[AUDIT_CASES_PATH];
-static char home[AUDIT_CASES_PATH + 16];
+static char home[AUDIT_CASES_PATH + 16]; // in a folder that is made with it
 static int ack_pipe[2];
 static jmp_buf dead;
+static bool leaves_half; // whether who dies leaves half an entry
 
 static _Noreturn void die(void)
 {
@@ -60,13 +62,15 @@ static void leave_half(void)
     tp_audit_segments_free(tp_allocator_default(), &segments);
 }
 
-// Two processes take turns over a few segments; one dies where the plan says so.
+// Two processes take turns over a few segments; one dies where the plan says so, and maybe another.
 static void work(void)
 {
-    static volatile uint64_t number; // over the death
+    static volatile uint64_t number; // over the deaths
     if (setjmp(dead) != 0) {
         disk_close_all();
-        leave_half();
+        if (leaves_half) {
+            leave_half();
+        }
         number++;
     }
     tp_audit *audits[2] = {open_small(), open_small()};
@@ -129,7 +133,7 @@ static tapeout_status note_entry(void *user, const char *line, size_t size, tape
 static bool is_whole(const ack *acks, size_t count)
 {
     char image_home[AUDIT_CASES_PATH + 16];
-    (void)snprintf(image_home, sizeof(image_home), "%s/home", image);
+    (void)snprintf(image_home, sizeof(image_home), "%s/data/home", image);
     tp_audit *audit = audit_case_open(image_home);
     tp_audit_segment_limit(audit, SEGMENT_BYTES);
     const tp_audit_event event = {.kind = "again"};
@@ -180,11 +184,43 @@ static void start(disk_plan *plan, uint64_t ret_syncs[DISK_MAX_SITES + 2])
     static ack acks[ACKS_MAX];
     (void)snprintf(root, sizeof(root), "%s/disk", test_temp_dir());
     (void)snprintf(image, sizeof(image), "%s/image", test_temp_dir());
-    (void)snprintf(home, sizeof(home), "%s/home", root);
+    (void)snprintf(home, sizeof(home), "%s/data/home", root);
     *plan = (disk_plan){.root = root, .image = image, .leave = die};
     clean();
     ASSERT_EQ_UINT(run(plan, acks, ret_syncs), APPENDS);
     ASSERT(is_whole(acks, APPENDS));
+}
+
+static uint64_t cut_count;
+
+static void expect_whole(disk_plan *plan)
+{
+    cut_count++;
+    if (!try_cut(plan)) {
+        test_fail(__FILE__, __LINE__,
+                  "lost: cut at sync %llu after a death at %llu and one %llu later, rest %d, %s",
+                  (unsigned long long)plan->cut_at, (unsigned long long)plan->leave_at,
+                  (unsigned long long)plan->leave_again, (int)plan->rest,
+                  leaves_half ? "half an entry" : "nothing half");
+    }
+}
+
+// A cut at each of the next syncs, with every rest and with and without half an entry where
+// somebody dies, or what a seed chooses of these.
+static void cut_after(disk_plan *plan, uint64_t begin, uint64_t end)
+{
+    const bool is_full = getenv("TAPEOUT_TEST_FULL") != NULL;
+    for (plan->cut_at = begin; plan->cut_at <= end; plan->cut_at++) {
+        const int kinds = plan->leave_at > 0 ? 2 * DISK_REST_COUNT : DISK_REST_COUNT;
+        const int drawn = (int)tp_random_below(SEED, 1, cut_count, (uint64_t)kinds);
+        for (int kind = 0; kind < kinds; kind++) {
+            plan->rest = (disk_rest)(kind % DISK_REST_COUNT);
+            leaves_half = kind >= DISK_REST_COUNT;
+            if (is_full || kind == drawn) {
+                expect_whole(plan);
+            }
+        }
+    }
 }
 
 static void test_every_sync_point(void)
@@ -192,40 +228,56 @@ static void test_every_sync_point(void)
     disk_plan plan;
     uint64_t syncs[DISK_MAX_SITES + 2];
     start(&plan, syncs);
-    const uint64_t step = getenv("TAPEOUT_TEST_FULL") != NULL ? 1 : 7;
     ASSERT(syncs[0] > APPENDS);
-    for (plan.leave_at = 0; plan.leave_at <= syncs[0]; plan.leave_at += step) {
-        const uint64_t begin = plan.leave_at == 0 ? 1 : plan.leave_at + 1;
-        const uint64_t end = plan.leave_at == 0 ? syncs[0] : plan.leave_at + 12;
-        for (plan.cut_at = begin; plan.cut_at <= end; plan.cut_at++) {
-            for (int rest = 0; rest < DISK_REST_COUNT; rest++) {
-                plan.rest = (disk_rest)rest;
-                if (!try_cut(&plan)) {
-                    test_fail(
-                        __FILE__, __LINE__, "lost: cut at sync %llu after a death at %llu, rest %d",
-                        (unsigned long long)plan.cut_at, (unsigned long long)plan.leave_at, rest);
-                }
+    cut_after(&plan, 1, syncs[0]);
+    for (plan.leave_at = 1; plan.leave_at <= syncs[0]; plan.leave_at++) {
+        cut_after(&plan, plan.leave_at + 1, plan.leave_at + 12);
+    }
+    (void)printf("# %llu cuts, also after a death, nothing lost\n", (unsigned long long)cut_count);
+}
+
+static void test_death_while_in_order(void)
+{
+    disk_plan plan;
+    uint64_t syncs[DISK_MAX_SITES + 2];
+    start(&plan, syncs);
+    const uint64_t most = getenv("TAPEOUT_TEST_FULL") != NULL ? 6 : 3;
+    for (plan.leave_at = 1; plan.leave_at <= syncs[0]; plan.leave_at++) {
+        for (plan.leave_again = 1; plan.leave_again <= most; plan.leave_again++) {
+            const uint64_t again = plan.leave_at + plan.leave_again;
+            cut_after(&plan, again + 1, again + most);
+        }
+    }
+    (void)printf("# %llu cuts after two deaths, nothing lost\n", (unsigned long long)cut_count);
+}
+
+static bool is_missed_after(disk_plan *plan, uint64_t begin, uint64_t end)
+{
+    static const disk_rest rests[] = {DISK_REST_NOTHING, DISK_REST_NAMES, DISK_REST_HALF};
+    for (plan->cut_at = begin; plan->cut_at <= end; plan->cut_at++) {
+        for (size_t i = 0; i < sizeof(rests) / sizeof(rests[0]); i++) {
+            plan->rest = rests[i];
+            if (!try_cut(plan)) {
+                return true;
             }
         }
     }
+    return false;
 }
 
 // Whether a cut shows that the sync of that place is gone.
 static bool is_missed(disk_plan *plan, uint64_t sync_count)
 {
-    static const disk_rest rests[] = {DISK_REST_NOTHING, DISK_REST_NAMES, DISK_REST_HALF};
-    for (plan->leave_at = 0; plan->leave_at <= sync_count; plan->leave_at++) {
-        const uint64_t end = plan->leave_at == 0 ? sync_count : plan->leave_at + 6;
-        for (plan->cut_at = plan->leave_at + 1; plan->cut_at <= end; plan->cut_at++) {
-            for (size_t i = 0; i < sizeof(rests) / sizeof(rests[0]); i++) {
-                plan->rest = rests[i];
-                if (!try_cut(plan)) {
-                    return true;
-                }
-            }
+    plan->leave_at = 0;
+    bool is_found = is_missed_after(plan, 1, sync_count);
+    while (!is_found && plan->leave_at < sync_count) {
+        plan->leave_at++;
+        for (int half = 0; half < 2 && !is_found; half++) {
+            leaves_half = half == 1;
+            is_found = is_missed_after(plan, plan->leave_at + 1, plan->leave_at + 6);
         }
     }
-    return false;
+    return is_found;
 }
 
 static void test_each_sync_is_needed(void)
@@ -242,4 +294,5 @@ static void test_each_sync_is_needed(void)
     }
 }
 
-TEST_MAIN(TEST_SLOW(test_every_sync_point, 900), TEST_SLOW(test_each_sync_is_needed, 900))
+TEST_MAIN(TEST_SLOW(test_every_sync_point, 900), TEST_SLOW(test_death_while_in_order, 900),
+          TEST_SLOW(test_each_sync_is_needed, 900))
