@@ -134,7 +134,8 @@ static tapeout_status copy_blobs(copying *it, const char *path, tapeout_error *e
         status = status == TAPEOUT_OK ? closed : status;
     }
     tp_store_close(&store);
-    return status;
+    // Some may be there from an earlier try that was killed before their names were on disk.
+    return status == TAPEOUT_OK ? tp_blob_names_sync(it->to, err) : status;
 }
 
 static tapeout_status copy_rows(tp_registry *registry, const char *path, tapeout_error *err)

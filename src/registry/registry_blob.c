@@ -60,6 +60,23 @@ tapeout_status tp_blob_folder_make(const char *home, const char *path, tapeout_e
     return TAPEOUT_OK;
 }
 
+tapeout_status tp_blob_names_sync(const char *home, tapeout_error *err)
+{
+    char path[TP_MAX_PATH_BYTES];
+    for (unsigned i = 0; i < 256; i++) {
+        const int size = snprintf(path, sizeof(path), "%s/blobs/sha256/%02x", home, i);
+        if (size < 0 || (size_t)size + sizeof("/any") > sizeof(path)) {
+            return tp_fail(err, TAPEOUT_E_LIMIT, "registry: the path of %s is too long", home);
+        }
+        if (tp_path_is_directory(path)) {
+            memcpy(path + size, "/any", sizeof("/any"));
+            TP_TRY(tp_directory_sync(path, err)); // the names in the folder
+            TP_TRY(tp_blob_folder_make(home, path, err));
+        }
+    }
+    return TAPEOUT_OK;
+}
+
 static bool has_hash(const char *path, const tp_sha256 *hash)
 {
     tp_sha256 found;
@@ -88,22 +105,22 @@ static tapeout_status put_local(tp_registry *registry, tp_str data, const tp_sha
     tp_sha256_hex(hash, hex);
     TP_TRY(tp_blob_path(registry->home, tp_str_from(hex), path, err));
     *ret_is_new = !tp_path_exists(path);
-    if (!*ret_is_new && has_hash(path, hash)) {
-        return TAPEOUT_OK;
-    }
+    const bool is_there = !*ret_is_new && has_hash(path, hash);
     tapeout_status status = tp_blob_folder_make(registry->home, path, err);
     if (status == TAPEOUT_OK) {
-        status = write_blob(registry, path, data, err);
+        // One that is there was put in place by somebody who may have been killed before its name
+        // was on disk, and before the mode was set.
+        status = is_there ? tp_directory_sync(path, err) : write_blob(registry, path, data, err);
     }
     if (status == TAPEOUT_E_IO) {
         // A failed sync may have dropped pages that a second one would call safe.
         tp_store_stop(registry->store);
     }
     TP_TRY(status);
-    if (chmod(path, 0444) != 0) {
+    if (chmod(path, 0444) != 0 && !is_there) {
         return tp_fail_errno(err, errno, "registry: %s: cannot be made read-only", path);
     }
-    if (!has_hash(path, hash)) {
+    if (!is_there && !has_hash(path, hash)) {
         return tp_fail(err, TAPEOUT_E_IO,
                        "registry: %s does not read back as it was written, or the bundle changed "
                        "meanwhile; register it again",

@@ -19,7 +19,8 @@ static tapeout_status open_store(tp_registry *registry, const tp_registry_option
         return tp_fail(err, TAPEOUT_E_LIMIT,
                        "registry: the path of the home directory is too long");
     }
-    if (mode == TP_STORE_WRITE && !tp_path_exists(options->home)) {
+    // A home without a file may be that of a process that was killed before its name was on disk.
+    if (mode == TP_STORE_WRITE && !tp_path_exists(path)) {
         TP_TRY(tp_directory_make(options->home, err));
     }
     const tp_store_options store = {.where = options->store != NULL ? options->store : path,

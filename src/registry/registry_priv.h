@@ -74,6 +74,8 @@ tapeout_status tp_blob_list(tp_registry *registry, blob_visit *visit, void *user
                             tapeout_error *err);
 // The folder that the blob `path` lies in, made durable with those that lead to it below `home`.
 tapeout_status tp_blob_folder_make(const char *home, const char *path, tapeout_error *err);
+// Makes the names of all blobs in the home durable, whoever put them there.
+tapeout_status tp_blob_names_sync(const char *home, tapeout_error *err);
 
 // Removes the blob unless a row names it; in a transaction of its own. An empty `hex` is none.
 tapeout_status tp_registry_sweep(tp_registry *registry, tp_str hex, tapeout_error *err);

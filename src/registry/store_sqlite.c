@@ -363,6 +363,22 @@ static tapeout_status open_file(sqlite_store *self, const char *name, int flags,
                       err);
 }
 
+// Whoever is the first to open reads a commit from the log that a process wrote and was killed
+// before it synced it. What is answered from it, to a request that is made again, must not be lost.
+static tapeout_status sync_log(sqlite_store *self, tapeout_error *err)
+{
+    char path[TP_MAX_PATH_BYTES];
+    const int size = snprintf(path, sizeof(path), "%s-wal", self->base.where);
+    if (size < 0 || (size_t)size >= sizeof(path)) {
+        return tp_fail(err, TAPEOUT_E_LIMIT, "registry: the path of the log is too long");
+    }
+    const tapeout_status status = tp_file_sync(path, err);
+    if (status == TAPEOUT_E_IO) {
+        tp_store_stop(&self->base);
+    }
+    return status == TAPEOUT_E_NOT_FOUND ? TAPEOUT_OK : status; // nothing was written yet
+}
+
 // The entries of file and log in their folder are synced by SQLite with the first commit of each
 // connection, whoever made them.
 static tapeout_status open_to_write(sqlite_store *self, tapeout_error *err)
@@ -370,7 +386,8 @@ static tapeout_status open_to_write(sqlite_store *self, tapeout_error *err)
     const char *path = self->base.where;
     TP_TRY(open_file(self, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err));
     TP_TRY(enter_wal(self, err));
-    return read_format(self, err);
+    TP_TRY(read_format(self, err));
+    return sync_log(self, err);
 }
 
 static bool has_bytes(const char *path)

@@ -122,10 +122,10 @@ static int watched_sync(int fd)
     char path[4096];
     (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     const ssize_t size = is_watching ? readlink(link, path, sizeof(path) - 1) : -1;
-    if (size < 0 || strncmp(path, root, strlen(root)) != 0) {
+    path[size < 0 ? 0 : size] = '\0';
+    if (strncmp(path, root, strlen(root)) != 0) {
         return 0; // nothing of it outlives the test
     }
-    path[size] = '\0';
     point();
     if (cuts_at_syncs) {
         cut(false);
