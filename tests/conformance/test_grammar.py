@@ -8,6 +8,7 @@ tests, does our side.
 """
 import collections
 import json
+import os
 import random
 import re
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not set up: make setup")
 ROOT = __import__("pathlib").Path(__file__).resolve().parent.parent.parent
-PROGRAM = ROOT / "build/tests/unit/llm/grammar/grammar_try"
+PROGRAM = ROOT / os.environ.get("BUILD", "build") / "tests/unit/llm/grammar/grammar_try"
 SCHEMAS = 500
 GRAMMARS = 400
 PATTERNS = ["^[a-c]{2,4}$", "^x+y?$", "^(ab|cd)*e$", "^[0-9]{3}-[0-9]{2}$"]
