@@ -426,6 +426,25 @@ def test_lightgbm_categories_of_pandas(tapeout, tmp_path, name):
         assert_same(got, lightgbm.Booster(model_file=path).predict(rows))
 
 
+def test_a_served_file_takes_categories_in_records(tapeout, serve, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    levels = LEVELS["ordered by hand"]
+    frame, _, y = pandas_frame(pandas, levels, 1, 0)
+    booster = lightgbm.train({"objective": "regression", "verbose": -1, "min_data_per_group": 5,
+                              "cat_smooth": 1}, lightgbm.Dataset(frame, y), 20)
+    path = tmp_path / "shop model.txt"
+    booster.save_model(path)
+    rows, names, _ = pandas_frame(pandas, levels, 2, 3)
+    records = [{"a": None if numpy.isnan(a) else a, "c": c, "b": None if numpy.isnan(b) else b,
+                "e": e} for a, c, b, e in zip(rows["a"], names[0], rows["b"], names[1])][:300]
+    with serve(path, "--quiet-requests") as server:
+        status, answer = server.post("/invocations", {"dataframe_records": records})
+    assert status == 200, answer
+    got = numpy.array([row["prediction"] for row in answer["predictions"]])
+    assert_same(got, booster.predict(rows)[:300])
+    assert tapeout.json("list")["models"] == []
+
+
 def test_lightgbm_ordered_categories_are_refused(tapeout, tmp_path):
     pandas = pytest.importorskip("pandas")
     frame, _, y = pandas_frame(pandas, ["low", "mid", "high"], 1, 0)
