@@ -214,6 +214,12 @@ tapeout_status tp_calibration_read(const tp_env *env, tp_cursor *cursor,
                                    tapeout_error *err)
 {
     TP_TRY(tp_calibration_init(env->alloc, head->method, head->curve_count, ret_calibration, err));
+    const bool is_used = head->point_count != 0 || head->platt_a != 0 || signbit(head->platt_a) ||
+                         head->platt_b != 0 || signbit(head->platt_b);
+    if (ret_calibration->curve_count == 0 && is_used) {
+        return tp_fail(err, TAPEOUT_E_CORRUPT,
+                       "model: numbers of a calibration that it does not have");
+    }
     for (uint32_t k = 0; k < ret_calibration->curve_count; k++) {
         tp_calibration_curve *curve = &ret_calibration->curves[k];
         const uint32_t count = k == 0 ? head->point_count : tp_cursor_u32(cursor);

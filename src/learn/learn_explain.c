@@ -108,10 +108,10 @@ static tapeout_status explain_linear(const tp_env *env, const tp_linear *linear,
     return TAPEOUT_OK;
 }
 
-tapeout_status tp_model_explain(const tp_env *env, const tp_model *model,
-                                const tp_explain_groups *groups, const double *const *columns,
-                                uint32_t row_count, const tp_shapley *ret_shapley,
-                                tapeout_error *err)
+static tapeout_status explain_sums(const tp_env *env, const tp_model *model,
+                                   const tp_explain_groups *groups, const double *const *columns,
+                                   uint32_t row_count, const tp_shapley *ret_shapley,
+                                   tapeout_error *err)
 {
     explain_plan plan;
     explain_job job = {
@@ -132,4 +132,25 @@ tapeout_status tp_model_explain(const tp_env *env, const tp_model *model,
     }
     tp_explain_plan_deinit(&plan);
     return status;
+}
+
+tapeout_status tp_model_explain(const tp_env *env, const tp_model *model,
+                                const tp_explain_groups *groups, const double *const *columns,
+                                uint32_t row_count, const tp_shapley *ret_shapley,
+                                tapeout_error *err)
+{
+    const tp_foreign *foreign = &model->parts.foreign;
+    const size_t outputs = tp_model_output_count(&model->parts);
+    TP_TRY(explain_sums(env, model, groups, columns, row_count, ret_shapley, err));
+    if (foreign->link == TP_LINK_OWN || foreign->divisor == 1.0) {
+        return TAPEOUT_OK;
+    }
+    // A forest that answers the mean of its trees: so do the parts.
+    for (size_t k = 0; k < outputs; k++) {
+        ret_shapley->base[k] /= foreign->divisor;
+    }
+    for (size_t i = 0; i < outputs * groups->group_count * row_count; i++) {
+        ret_shapley->values[i] /= foreign->divisor;
+    }
+    return TAPEOUT_OK;
 }

@@ -276,6 +276,12 @@ static tapeout_status read_terms(tp_cursor *cursor, tp_linear *linear, tapeout_e
                               "linear: feature %u before byte %zu is not the one of the program", f,
                               cursor->position);
         }
+        // Another program's numbers are taken as they are.
+        if (linear->form != LINEAR_OWN && (is_category || numbers[0] != 0 || numbers[1] != 1)) {
+            return tp_fail_at(err, TAPEOUT_E_CORRUPT, cursor->position,
+                              "linear: feature %u before byte %zu is no number taken as it is", f,
+                              cursor->position);
+        }
         term->mean = numbers[0];
         term->inverse_scale = numbers[1];
     }

@@ -7,6 +7,7 @@
 #include "base/tp_alloc.h"
 #include "kernels/tp_libm.h"
 #include "learn/gbt/tp_gbt.h"
+#include "learn/linear/tp_linear.h"
 #include "test.h"
 
 #include <math.h>
@@ -35,11 +36,9 @@ static tapeout_status new_model(tp_task task, tp_foreign foreign, const double *
     return tp_model_new(&env, &parts, ret_model, &test_err);
 }
 
-static double predict(tp_model *model, double *ret_probability)
+static double predict_at(tp_model *model, const double *const *columns, double *ret_probability)
 {
     const tp_env env = tp_env_plain();
-    const double value = 0;
-    const double *const columns[1] = {&value};
     double prediction = 0;
     tp_predictor *predictor = NULL;
     ASSERT_OK(tp_predictor_new(&env, model, 1, &predictor, &test_err));
@@ -47,6 +46,13 @@ static double predict(tp_model *model, double *ret_probability)
                &(tp_prediction){.probability = ret_probability, .prediction = &prediction});
     tp_predictor_free(predictor);
     return prediction;
+}
+
+static double predict(tp_model *model, double *ret_probability)
+{
+    const double value = 0;
+    const double *const columns[1] = {&value};
+    return predict_at(model, columns, ret_probability);
 }
 
 static double value_of(tp_link link, double scale, double divisor, double margin)
@@ -227,5 +233,32 @@ static void test_there_and_back(void)
     tp_model_free(model);
 }
 
-TEST_MAIN(TEST(test_values), TEST(test_classes), TEST(test_onnx_links), TEST(test_flags),
-          TEST(test_what_does_not_fit_is_refused), TEST(test_there_and_back))
+// What a mean of trees is explained by adds up to the mean, not to the sum.
+static void test_explanations_are_divided_too(void)
+{
+    const tp_env env = tp_env_plain();
+    const tp_linear_foreign from = {1, 1, 0, (double[]){3}, (double[]){1}};
+    tp_model_parts parts = {.task = TP_TASK_REGRESSION,
+                            .objective = TP_OBJECTIVE_SQUARED,
+                            .kind = TP_LEARNER_LINEAR,
+                            .foreign = {TP_LINK_IDENTITY, 1, 4, 0}};
+    const double value = 2;
+    const double *const columns[1] = {&value};
+    const uint32_t *const lists[1] = {(uint32_t[]){0}};
+    const tp_explain_groups groups = {1, lists, (uint32_t[]){1}};
+    double base = 0;
+    double why = 0;
+    tp_model *model = NULL;
+    ASSERT_OK(tp_linear_from(env.alloc, &from, &parts.linear, &test_err));
+    ASSERT_OK(tp_model_new(&env, &parts, &model, &test_err));
+    ASSERT_EQ_F64(predict_at(model, columns, NULL), 7.0 / 4);
+    ASSERT_OK(
+        tp_model_explain(&env, model, &groups, columns, 1, &(tp_shapley){&why, &base}, &test_err));
+    ASSERT_EQ_F64(base, 1.0 / 4);
+    ASSERT_EQ_F64(why, 6.0 / 4);
+    tp_model_free(model);
+}
+
+TEST_MAIN(TEST(test_explanations_are_divided_too), TEST(test_values), TEST(test_classes),
+          TEST(test_onnx_links), TEST(test_flags), TEST(test_what_does_not_fit_is_refused),
+          TEST(test_there_and_back))

@@ -108,6 +108,12 @@ static void there_and_back(uint32_t run, bool has_run)
         ASSERT(tp_linear_read(&env, (tp_str){bytes.data, size}, features, FEATURES, &again,
                               &test_err) == TAPEOUT_E_CORRUPT);
     }
+    char *const scale = bytes.data + (has_run ? 20 : 16) + 16; // of the first feature
+    scale[7] ^= 0x10;
+    ASSERT_FAILS(
+        tp_linear_read(&env, tp_buffer_view(&bytes), features, FEATURES, &again, &test_err),
+        TAPEOUT_E_CORRUPT, "feature 0 before byte");
+    scale[7] ^= 0x10;
     bytes.data[has_run ? 16 : 0] = 0; // the run, or a letter of the magic
     ASSERT_FAILS(
         tp_linear_read(&env, tp_buffer_view(&bytes), features, FEATURES, &again, &test_err),
