@@ -7,6 +7,7 @@ begin and never end.
 """
 import contextlib
 import json
+import multiprocessing
 import os
 import resource
 import socket
@@ -300,18 +301,25 @@ def hello():
     return outgoing.read()
 
 
-def test_aborted_handshakes_leak_nothing(server):
-    first = hello()
-    fingerprint(server)
-    time.sleep(1.5)
-    before = descriptors(server)
-    for i in range(ABORTS):
-        with socket.create_connection(place(server), timeout=30) as connection:
+def abort(address, first, numbers):
+    for i in numbers:
+        with socket.socket() as connection:
+            connection.settimeout(30)
+            connection.connect(address)
             connection.sendall(first[:1 + i * 7 % len(first)] if i % 3 else first)
             if i % 15 == 0:
                 connection.recv(100)  # the server's flight has begun
             if i % 2:  # a reset instead of an end
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def test_aborted_handshakes_leak_nothing(server):
+    first = hello()
+    fingerprint(server)
+    time.sleep(1.5)
+    before = descriptors(server)
+    with multiprocessing.get_context("fork").Pool(4) as clients:
+        clients.starmap(abort, [(place(server), first, range(k, ABORTS, 4)) for k in range(4)])
     settle(server, before + 2)
     assert server.curl("/readyz", "--cacert", server.authority.cert)[0] == 200
 

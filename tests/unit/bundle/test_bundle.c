@@ -172,6 +172,7 @@ static void test_every_flipped_bit_is_refused(void)
         }
         copy[bit / 8] = (char)(copy[bit / 8] ^ (1 << (bit % 8)));
     }
+    (void)printf("# %zu flipped bits, all refused\n", bytes.size * 8);
     tp_free(tp_allocator_default(), copy, bytes.size + 1);
     ASSERT_OK(tp_file_remove(path, &test_err));
 }

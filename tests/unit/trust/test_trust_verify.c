@@ -184,6 +184,7 @@ static void check_mutants(const tp_buffer *good, const tp_buffer *donor, const t
         tp_arena_clear(&arena);
     }
     ASSERT(changed > count * 8 / 10);
+    (void)printf("# %zu mutated envelopes, none believed\n", changed);
     tp_arena_deinit(&arena);
     tp_trust_list_free(&list);
 }
@@ -237,6 +238,7 @@ static void test_flipped_bundles(void)
         ASSERT(bundle == NULL);
         copy[bit / 8] = (char)(copy[bit / 8] ^ (1 << bit % 8));
     }
+    (void)printf("# %zu flipped bits in a signed bundle, all refused\n", count);
     tp_free(env.alloc, copy, bytes.size + 1);
     tp_buffer_deinit(&lines);
 }
