@@ -123,80 +123,64 @@ static tapeout_status read_flag(yyjson_val *root, const char *key, bool *ret_val
     return yyjson_is_bool(value) ? TAPEOUT_OK : fail_member(key, err);
 }
 
-static tapeout_status read_array(yyjson_val *root, const char *key, size_t max,
-                                 yyjson_val **ret_array, tapeout_error *err)
+// What a list holds: read takes one item into its place, and says whether it could.
+typedef struct list_kind {
+    const char *key;
+    size_t max;
+    size_t item_bytes;
+    bool (*read)(yyjson_val *item, void *ret_item);
+} list_kind;
+
+static bool read_id(yyjson_val *item, void *ret_item)
 {
-    *ret_array = yyjson_obj_get(root, key);
-    return yyjson_is_arr(*ret_array) && yyjson_arr_size(*ret_array) <= max ? TAPEOUT_OK
-                                                                           : fail_member(key, err);
+    uint32_t *id = ret_item;
+    *id = (uint32_t)yyjson_get_uint(item);
+    return yyjson_is_uint(item) && yyjson_get_uint(item) <= UINT32_MAX;
 }
 
-static tapeout_status read_prompt(yyjson_val *root, tp_arena *arena, tp_generation_request *request,
-                                  tapeout_error *err)
+static bool read_stop(yyjson_val *item, void *ret_item)
 {
-    yyjson_val *array = NULL;
-    TP_TRY(read_array(root, "prompt", TP_MAX_RECEIPT_INPUT_FILE_BYTES, &array, err));
-    uint32_t *ids = tp_arena_array(arena, yyjson_arr_size(array) + 1, sizeof(*ids));
+    tp_str *stop = ret_item;
+    *stop = tp_json_str(item);
+    return yyjson_is_str(item);
+}
+
+static bool read_bias(yyjson_val *item, void *ret_item)
+{
+    tp_logit_bias *bias = ret_item;
+    yyjson_val *number = yyjson_arr_get(item, 1);
+    if (!yyjson_is_num(number) || !(fabs(yyjson_get_num(number)) <= (double)FLT_MAX)) {
+        return false;
+    }
+    bias->bias = (float)yyjson_get_num(number);
+    return read_id(yyjson_arr_get(item, 0), &bias->id);
+}
+
+static const list_kind prompt_list = {"prompt", TP_MAX_RECEIPT_INPUT_FILE_BYTES, sizeof(uint32_t),
+                                      read_id};
+static const list_kind stop_list = {"stops", TP_MAX_LLM_STOPS, sizeof(tp_str), read_stop};
+static const list_kind bias_list = {"biases", TP_MAX_LLM_BIASES, sizeof(tp_logit_bias), read_bias};
+
+static tapeout_status read_list(yyjson_val *root, const list_kind *kind, tp_arena *arena,
+                                const void **ret_items, uint32_t *ret_count, tapeout_error *err)
+{
+    yyjson_val *array = yyjson_obj_get(root, kind->key);
+    if (!yyjson_is_arr(array) || yyjson_arr_size(array) > kind->max) {
+        return fail_member(kind->key, err);
+    }
+    char *items = tp_arena_array(arena, yyjson_arr_size(array) + 1, kind->item_bytes);
     TP_TRY(tp_arena_check(arena, "a generation", err));
     size_t index = 0;
     size_t count = 0;
     yyjson_val *item = NULL;
     yyjson_arr_foreach(array, index, count, item)
     {
-        if (!yyjson_is_uint(item) || yyjson_get_uint(item) > UINT32_MAX) {
-            return fail_member("prompt", err);
+        if (!kind->read(item, items + index * kind->item_bytes)) {
+            return fail_member(kind->key, err);
         }
-        ids[index] = (uint32_t)yyjson_get_uint(item);
     }
-    request->prompt = ids;
-    request->prompt_count = (uint32_t)count;
-    return TAPEOUT_OK;
-}
-
-static tapeout_status read_stops(yyjson_val *root, tp_arena *arena, tp_generation_request *request,
-                                 tapeout_error *err)
-{
-    yyjson_val *array = NULL;
-    TP_TRY(read_array(root, "stops", TP_MAX_LLM_STOPS, &array, err));
-    tp_str *stops = tp_arena_array(arena, yyjson_arr_size(array) + 1, sizeof(*stops));
-    TP_TRY(tp_arena_check(arena, "a generation", err));
-    size_t index = 0;
-    size_t count = 0;
-    yyjson_val *item = NULL;
-    yyjson_arr_foreach(array, index, count, item)
-    {
-        if (!yyjson_is_str(item)) {
-            return fail_member("stops", err);
-        }
-        stops[index] = tp_json_str(item);
-    }
-    request->stops = stops;
-    request->stop_count = (uint32_t)count;
-    return TAPEOUT_OK;
-}
-
-static tapeout_status read_biases(yyjson_val *root, tp_arena *arena, tp_sampling *sampling,
-                                  tapeout_error *err)
-{
-    yyjson_val *array = NULL;
-    TP_TRY(read_array(root, "biases", TP_MAX_LLM_BIASES, &array, err));
-    tp_logit_bias *biases = tp_arena_array(arena, yyjson_arr_size(array) + 1, sizeof(*biases));
-    TP_TRY(tp_arena_check(arena, "a generation", err));
-    size_t index = 0;
-    size_t count = 0;
-    yyjson_val *item = NULL;
-    yyjson_arr_foreach(array, index, count, item)
-    {
-        yyjson_val *id = yyjson_arr_get(item, 0);
-        yyjson_val *bias = yyjson_arr_get(item, 1);
-        if (!yyjson_is_uint(id) || yyjson_get_uint(id) > UINT32_MAX || !yyjson_is_num(bias) ||
-            !(fabs(yyjson_get_num(bias)) <= (double)FLT_MAX)) {
-            return fail_member("biases", err);
-        }
-        biases[index] = (tp_logit_bias){(uint32_t)yyjson_get_uint(id), (float)yyjson_get_num(bias)};
-    }
-    sampling->biases = biases;
-    sampling->bias_count = (uint32_t)count;
+    *ret_items = items;
+    *ret_count = (uint32_t)count;
     return TAPEOUT_OK;
 }
 
@@ -217,7 +201,10 @@ static tapeout_status read_sampling(yyjson_val *root, tp_arena *arena, tp_sampli
     sampling->seed = yyjson_get_uint(seed);
     TP_TRY(read_u32(root, "top_k", &sampling->top_k, err));
     TP_TRY(read_u32(root, "repeat_window", &sampling->repeat_window, err));
-    return read_biases(root, arena, sampling, err);
+    const void *items = NULL;
+    TP_TRY(read_list(root, &bias_list, arena, &items, &sampling->bias_count, err));
+    sampling->biases = items;
+    return TAPEOUT_OK;
 }
 
 tapeout_status tp_receipt_generation_read(yyjson_val *root, tp_arena *arena,
@@ -225,10 +212,12 @@ tapeout_status tp_receipt_generation_read(yyjson_val *root, tp_arena *arena,
 {
     tp_receipt_generation read = {.context_length = 0};
     tp_generation_request *request = &read.request;
+    const void *items = NULL;
     if (!yyjson_is_obj(root)) {
         return tp_fail(err, TAPEOUT_E_DATA, "a generation was expected, a JSON object");
     }
-    TP_TRY(read_prompt(root, arena, request, err));
+    TP_TRY(read_list(root, &prompt_list, arena, &items, &request->prompt_count, err));
+    request->prompt = items;
     TP_TRY(read_u32(root, "context", &read.context_length, err));
     TP_TRY(read_flag(root, "kv_q8", &read.kv_is_q8, err));
     TP_TRY(read_flag(root, "constrained", &read.is_constrained, err));
@@ -237,7 +226,8 @@ tapeout_status tp_receipt_generation_read(yyjson_val *root, tp_arena *arena,
     TP_TRY(read_u32(root, "max_tokens", &request->max_tokens, err));
     TP_TRY(read_u32(root, "choices", &request->choice_count, err));
     TP_TRY(read_sampling(root, arena, &request->sampling, err));
-    TP_TRY(read_stops(root, arena, request, err));
+    TP_TRY(read_list(root, &stop_list, arena, &items, &request->stop_count, err));
+    request->stops = items;
     if (request->choice_count == 0 || request->choice_count > TP_MAX_LLM_CHOICES) {
         return fail_member("choices", err);
     }
