@@ -96,10 +96,10 @@ tapeout_status tp_mlflow_artifact_list(tp_mlflow *mlflow, tp_str folder, tp_str 
         }
         memcpy(path + size, name.data, name.size); // a part of a path that was checked
         tp_buffer_append_text(json, is_begun ? ",{" : "{");
-        tp_mlflow_put_text(json, "path", (tp_str){path, size + name.size});
+        tp_json_put_str(json, "path", (tp_str){path, size + name.size});
         tp_buffer_append_text(json, is_folder ? ",\"is_dir\":true" : ",\"is_dir\":false");
         if (!is_folder && tp_rows_int(&rows, 2) > 0) {
-            tp_mlflow_put_integer(json, "file_size", tp_rows_int(&rows, 2));
+            tp_json_put_i64(json, "file_size", tp_rows_int(&rows, 2));
         }
         tp_buffer_append_char(json, '}');
         is_begun = true;

@@ -123,18 +123,6 @@ tapeout_status tp_mlflow_name_make(char ret_name[MLFLOW_NAME_SIZE], tapeout_erro
 }
 
 // -- JSON ----------------------------------------------------------------------------------------
-void tp_mlflow_put_text(tp_buffer *json, const char *key, tp_str value)
-{
-    tp_json_append_key(json, key);
-    tp_json_append_str(json, value);
-}
-
-void tp_mlflow_put_integer(tp_buffer *json, const char *key, int64_t value)
-{
-    tp_json_append_key(json, key);
-    tp_json_append_i64(json, value);
-}
-
 void tp_mlflow_put_real(tp_buffer *json, const char *key, double value)
 {
     tp_json_append_key(json, key);
@@ -160,8 +148,8 @@ tapeout_status tp_mlflow_put_pairs(tp_mlflow *mlflow, const char *name, const ch
             tp_json_append_key(json, name);
         }
         tp_buffer_append_text(json, is_begun ? ",{" : "[{");
-        tp_mlflow_put_text(json, "key", tp_rows_text(&rows, 0));
-        tp_mlflow_put_text(json, "value", tp_rows_text(&rows, 1));
+        tp_json_put_str(json, "key", tp_rows_text(&rows, 0));
+        tp_json_put_str(json, "value", tp_rows_text(&rows, 1));
         tp_buffer_append_char(json, '}');
         is_begun = true;
         status = tp_mlflow_next(&rows, &has_row, err);
@@ -175,14 +163,14 @@ void tp_mlflow_put_metric(const tp_rows *rows, int column_count, tp_buffer *json
 {
     static const char *const names[] = {"run_id", "model_id", "dataset_name", "dataset_digest"};
     tp_buffer_append_char(json, '{');
-    tp_mlflow_put_text(json, "key", tp_rows_text(rows, 4));
+    tp_json_put_str(json, "key", tp_rows_text(rows, 4));
     tp_mlflow_put_real(json, "value", tp_rows_int(rows, 1) != 0 ? NAN : tp_rows_double(rows, 0));
-    tp_mlflow_put_integer(json, "timestamp", tp_rows_int(rows, 2));
-    tp_mlflow_put_integer(json, "step", tp_rows_int(rows, 3));
+    tp_json_put_i64(json, "timestamp", tp_rows_int(rows, 2));
+    tp_json_put_i64(json, "step", tp_rows_int(rows, 3));
     for (int i = 5; i < column_count; i++) {
         const tp_str text = tp_rows_text(rows, i);
         if (text.size > 0) {
-            tp_mlflow_put_text(json, names[i - 5], text);
+            tp_json_put_str(json, names[i - 5], text);
         }
     }
     tp_buffer_append_char(json, '}');

@@ -133,11 +133,11 @@ static tapeout_status write_experiment(tp_mlflow *mlflow, const tp_rows *rows, t
 {
     const int64_t id = tp_rows_int(rows, 0);
     tp_buffer_printf(json, "{\"experiment_id\":\"%lld\"", (long long)id);
-    tp_mlflow_put_text(json, "name", tp_rows_text(rows, 1));
-    tp_mlflow_put_text(json, "artifact_location", tp_rows_text(rows, 2));
-    tp_mlflow_put_text(json, "lifecycle_stage", tp_rows_text(rows, 3));
-    tp_mlflow_put_integer(json, "creation_time", tp_rows_int(rows, 4));
-    tp_mlflow_put_integer(json, "last_update_time", tp_rows_int(rows, 5));
+    tp_json_put_str(json, "name", tp_rows_text(rows, 1));
+    tp_json_put_str(json, "artifact_location", tp_rows_text(rows, 2));
+    tp_json_put_str(json, "lifecycle_stage", tp_rows_text(rows, 3));
+    tp_json_put_i64(json, "creation_time", tp_rows_int(rows, 4));
+    tp_json_put_i64(json, "last_update_time", tp_rows_int(rows, 5));
     TP_TRY(tp_mlflow_put_pairs(mlflow, "tags",
                                "SELECT key, value FROM mlflow_experiment_tags "
                                "WHERE experiment_id = $1 ORDER BY key",

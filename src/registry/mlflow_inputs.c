@@ -61,8 +61,8 @@ tapeout_status tp_mlflow_run_dataset(tp_mlflow *mlflow, tp_str run_id,
     for (uint32_t i = 0; i < dataset->tags.count; i++) {
         const tp_mlflow_pair *tag = &dataset->tags.items[i];
         tp_buffer_append_text(&tags, i > 0 ? ",{" : "{");
-        tp_mlflow_put_text(&tags, "key", tag->key);
-        tp_mlflow_put_text(&tags, "value", tag->value);
+        tp_json_put_str(&tags, "key", tag->key);
+        tp_json_put_str(&tags, "value", tag->value);
         tp_buffer_append_char(&tags, '}');
         if (tp_str_equal(tag->key, TP_STR("mlflow.data.context"))) {
             call.context = tag->value;
@@ -116,7 +116,7 @@ static void write_dataset(const tp_rows *rows, tp_buffer *json)
     for (int i = 0; i < 6; i++) {
         const tp_str text = tp_rows_text(rows, i);
         if (text.size > 0) {
-            tp_mlflow_put_text(json, names[i], text);
+            tp_json_put_str(json, names[i], text);
         }
     }
     tp_buffer_append_text(json, "}}");
@@ -157,9 +157,9 @@ tapeout_status tp_mlflow_put_models(tp_mlflow *mlflow, tp_sql_values run_id, boo
             tp_json_append_key(json, is_output ? "model_outputs" : "model_inputs");
         }
         tp_buffer_append_text(json, is_begun ? ",{" : "[{");
-        tp_mlflow_put_text(json, "model_id", tp_rows_text(&rows, 0));
+        tp_json_put_str(json, "model_id", tp_rows_text(&rows, 0));
         if (is_output) {
-            tp_mlflow_put_integer(json, "step", tp_rows_int(&rows, 1));
+            tp_json_put_i64(json, "step", tp_rows_int(&rows, 1));
         }
         tp_buffer_append_char(json, '}');
         is_begun = true;

@@ -24,18 +24,18 @@ static tapeout_status write_model(tp_mlflow *mlflow, const tp_rows *rows, tp_buf
 {
     const tp_sql_values id = TP_SQL(tp_sql_text(tp_rows_text(rows, 0)));
     tp_buffer_append_text(json, "{\"info\":{");
-    tp_mlflow_put_text(json, "model_id", tp_rows_text(rows, 0));
+    tp_json_put_str(json, "model_id", tp_rows_text(rows, 0));
     tp_buffer_printf(json, ",\"experiment_id\":\"%lld\"", (long long)tp_rows_int(rows, 1));
-    tp_mlflow_put_text(json, "name", tp_rows_text(rows, 2));
-    tp_mlflow_put_text(json, "artifact_uri", tp_rows_text(rows, 3));
-    tp_mlflow_put_integer(json, "creation_timestamp_ms", tp_rows_int(rows, 4));
-    tp_mlflow_put_integer(json, "last_updated_timestamp_ms", tp_rows_int(rows, 5));
-    tp_mlflow_put_text(json, "status", tp_rows_text(rows, 6));
+    tp_json_put_str(json, "name", tp_rows_text(rows, 2));
+    tp_json_put_str(json, "artifact_uri", tp_rows_text(rows, 3));
+    tp_json_put_i64(json, "creation_timestamp_ms", tp_rows_int(rows, 4));
+    tp_json_put_i64(json, "last_updated_timestamp_ms", tp_rows_int(rows, 5));
+    tp_json_put_str(json, "status", tp_rows_text(rows, 6));
     if (tp_rows_text(rows, 7).size > 0) {
-        tp_mlflow_put_text(json, "model_type", tp_rows_text(rows, 7));
+        tp_json_put_str(json, "model_type", tp_rows_text(rows, 7));
     }
     if (tp_rows_text(rows, 8).size > 0) {
-        tp_mlflow_put_text(json, "source_run_id", tp_rows_text(rows, 8));
+        tp_json_put_str(json, "source_run_id", tp_rows_text(rows, 8));
     }
     TP_TRY(tp_mlflow_put_pairs(mlflow, "tags",
                                "SELECT key, value FROM mlflow_model_tags WHERE model_id = $1 "

@@ -49,8 +49,6 @@ tapeout_status tp_mlflow_id_make(char ret_id[MLFLOW_ID_SIZE + 1], tapeout_error 
 tapeout_status tp_mlflow_name_make(char ret_name[MLFLOW_NAME_SIZE], tapeout_error *err);
 
 // -- JSON (mlflow_check.c) -----------------------------------------------------------------------
-void tp_mlflow_put_text(tp_buffer *json, const char *key, tp_str value);
-void tp_mlflow_put_integer(tp_buffer *json, const char *key, int64_t value);
 void tp_mlflow_put_real(tp_buffer *json, const char *key, double value); // "NaN" where it is none
 // `"name":[{"key":…,"value":…}]` of a statement's two columns; nothing without rows.
 tapeout_status tp_mlflow_put_pairs(tp_mlflow *mlflow, const char *name, const char *sql,

@@ -83,17 +83,17 @@ static tapeout_status write_version(tp_mlflow *mlflow, const tp_rows *rows, tp_b
     const tp_sql_values entry =
         TP_SQL(tp_sql_int(tp_rows_int(rows, 0)), tp_sql_int(tp_rows_int(rows, 2)));
     tp_buffer_append_char(json, '{');
-    tp_mlflow_put_text(json, "name", tp_rows_text(rows, 1));
+    tp_json_put_str(json, "name", tp_rows_text(rows, 1));
     tp_buffer_printf(json, ",\"version\":\"%lld\"", (long long)tp_rows_int(rows, 2));
-    tp_mlflow_put_integer(json, "creation_timestamp", tp_rows_int(rows, 3) / 1000);
-    tp_mlflow_put_integer(json, "last_updated_timestamp", tp_rows_int(rows, 4) / 1000);
+    tp_json_put_i64(json, "creation_timestamp", tp_rows_int(rows, 3) / 1000);
+    tp_json_put_i64(json, "last_updated_timestamp", tp_rows_int(rows, 4) / 1000);
     for (int i = 0; i < 7; i++) {
         const tp_str text = tp_rows_text(rows, 5 + i);
         if (text.size > 0) {
-            tp_mlflow_put_text(json, names[i], text);
+            tp_json_put_str(json, names[i], text);
         }
     }
-    tp_mlflow_put_text(json, "status", TP_STR("READY"));
+    tp_json_put_str(json, "status", TP_STR("READY"));
     TP_TRY(write_aliases(mlflow, entry, json, err));
     TP_TRY(tp_mlflow_put_pairs(mlflow, "tags",
                                "SELECT key, value FROM version_tags WHERE model_id = $1 "
@@ -202,7 +202,7 @@ static tapeout_status write_model_aliases(tp_mlflow *mlflow, tp_sql_values id, t
                    "SELECT alias, version FROM aliases WHERE model_id = $1 ORDER BY alias", id);
     while (tp_rows_next(&rows)) {
         tp_buffer_append_text(json, is_begun ? ",{" : ",\"aliases\":[{");
-        tp_mlflow_put_text(json, "alias", tp_rows_text(&rows, 0));
+        tp_json_put_str(json, "alias", tp_rows_text(&rows, 0));
         tp_buffer_printf(json, ",\"version\":\"%lld\"}", (long long)tp_rows_int(&rows, 1));
         is_begun = true;
     }
@@ -216,14 +216,14 @@ static tapeout_status write_model(tp_mlflow *mlflow, const tp_rows *rows, tp_buf
     const int64_t id = tp_rows_int(rows, 0);
     const tp_sql_values value = TP_SQL(tp_sql_int(id));
     tp_buffer_append_char(json, '{');
-    tp_mlflow_put_text(json, "name", tp_rows_text(rows, 1));
-    tp_mlflow_put_integer(json, "creation_timestamp", tp_rows_int(rows, 2) / 1000);
-    tp_mlflow_put_integer(json, "last_updated_timestamp", tp_rows_int(rows, 3) / 1000);
+    tp_json_put_str(json, "name", tp_rows_text(rows, 1));
+    tp_json_put_i64(json, "creation_timestamp", tp_rows_int(rows, 2) / 1000);
+    tp_json_put_i64(json, "last_updated_timestamp", tp_rows_int(rows, 3) / 1000);
     if (tp_rows_text(rows, 4).size > 0) {
-        tp_mlflow_put_text(json, "description", tp_rows_text(rows, 4));
+        tp_json_put_str(json, "description", tp_rows_text(rows, 4));
     }
     if (tp_rows_text(rows, 5).size > 0) {
-        tp_mlflow_put_text(json, "user_id", tp_rows_text(rows, 5));
+        tp_json_put_str(json, "user_id", tp_rows_text(rows, 5));
     }
     TP_TRY(write_model_aliases(mlflow, value, json, err));
     TP_TRY(tp_mlflow_put_pairs(mlflow, "tags",

@@ -24,18 +24,18 @@ static tapeout_status fail_unknown(tp_str run_id, tapeout_error *err)
 static void write_info(const tp_rows *rows, tp_buffer *json)
 {
     tp_buffer_append_char(json, '{');
-    tp_mlflow_put_text(json, "run_id", tp_rows_text(rows, 0));
-    tp_mlflow_put_text(json, "run_uuid", tp_rows_text(rows, 0));
-    tp_mlflow_put_text(json, "run_name", tp_rows_text(rows, 2));
+    tp_json_put_str(json, "run_id", tp_rows_text(rows, 0));
+    tp_json_put_str(json, "run_uuid", tp_rows_text(rows, 0));
+    tp_json_put_str(json, "run_name", tp_rows_text(rows, 2));
     tp_buffer_printf(json, ",\"experiment_id\":\"%lld\"", (long long)tp_rows_int(rows, 1));
-    tp_mlflow_put_text(json, "user_id", tp_rows_text(rows, 3));
-    tp_mlflow_put_text(json, "status", tp_rows_text(rows, 4));
-    tp_mlflow_put_integer(json, "start_time", tp_rows_int(rows, 5));
+    tp_json_put_str(json, "user_id", tp_rows_text(rows, 3));
+    tp_json_put_str(json, "status", tp_rows_text(rows, 4));
+    tp_json_put_i64(json, "start_time", tp_rows_int(rows, 5));
     if (!tp_rows_is_null(rows, 6)) {
-        tp_mlflow_put_integer(json, "end_time", tp_rows_int(rows, 6));
+        tp_json_put_i64(json, "end_time", tp_rows_int(rows, 6));
     }
-    tp_mlflow_put_text(json, "artifact_uri", tp_rows_text(rows, 7));
-    tp_mlflow_put_text(json, "lifecycle_stage", tp_rows_text(rows, 8));
+    tp_json_put_str(json, "artifact_uri", tp_rows_text(rows, 7));
+    tp_json_put_str(json, "lifecycle_stage", tp_rows_text(rows, 8));
     tp_buffer_append_char(json, '}');
 }
 
