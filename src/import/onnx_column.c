@@ -287,40 +287,18 @@ static tapeout_status identity(onnx_reader *reader, const onnx_node *node, const
 }
 
 // -- by name -------------------------------------------------------------------------------------
-
-tapeout_status tp_onnx_column_node(onnx_reader *reader, const onnx_node *node, bool *ret_is_known)
-{
-    static const struct {
-        bool is_ml; // of ai.onnx.ml
-        const char *op;
-        tapeout_status (*apply)(onnx_reader *reader, const onnx_node *node, const onnx_value *from);
-    } operators[] = {{true, "ArrayFeatureExtractor", gather},
-                     {true, "Imputer", imputer},
-                     {true, "LabelEncoder", tp_onnx_label_encoder},
-                     {true, "OneHotEncoder", tp_onnx_one_hot},
-                     {true, "Scaler", scaler},
-                     {false, "Add", constant_arithmetic},
-                     {false, "Cast", cast},
-                     {false, "Concat", concat},
-                     {false, "Div", constant_arithmetic},
-                     {false, "Gather", gather},
-                     {false, "Identity", identity},
-                     {false, "Mul", constant_arithmetic},
-                     {false, "Reshape", reshape},
-                     {false, "Sub", constant_arithmetic}};
-    const bool is_ml = tp_str_equal(node->domain, TP_STR("ai.onnx.ml"));
-    const onnx_value *from = NULL;
-    *ret_is_known = false;
-    if (node->input_count == 0) {
-        return TAPEOUT_OK;
-    }
-    TP_TRY(tp_onnx_input(reader, node, 0, &from));
-    for (size_t i = 0; i < sizeof(operators) / sizeof(operators[0]); i++) {
-        if (from->kind == ONNX_COLUMNS && operators[i].is_ml == is_ml &&
-            tp_str_equal(node->op, tp_str_from(operators[i].op))) {
-            *ret_is_known = true;
-            return operators[i].apply(reader, node, from);
-        }
-    }
-    return TAPEOUT_OK;
-}
+const onnx_operator tp_onnx_column_operators[] = {{"ArrayFeatureExtractor", true, gather},
+                                                  {"Imputer", true, imputer},
+                                                  {"LabelEncoder", true, tp_onnx_label_encoder},
+                                                  {"OneHotEncoder", true, tp_onnx_one_hot},
+                                                  {"Scaler", true, scaler},
+                                                  {"Add", false, constant_arithmetic},
+                                                  {"Cast", false, cast},
+                                                  {"Concat", false, concat},
+                                                  {"Div", false, constant_arithmetic},
+                                                  {"Gather", false, gather},
+                                                  {"Identity", false, identity},
+                                                  {"Mul", false, constant_arithmetic},
+                                                  {"Reshape", false, reshape},
+                                                  {"Sub", false, constant_arithmetic},
+                                                  {NULL, false, NULL}};

@@ -320,6 +320,26 @@ static tapeout_status unknown_node(onnx_reader *reader, const onnx_node *node)
                       reader->has_model ? " behind a model" : "");
 }
 
+// By what its first input stands for: columns, or what a model says.
+static tapeout_status apply_operator(onnx_reader *reader, const onnx_node *node, bool is_ml)
+{
+    const onnx_value *from = NULL;
+    if (node->input_count == 0) {
+        return unknown_node(reader, node);
+    }
+    TP_TRY(tp_onnx_input(reader, node, 0, &from));
+    if (from->kind == ONNX_CONSTANT) {
+        return unknown_node(reader, node);
+    }
+    const onnx_operator *known =
+        from->kind == ONNX_COLUMNS ? tp_onnx_column_operators : tp_onnx_score_operators;
+    while (known->op != NULL &&
+           (known->is_ml != is_ml || !tp_str_equal(node->op, tp_str_from(known->op)))) {
+        known++;
+    }
+    return known->op == NULL ? unknown_node(reader, node) : known->apply(reader, node, from);
+}
+
 static tapeout_status walk_node(onnx_reader *reader, const onnx_node *node)
 {
     static const struct {
@@ -331,7 +351,6 @@ static tapeout_status walk_node(onnx_reader *reader, const onnx_node *node)
                     {"LinearClassifier", false, true},
                     {"LinearRegressor", false, false}};
     const bool is_ml = tp_str_equal(node->domain, TP_STR("ai.onnx.ml"));
-    bool is_known = false;
     if (!is_ml && node->domain.size > 0 && !tp_str_equal(node->domain, TP_STR("ai.onnx"))) {
         return unknown_node(reader, node);
     }
@@ -348,11 +367,7 @@ static tapeout_status walk_node(onnx_reader *reader, const onnx_node *node)
         return learners[i].is_tree ? tp_onnx_tree_node(reader, node, learners[i].is_classifier)
                                    : tp_onnx_linear_node(reader, node, learners[i].is_classifier);
     }
-    TP_TRY(tp_onnx_column_node(reader, node, &is_known));
-    if (!is_known) {
-        TP_TRY(tp_onnx_score_node(reader, node, &is_known));
-    }
-    return is_known ? TAPEOUT_OK : unknown_node(reader, node);
+    return apply_operator(reader, node, is_ml);
 }
 
 // What the graph answers must be the model's answers, each as it is after everything.

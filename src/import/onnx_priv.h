@@ -155,10 +155,17 @@ tp_str tp_onnx_print(onnx_reader *reader, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 // -- operators -----------------------------------------------------------------------------------
-// Those that make columns of columns (Scaler, Concat, …). `*ret_is_known` false for other nodes.
-tapeout_status tp_onnx_column_node(onnx_reader *reader, const onnx_node *node, bool *ret_is_known);
+// What a node does with its first input. A table ends with a name that is NULL.
+typedef struct onnx_operator {
+    const char *op;
+    bool is_ml; // of ai.onnx.ml
+    tapeout_status (*apply)(onnx_reader *reader, const onnx_node *node, const onnx_value *from);
+} onnx_operator;
+
+// Those that make columns of columns (Scaler, Concat, …).
+extern const onnx_operator tp_onnx_column_operators[];
 // Those behind the model, which change no number (ZipMap, Identity, …), and Normalizer.
-tapeout_status tp_onnx_score_node(onnx_reader *reader, const onnx_node *node, bool *ret_is_known);
+extern const onnx_operator tp_onnx_score_operators[];
 // TreeEnsembleClassifier and TreeEnsembleRegressor, LinearClassifier and LinearRegressor.
 tapeout_status tp_onnx_tree_node(onnx_reader *reader, const onnx_node *node, bool is_classifier);
 tapeout_status tp_onnx_linear_node(onnx_reader *reader, const onnx_node *node, bool is_classifier);

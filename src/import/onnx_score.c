@@ -6,9 +6,6 @@
 
 #include "base/tp_error.h"
 
-typedef tapeout_status (*score_operator)(onnx_reader *reader, const onnx_node *node,
-                                         const onnx_value *from);
-
 static tapeout_status pass_on(onnx_reader *reader, const onnx_node *node, const onnx_value *from)
 {
     return tp_onnx_set(reader, node, 0, *from);
@@ -104,32 +101,11 @@ static tapeout_status normalizer(onnx_reader *reader, const onnx_node *node, con
     return tp_onnx_set(reader, node, 0, value);
 }
 
-tapeout_status tp_onnx_score_node(onnx_reader *reader, const onnx_node *node, bool *ret_is_known)
-{
-    static const struct {
-        bool is_ml; // of ai.onnx.ml
-        const char *op;
-        score_operator apply;
-    } operators[] = {{true, "ArrayFeatureExtractor", pick},
-                     {true, "Normalizer", normalizer},
-                     {true, "ZipMap", zip_map},
-                     {false, "Cast", cast},
-                     {false, "Identity", pass_on},
-                     {false, "Mul", multiply},
-                     {false, "Reshape", reshape}};
-    const bool is_ml = tp_str_equal(node->domain, TP_STR("ai.onnx.ml"));
-    const onnx_value *from = NULL;
-    *ret_is_known = false;
-    if (node->input_count == 0) {
-        return TAPEOUT_OK;
-    }
-    TP_TRY(tp_onnx_input(reader, node, 0, &from));
-    for (size_t i = 0; i < sizeof(operators) / sizeof(operators[0]); i++) {
-        if (from->kind >= ONNX_LABEL && operators[i].is_ml == is_ml &&
-            tp_str_equal(node->op, tp_str_from(operators[i].op))) {
-            *ret_is_known = true;
-            return operators[i].apply(reader, node, from);
-        }
-    }
-    return TAPEOUT_OK;
-}
+const onnx_operator tp_onnx_score_operators[] = {{"ArrayFeatureExtractor", true, pick},
+                                                 {"Normalizer", true, normalizer},
+                                                 {"ZipMap", true, zip_map},
+                                                 {"Cast", false, cast},
+                                                 {"Identity", false, pass_on},
+                                                 {"Mul", false, multiply},
+                                                 {"Reshape", false, reshape},
+                                                 {NULL, false, NULL}};
