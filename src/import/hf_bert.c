@@ -79,7 +79,7 @@ static tapeout_status widen(tp_hf_bert *model, tp_gguf_tensor *tensor, tapeout_e
 static tapeout_status add_tensor(tp_hf_bert *model, const char *ours, const char *theirs,
                                  bool is_float, tapeout_error *err)
 {
-    char prefixed[NAME_SIZE];
+    char prefixed[NAME_SIZE + sizeof("bert.") - 1];
     const tp_safetensors_tensor *found = tp_safetensors_find(model->weights, tp_str_from(theirs));
     if (found == NULL) { // some files have the whole model below "bert."
         (void)snprintf(prefixed, sizeof(prefixed), "bert.%s", theirs);
