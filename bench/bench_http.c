@@ -49,6 +49,22 @@ char *tp_bench_train(tapeout_context *context, const char *folder)
     return json;
 }
 
+tapeout_context *tp_bench_context(const char *folder, const char *name)
+{
+    char home[4096];
+    tapeout_context_options options;
+    tapeout_context *context = NULL;
+    tapeout_error err = {0};
+    (void)snprintf(home, sizeof(home), "%s/%s", folder, name);
+    tapeout_context_options_init(&options);
+    options.home = home;
+    if (tapeout_context_new(&options, &context, &err) != TAPEOUT_OK) {
+        (void)fprintf(stderr, "bench http: %s\n", err.message);
+        exit(1);
+    }
+    return context;
+}
+
 // -- over HTTP -----------------------------------------------------------------------------------
 static void *serve(void *user)
 {
@@ -125,17 +141,33 @@ static void wait_until_ready(uint16_t port)
     (void)close(self.fd);
 }
 
-uint16_t tp_bench_serve(tapeout_context *context, const tapeout_serve_options *options)
+void tp_bench_serve(tapeout_context *context, const char *folder,
+                    const tapeout_serve_options *options, bench_server *ret_server)
 {
+    char bundle[4096];
     tapeout_error err = {0};
-    tapeout_server *server = NULL;
-    pthread_t thread;
-    if (tapeout_server_open(context, options, &server, &err) != TAPEOUT_OK ||
-        pthread_create(&thread, NULL, serve, server) != 0) {
+    tapeout_serve_options all = *options;
+    bench_server self = {.server = NULL};
+    (void)snprintf(bundle, sizeof(bundle), "%s/bench.tapeout", folder);
+    const tapeout_serve_model model = {.model = bundle};
+    all.thread_count = 1;
+    all.listen = "127.0.0.1:0";
+    all.models = &model;
+    all.model_count = 1;
+    all.quiet_requests = true;
+    if (tapeout_server_open(context, &all, &self.server, &err) != TAPEOUT_OK ||
+        pthread_create(&self.thread, NULL, serve, self.server) != 0) {
         (void)fprintf(stderr, "bench http: %s\n", err.message);
         exit(1);
     }
-    const uint16_t port = tapeout_server_port(server);
-    wait_until_ready(port);
-    return port;
+    self.port = tapeout_server_port(self.server);
+    wait_until_ready(self.port);
+    *ret_server = self;
+}
+
+void tp_bench_serve_end(bench_server *self)
+{
+    tapeout_server_stop(self->server);
+    (void)pthread_join(self->thread, NULL);
+    tapeout_server_close(&self->server);
 }

@@ -5,6 +5,7 @@
 #ifndef BENCH_HTTP_H
 #define BENCH_HTTP_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <tapeout/serve.h>
@@ -29,7 +30,19 @@ void tp_bench_send(const bench_client *self, const char *text, size_t size);
 // `must_be_ok`.
 bool tp_bench_take(bench_client *self, bool must_be_ok, bool *ret_is_ok);
 
-// Opens, runs in a thread that nobody joins, and waits until it is ready. Its port.
-uint16_t tp_bench_serve(tapeout_context *context, const tapeout_serve_options *options);
+typedef struct bench_server {
+    tapeout_server *server;
+    pthread_t thread;
+    uint16_t port;
+} bench_server;
+
+// FOLDER/bench.tapeout behind one thread on a port of its own, by `options` for the rest; waits
+// until it is ready. Ended by tp_bench_serve_end, which waits until the thread has ended.
+void tp_bench_serve(tapeout_context *context, const char *folder,
+                    const tapeout_serve_options *options, bench_server *ret_server);
+void tp_bench_serve_end(bench_server *self);
+
+// With its home below the folder.
+tapeout_context *tp_bench_context(const char *folder, const char *name);
 
 #endif

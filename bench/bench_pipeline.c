@@ -15,15 +15,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CONNECTIONS = 16 };
 
 static int single(tapeout_context *context, const char *folder)
 {
-    const char *json = tp_bench_train(context, folder);
+    char *json = tp_bench_train(context, folder);
     const char *got = strstr(json, "\"got\":");
-    printf("{\"single_row_us\": %.2f}\n", got == NULL ? -1 : strtod(got + 6, NULL));
-    return got == NULL;
+    const bool is_missing = got == NULL;
+    printf("{\"single_row_us\": %.2f}\n", is_missing ? -1 : strtod(got + 6, NULL));
+    tapeout_text_free(context, json);
+    return is_missing;
 }
 
 // -- over HTTP -----------------------------------------------------------------------------------
@@ -57,45 +60,35 @@ static double requests_per_s(uint16_t port, double seconds)
         }
         elapsed_s = (double)(tp_clock_monotonic_ns() - start_ns) * 1e-9;
     }
+    for (int i = 0; i < CONNECTIONS; i++) {
+        (void)close(clients[i].fd);
+    }
     return (double)count / elapsed_s;
 }
 
 static int http(tapeout_context *context, const char *folder, double seconds)
 {
-    char bundle[4096];
     tapeout_serve_options options;
-    (void)tp_bench_train(context, folder);
-    (void)snprintf(bundle, sizeof(bundle), "%s/bench.tapeout", folder);
-    const tapeout_serve_model model = {.model = bundle};
+    bench_server server;
+    tapeout_text_free(context, tp_bench_train(context, folder));
     tapeout_serve_options_init(&options);
-    options.thread_count = 1;
-    options.listen = "127.0.0.1:0";
-    options.models = &model;
-    options.model_count = 1;
     options.no_auth = true;
-    options.quiet_requests = true;
-    printf("{\"requests_per_s\": %.0f}\n",
-           requests_per_s(tp_bench_serve(context, &options), seconds));
-    return 0; // the process ends here, and the server with it
+    tp_bench_serve(context, folder, &options, &server);
+    printf("{\"requests_per_s\": %.0f}\n", requests_per_s(server.port, seconds));
+    tp_bench_serve_end(&server);
+    return 0;
 }
 
 int tp_bench_pipeline(int argc, char **argv)
 {
-    tapeout_context_options options;
-    tapeout_context *context = NULL;
-    tapeout_error err;
-    char home[4096];
     if (argc < 3) {
         (void)fputs("usage: pipeline single FOLDER | pipeline http FOLDER SECONDS\n", stderr);
         return 2;
     }
-    (void)snprintf(home, sizeof(home), "%s/home", argv[2]);
-    tapeout_context_options_init(&options);
-    options.home = home;
-    if (tapeout_context_new(&options, &context, &err) != TAPEOUT_OK) {
-        (void)fprintf(stderr, "bench pipeline: %s\n", err.message);
-        return 1;
-    }
-    return strcmp(argv[1], "single") == 0 ? single(context, argv[2])
-                                          : http(context, argv[2], strtod(argv[3], NULL));
+    tapeout_context *context = tp_bench_context(argv[2], "home");
+    const int status = strcmp(argv[1], "single") == 0
+                           ? single(context, argv[2])
+                           : http(context, argv[2], strtod(argv[3], NULL));
+    tapeout_context_free(context);
+    return status;
 }

@@ -38,21 +38,6 @@ static _Noreturn void fail(const char *what, const tapeout_error *err)
     exit(1);
 }
 
-static tapeout_context *context_in(const char *folder, const char *name)
-{
-    char home[4096];
-    tapeout_context_options options;
-    tapeout_context *context = NULL;
-    tapeout_error err = {0};
-    (void)snprintf(home, sizeof(home), "%s/%s", folder, name);
-    tapeout_context_options_init(&options);
-    options.home = home;
-    if (tapeout_context_new(&options, &context, &err) != TAPEOUT_OK) {
-        fail("context", &err);
-    }
-    return context;
-}
-
 static int by_size(const void *a, const void *b)
 {
     const double x = *(const double *)a;
@@ -68,6 +53,8 @@ static double quantile(double *values, size_t count, double at)
 
 // -- over HTTP -----------------------------------------------------------------------------------
 typedef struct subject {
+    tapeout_context *context;
+    bench_server server;
     bench_client client;
     char request[2048];
     size_t size;
@@ -106,27 +93,27 @@ static void make_key(tapeout_context *context, char ret_key[64])
 
 static void start(subject *self, const char *folder, const char *name)
 {
-    char bundle[4096];
     char key[64];
     tapeout_serve_options options;
     const bool is_plain = strcmp(name, "plain") == 0;
-    tapeout_context *context = context_in(folder, name);
-    (void)snprintf(bundle, sizeof(bundle), "%s/bench.tapeout", folder);
-    const tapeout_serve_model model = {.model = bundle};
+    self->context = tp_bench_context(folder, name);
     tapeout_serve_options_init(&options);
-    options.thread_count = 1;
-    options.listen = "127.0.0.1:0";
-    options.models = &model;
-    options.model_count = 1;
-    options.quiet_requests = true;
     options.no_auth = is_plain;
     options.no_audit = is_plain;
     options.receipts = strcmp(name, "receipts") == 0;
     if (!is_plain) {
-        make_key(context, key);
+        make_key(self->context, key);
     }
     write_request(self, is_plain ? NULL : key);
-    self->client.fd = tp_bench_connect(tp_bench_serve(context, &options));
+    tp_bench_serve(self->context, folder, &options, &self->server);
+    self->client.fd = tp_bench_connect(self->server.port);
+}
+
+static void end(subject *self)
+{
+    (void)close(self->client.fd);
+    tp_bench_serve_end(&self->server);
+    tapeout_context_free(self->context);
 }
 
 static void take_turn(subject *self)
@@ -143,12 +130,14 @@ static void take_turn(subject *self)
     }
 }
 
-static _Noreturn void http(const char *folder)
+static int http(const char *folder)
 {
     static subject subjects[3];
     static const char *const names[3] = {"plain", "trust", "receipts"};
     double medians[3];
-    (void)tp_bench_train(context_in(folder, "home"), folder);
+    tapeout_context *home = tp_bench_context(folder, "home");
+    tapeout_text_free(home, tp_bench_train(home, folder));
+    tapeout_context_free(home);
     for (int i = 0; i < 3; i++) {
         start(&subjects[i], folder, names[i]);
     }
@@ -164,8 +153,10 @@ static _Noreturn void http(const char *folder)
                  "\"trust_x\": %.4f, \"receipts_x\": %.4f}\n",
                  medians[0], medians[1], medians[2], medians[1] / medians[0],
                  medians[2] / medians[0]);
-    (void)fflush(stdout);
-    _exit(0); // the servers are still running: what is done at exit would take things from them
+    for (int i = 0; i < 3; i++) {
+        end(&subjects[i]);
+    }
+    return 0;
 }
 
 // -- an alias ------------------------------------------------------------------------------------
@@ -268,7 +259,7 @@ static int audit(const char *folder)
     char *json = NULL;
     tapeout_error err = {0};
     tapeout_audit_verify_options options;
-    tapeout_context *context = context_in(folder, "log");
+    tapeout_context *context = tp_bench_context(folder, "log");
     (void)snprintf(home, sizeof(home), "%s/log", folder);
     fill_log(home);
     tapeout_audit_verify_options_init(&options);
@@ -293,8 +284,7 @@ int tp_bench_trust(int argc, char **argv)
         (void)fputs("usage: trust http|alias|audit FOLDER\n", stderr);
         return 2;
     }
-    if (strcmp(argv[1], "http") == 0) {
-        http(argv[2]);
-    }
-    return strcmp(argv[1], "alias") == 0 ? alias(argv[2]) : audit(argv[2]);
+    return strcmp(argv[1], "http") == 0    ? http(argv[2])
+           : strcmp(argv[1], "alias") == 0 ? alias(argv[2])
+                                           : audit(argv[2]);
 }
