@@ -6,41 +6,19 @@
 //
 // A connection that is lost is made anew when the next transaction begins. Lost within one, nothing
 // of it has happened and it is done again; lost while the answer to COMMIT is awaited, the server
-// is asked by the transaction's number what became of it. Where it stays away, or another took
-// over, nobody knows: E_UNKNOWN, never a failure. Values travel in PostgreSQL's binary form, which
+// is asked what became of it (postgres_settle.c). Values travel in PostgreSQL's binary form, which
 // knows no rounding.
 #include "base/limits.h"
 #include "base/tp_alloc.h"
-#include "base/tp_clock.h"
 #include "base/tp_error.h"
-#include "registry/postgres_api.h"
-#include "registry/store_priv.h"
+#include "registry/postgres_priv.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-enum {
-    SCHEMA_BYTES = 64, // PostgreSQL cuts longer names
-    SETTLE_MS = 5000   // how long a lost answer is asked for
-};
-
-typedef struct postgres_store {
-    tp_store base;
-    pg_api pq;
-    PGconn *conn;
-    char *url; // [strlen + 1], with its password
-    char schema[SCHEMA_BYTES];
-} postgres_store;
 
 static postgres_store *self_of(const tp_store *store)
 {
     return (postgres_store *)(uintptr_t)store;
-}
-
-static bool is_connected(const postgres_store *self)
-{
-    return self->conn != NULL && self->pq.status(self->conn) == PG_CONNECTION_OK;
 }
 
 // -- errors --------------------------------------------------------------------------------------
@@ -92,12 +70,11 @@ static tapeout_status fail_lost(postgres_store *self, tapeout_status status, con
     return tp_fail(err, status, "registry: %s: %s: %.*s", self->base.where, what, (int)size, words);
 }
 
-// `result` is freed.
-static tapeout_status fail(postgres_store *self, PGresult *result, tapeout_error *err)
+tapeout_status tp_postgres_fail(postgres_store *self, PGresult *result, tapeout_error *err)
 {
     const char *state = result == NULL ? NULL : self->pq.resultErrorField(result, PG_DIAG_SQLSTATE);
     tapeout_status status = TAPEOUT_E_UNAVAILABLE;
-    if (!is_connected(self) || state == NULL) {
+    if (!tp_postgres_is_connected(self) || state == NULL) {
         status = fail_lost(self, status, "the connection was lost", err);
         self->base.wants_retry = self->base.is_open_transaction;
     } else {
@@ -116,7 +93,7 @@ static tapeout_status fail(postgres_store *self, PGresult *result, tapeout_error
     return status;
 }
 
-static bool is_done(const postgres_store *self, const PGresult *result)
+bool tp_postgres_is_done(const postgres_store *self, const PGresult *result)
 {
     const int status = result == NULL ? -1 : self->pq.resultStatus(result);
     return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
@@ -126,8 +103,8 @@ static tapeout_status run_script(tp_store *store, const char *sql, tapeout_error
 {
     postgres_store *self = self_of(store);
     PGresult *result = self->pq.exec(self->conn, sql);
-    if (!is_done(self, result)) {
-        return fail(self, result, err);
+    if (!tp_postgres_is_done(self, result)) {
+        return tp_postgres_fail(self, result, err);
     }
     self->pq.clear(result);
     return TAPEOUT_OK;
@@ -158,7 +135,7 @@ static tapeout_status check_server(postgres_store *self, tapeout_error *err)
     return run_script(&self->base, sql, err);
 }
 
-static tapeout_status connect_to(postgres_store *self, tapeout_error *err)
+tapeout_status tp_postgres_connect(postgres_store *self, tapeout_error *err)
 {
     // What stands before the URL can be said otherwise in it, what stands behind cannot.
     static const char *const keywords[] = {"connect_timeout",
@@ -171,7 +148,7 @@ static tapeout_status connect_to(postgres_store *self, tapeout_error *err)
     const char *const values[] = {"10", "30000", "tapeout", self->url, "UTF8", "read-write", NULL};
     self->pq.finish(self->conn);
     self->conn = self->pq.connectdbParams(keywords, values, 1);
-    if (!is_connected(self)) {
+    if (!tp_postgres_is_connected(self)) {
         return fail_lost(self, TAPEOUT_E_UNAVAILABLE, "cannot connect", err);
     }
     (void)self->pq.setNoticeProcessor(self->conn, ignore_notice, NULL);
@@ -180,14 +157,14 @@ static tapeout_status connect_to(postgres_store *self, tapeout_error *err)
 
 static tapeout_status ensure_connected(postgres_store *self, tapeout_error *err)
 {
-    return is_connected(self) ? TAPEOUT_OK : connect_to(self, err);
+    return tp_postgres_is_connected(self) ? TAPEOUT_OK : tp_postgres_connect(self, err);
 }
 
 // -- transactions --------------------------------------------------------------------------------
 static void rollback(tp_store *store)
 {
     postgres_store *self = self_of(store);
-    if (is_connected(self)) {
+    if (tp_postgres_is_connected(self)) {
         // Nothing to be done about a failure here: what was not committed does not count.
         self->pq.clear(self->pq.exec(self->conn, "ROLLBACK"));
     }
@@ -216,124 +193,24 @@ static tapeout_status begin(tp_store *store, tp_store_kind kind, tapeout_error *
     return status;
 }
 
-// By what a transaction can be asked for later: its number, and the timeline in which that stands
-// for it, since a server that took over after a failure counts on by itself. No number: it has
-// changed nothing.
-typedef struct transaction_mark {
-    char number[32];
-    char timeline[16];
-} transaction_mark;
-
-// "" where there is none.
-static void copy_value(const postgres_store *self, const PGresult *result, int column, char *to,
-                       size_t size)
-{
-    const bool is_null = self->pq.getisnull(result, 0, column) != 0;
-    (void)snprintf(to, size, "%s", is_null ? "" : self->pq.getvalue(result, 0, column));
-}
-
-static tapeout_status read_mark(postgres_store *self, transaction_mark *ret_mark,
-                                tapeout_error *err)
-{
-    PGresult *result = self->pq.exec(self->conn, "SELECT pg_current_xact_id_if_assigned()::text, "
-                                                 "substr(pg_walfile_name(pg_current_wal_lsn()), "
-                                                 "1, 8)");
-    if (!is_done(self, result)) {
-        const bool is_lost = !is_connected(self);
-        const tapeout_status status = fail(self, result, err);
-        self->base.wants_retry = self->base.wants_retry || is_lost; // COMMIT was not sent
-        return status;
-    }
-    copy_value(self, result, 0, ret_mark->number, sizeof(ret_mark->number));
-    copy_value(self, result, 1, ret_mark->timeline, sizeof(ret_mark->timeline));
-    self->pq.clear(result);
-    return TAPEOUT_OK;
-}
-
-typedef enum transaction_fate {
-    FATE_UNKNOWN,
-    FATE_OPEN,
-    FATE_COMMITTED,
-    FATE_ABORTED
-} transaction_fate;
-
-static transaction_fate ask_fate(postgres_store *self, const transaction_mark *mark)
-{
-    char sql[256];
-    char words[2][16] = {"", ""};
-    (void)snprintf(sql, sizeof(sql),
-                   "SELECT pg_xact_status('%s'::xid8), "
-                   "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)",
-                   mark->number);
-    PGresult *result = self->pq.exec(self->conn, sql);
-    if (is_done(self, result)) {
-        copy_value(self, result, 0, words[0], sizeof(words[0]));
-        copy_value(self, result, 1, words[1], sizeof(words[1]));
-    }
-    self->pq.clear(result);
-    if (strcmp(words[1], mark->timeline) != 0) {
-        return FATE_UNKNOWN;
-    }
-    return strcmp(words[0], "committed") == 0     ? FATE_COMMITTED
-           : strcmp(words[0], "aborted") == 0     ? FATE_ABORTED
-           : strcmp(words[0], "in progress") == 0 ? FATE_OPEN
-                                                  : FATE_UNKNOWN;
-}
-
-// Connects anew and asks, again while the server is away or the transaction is open: whoever served
-// it may not have noticed yet that nobody listens.
-static transaction_fate find_fate(postgres_store *self, const transaction_mark *mark)
-{
-    const uint64_t begin_ns = tp_clock_monotonic_ns();
-    for (uint64_t pause_ms = 5; tp_clock_monotonic_ns() - begin_ns < SETTLE_MS * UINT64_C(1000000);
-         pause_ms = pause_ms < 320 ? 2 * pause_ms : pause_ms) {
-        if (connect_to(self, NULL) == TAPEOUT_OK) {
-            const transaction_fate fate = ask_fate(self, mark);
-            if (fate != FATE_OPEN && is_connected(self)) {
-                return fate;
-            }
-        }
-        (void)nanosleep(&(struct timespec){.tv_nsec = (long)pause_ms * 1000000}, NULL);
-    }
-    return FATE_UNKNOWN;
-}
-
-static tapeout_status settle(postgres_store *self, const transaction_mark *mark, tapeout_error *err)
-{
-    const transaction_fate fate = mark->number[0] == '\0' ? FATE_COMMITTED : find_fate(self, mark);
-    if (fate == FATE_COMMITTED) {
-        return TAPEOUT_OK;
-    }
-    if (fate == FATE_ABORTED) {
-        self->base.wants_retry = true;
-        return tp_fail(err, TAPEOUT_E_UNAVAILABLE,
-                       "registry: %s: the connection was lost before a transaction was committed",
-                       self->base.where);
-    }
-    return tp_fail(err, TAPEOUT_E_UNKNOWN,
-                   "registry: %s: the connection was lost while a transaction was committed, which "
-                   "may have happened or not",
-                   self->base.where);
-}
-
 // An answer that ends the connection says nothing about the transaction: a server that is shut down
 // while it waits for its standbys has committed already.
 static tapeout_status commit(tp_store *store, tapeout_error *err)
 {
     postgres_store *self = self_of(store);
-    transaction_mark mark;
-    const tapeout_status marked = read_mark(self, &mark, err);
+    postgres_mark mark;
+    const tapeout_status marked = tp_postgres_mark_read(self, &mark, err);
     if (marked != TAPEOUT_OK) {
         rollback(store);
         return marked;
     }
     PGresult *result = self->pq.exec(self->conn, "COMMIT");
-    if (!is_connected(self)) {
+    if (!tp_postgres_is_connected(self)) {
         self->pq.clear(result);
-        return settle(self, &mark, err);
+        return tp_postgres_settle(self, &mark, err);
     }
-    if (!is_done(self, result)) {
-        const tapeout_status status = fail(self, result, err);
+    if (!tp_postgres_is_done(self, result)) {
+        const tapeout_status status = tp_postgres_fail(self, result, err);
         rollback(store);
         return status;
     }
@@ -433,7 +310,7 @@ static tapeout_status fail_statement(tp_rows *rows, PGresult *result, const char
                                      tapeout_error *err)
 {
     postgres_store *self = self_of(rows->store);
-    if (!is_connected(self) && !rows->store->is_open_transaction &&
+    if (!tp_postgres_is_connected(self) && !rows->store->is_open_transaction &&
         strncmp(sql, "SELECT", strlen("SELECT")) != 0) {
         self->pq.clear(result);
         return fail_lost(self, TAPEOUT_E_UNKNOWN,
@@ -441,7 +318,7 @@ static tapeout_status fail_statement(tp_rows *rows, PGresult *result, const char
                          "or not",
                          err);
     }
-    return fail(self, result, err);
+    return tp_postgres_fail(self, result, err);
 }
 
 static tapeout_status query(tp_rows *rows, const char *sql, tp_sql_values values,
@@ -461,7 +338,7 @@ static tapeout_status query(tp_rows *rows, const char *sql, tp_sql_values values
     }
     PGresult *result = self->pq.execParams(self->conn, sql, (int)values.count, all.types,
                                            all.values, all.lengths, all.formats, 1);
-    if (!is_done(self, result)) {
+    if (!tp_postgres_is_done(self, result)) {
         return fail_statement(rows, result, sql, err);
     }
     rows->state = result;
@@ -595,7 +472,7 @@ static tapeout_status open_store(tp_store *store, const tp_store_options *option
     TP_TRY(name_place(self, err));
     TP_TRY(name_schema(self, options->world, err));
     TP_TRY(tp_postgres_load(&self->pq, err));
-    TP_TRY(connect_to(self, err));
+    TP_TRY(tp_postgres_connect(self, err));
     bool has = true;
     if (options->mode == TP_STORE_READ) {
         TP_TRY(has_versions(store, &has, err));
