@@ -360,6 +360,8 @@ static tapeout_status make_parsers(llm_answer *answer, const llm_ask *ask, tapeo
     for (uint32_t i = 0; ask->parts_text && i < answer->choice_count; i++) {
         const tp_tool_parser_options options = {.parse_calls = ask->parses_calls,
                                                 .calls_are_held = ask->holds_calls,
+                                                .held_once = ask->generation.trigger.size == 0 ||
+                                                             ask->generation.triggers_once,
                                                 .starts_reasoning = ask->starts_thinking,
                                                 .id_seed = ask->generation.sampling.seed + i,
                                                 .sink = on_delta,

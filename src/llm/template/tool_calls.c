@@ -307,7 +307,8 @@ static void rewind_scan(tp_tool_parser *parser, size_t to)
 
 static void begin_call(tp_tool_parser *parser, size_t marker)
 {
-    parser->state = parser->options.calls_are_held ? STATE_HEAD : STATE_CALL;
+    const bool is_free = parser->options.held_once && parser->count > 0 && !parser->in_list;
+    parser->state = parser->options.calls_are_held && !is_free ? STATE_HEAD : STATE_CALL;
     parser->marker = marker;
     rewind_scan(parser, marker);
 }

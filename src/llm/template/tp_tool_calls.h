@@ -51,6 +51,7 @@ typedef tapeout_status (*tp_tool_sink)(void *user, const tp_tool_delta *delta, t
 typedef struct tp_tool_parser_options {
     bool parse_calls;      // false: no tools in the request, everything is content
     bool calls_are_held;   // a grammar holds them to tp_tool_force's form: arguments in fragments
+    bool held_once;        // and only the first, or the first list: what follows is free text
     bool starts_reasoning; // the prompt already ended in <think>
     uint64_t id_seed;      // of the ids of calls: the same request, the same ids
     tp_tool_sink sink;

@@ -15,6 +15,7 @@ typedef struct log {
     tp_buffer text;
     tp_tool_delta_kind last;
     bool is_held; // calls are, and arguments come in fragments: no bracket behind them
+    bool is_once; // only the first is
     size_t fragments;
 } log;
 
@@ -45,6 +46,7 @@ static tapeout_status parse(const tp_env *env, const char *template, const char 
     tp_tool_parser *parser;
     const tp_tool_parser_options options = {.parse_calls = true,
                                             .calls_are_held = l->is_held,
+                                            .held_once = l->is_once,
                                             .id_seed = 7,
                                             .sink = note,
                                             .sink_user = l};
@@ -157,6 +159,48 @@ static void test_held(void)
     check_held(hermes, "<tool_call>{\"x\":{}}</tool_call>", "<tool_call>{\"x\":{}}</tool_call>");
 }
 
+// Behind the one call that the grammar held the text is free: a call there is told once it is
+// whole, its arguments in one piece, and what is none is content to the byte.
+static void check_once(const char *template, const char *output, const char *want)
+{
+    const tp_env env = tp_env_plain();
+    const size_t first = (size_t)(strrchr(output, ';') - output);
+    for (size_t piece = 1; piece < 40; piece += 2) {
+        log l = {.last = TP_DELTA_CONTENT, .is_held = true, .is_once = true};
+        log one = l;
+        char head[128];
+        tp_buffer_init(&l.text, env.alloc, 1u << 16);
+        tp_buffer_init(&one.text, env.alloc, 1u << 16);
+        (void)snprintf(head, sizeof(head), "%.*s", (int)first, output);
+        ASSERT_OK(parse(&env, template, head, piece, &one, &test_err));
+        ASSERT_OK(parse(&env, template, output, piece, &l, &test_err));
+        tp_buffer_append_char(&l.text, 0);
+        ASSERT_EQ_STR(l.text.data, want);
+        ASSERT(l.fragments <= one.fragments + 1);
+        tp_buffer_deinit(&one.text);
+        tp_buffer_deinit(&l.text);
+    }
+}
+
+static void test_held_once(void)
+{
+    check_once(
+        llama3,
+        "{\"name\":\"f\",\"parameters\":{\"x\": 1}}; {\"name\":\"g\",\"parameters\":{\"y\": 2}}",
+        "[0 f {\"x\": 1}[1 g {\"y\":2}");
+    check_once(llama3,
+               "{\"name\":\"f\",\"parameters\":{}}; {\"name\":\"g\",\"parameters\":{\"y\": 2",
+               "[0 f {}{\"name\":\"g\",\"parameters\":{\"y\": 2");
+    check_once(hermes,
+               "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>;"
+               "<tool_call>{\"name\":\"g\",\"arguments\":{\"y\": [2, }}</tool_call>",
+               "[0 f {};<tool_call>{\"name\":\"g\",\"arguments\":{\"y\": [2, }}</tool_call>");
+    check_once(mistral,
+               "[TOOL_CALLS][{\"name\":\"f\",\"arguments\":{\"x\": 1}}];"
+               "[TOOL_CALLS][{\"name\":\"g\",\"arguments\":{\"y\": 2}}, 3]",
+               "[0 f {\"x\": 1};[TOOL_CALLS][{\"name\":\"g\",\"arguments\":{\"y\": 2}}, 3]");
+}
+
 // A list is calls or content, never both.
 static void test_list_with_other_things(void)
 {
@@ -233,5 +277,5 @@ static void test_force_strict_alone(void)
 }
 
 TEST_MAIN(TEST(test_force_strict_alone), TEST(test_hermes), TEST(test_other_families),
-          TEST(test_blanks), TEST(test_held), TEST(test_list_with_other_things),
-          TEST(test_every_allocation), TEST(test_force))
+          TEST(test_blanks), TEST(test_held), TEST(test_held_once),
+          TEST(test_list_with_other_things), TEST(test_every_allocation), TEST(test_force))
