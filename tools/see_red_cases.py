@@ -20,7 +20,7 @@ import time
 
 import pytest
 
-WAIT_S = 10  # and four times as long as without a mutant
+WAIT_S = 20  # and twice as long as without a mutant
 
 
 class TooLong(BaseException):
@@ -89,7 +89,7 @@ class Cases:
         is_proof = case in self.suspect  # that it passes again
         number = 0 if is_proof else self.todo[case].pop(0)
         signal.signal(signal.SIGALRM, too_long)
-        signal.setitimer(signal.ITIMER_REAL, WAIT_S + 4 * self.took_s[case], WAIT_S)
+        signal.setitimer(signal.ITIMER_REAL, WAIT_S + 2 * self.took_s[case], WAIT_S)
         self.wake(number)
         has_failed, is_fresh, self.is_fresh = True, self.is_fresh, False
         try:
