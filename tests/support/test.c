@@ -23,7 +23,7 @@
 
 enum { EXIT_SKIPPED = 77, TIMEOUT_DEFAULT_S = 60 };
 
-tapeout_error test_err;
+_Thread_local tapeout_error test_err;
 
 static struct {
     const char *program;   // without its folder

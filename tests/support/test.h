@@ -90,8 +90,8 @@ void test_assert_status(const char *file, int line, tapeout_status got, tapeout_
     } while (0)
 void test_assert_message(const char *file, int line, const tapeout_error *err, const char *part);
 
-// Pass `&test_err` as the error buffer inside ASSERT_OK and ASSERT_FAILS.
-extern tapeout_error test_err;
+// Pass `&test_err` as the error buffer inside ASSERT_OK and ASSERT_FAILS; each thread has its own.
+extern _Thread_local tapeout_error test_err;
 
 // An allocator that fails the n-th allocation, once or for ever after, and counts what is live;
 // sizes given back are checked against sizes asked for.
