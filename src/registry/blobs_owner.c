@@ -48,7 +48,8 @@ static tapeout_status find_id(tp_store *store, void *user, tapeout_error *err)
                         NULL, err);
 }
 
-// Read again after it was written: of two that come first at once, one finds the other's.
+// It is written only where there is none, which S3 decides: of two that come first at once, one is
+// refused. Read again after that, for who was refused and for stores that ignore the condition.
 static tapeout_status check_owner(tp_registry *registry, const char *id, tapeout_error *err)
 {
     tp_buffer owner;
@@ -57,7 +58,9 @@ static tapeout_status check_owner(tp_registry *registry, const char *id, tapeout
     tapeout_status status = tp_s3_owner_read(registry->s3, &owner, err);
     if (status == TAPEOUT_OK && owner.size == 0) {
         status = tp_s3_owner_write(registry->s3, own, err);
-        status = status == TAPEOUT_OK ? tp_s3_owner_read(registry->s3, &owner, err) : status;
+        if (status == TAPEOUT_OK || status == TAPEOUT_E_EXISTS) {
+            status = tp_s3_owner_read(registry->s3, &owner, err);
+        }
     }
     if (status == TAPEOUT_OK && !tp_str_equal(tp_buffer_view(&owner), own)) {
         status = tp_fail(err, TAPEOUT_E_DENIED,

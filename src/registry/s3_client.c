@@ -147,8 +147,12 @@ tapeout_status tp_s3_answer_text(tp_s3 *s3, const char *name, tp_buffer *ret_tex
     return tp_buffer_check(ret_text, "S3's answer", err);
 }
 
-static tapeout_status status_of_answer(uint32_t status)
+static tapeout_status status_of_answer(const s3_request *request, uint32_t status)
 {
+    // Another's write of the same object is under way, or has been done.
+    if (request->is_first && (status == 409 || status == 412)) {
+        return TAPEOUT_E_EXISTS;
+    }
     switch (status) {
     case 401:
     case 403:
@@ -176,11 +180,12 @@ static tapeout_status fail_answer(tp_s3 *s3, const s3_request *request, tapeout_
     }
     const bool is_elsewhere =
         region.size > 0 && !tp_str_equal(region, tp_str_from(s3->address.region));
-    const tapeout_status failed = tp_fail(
-        err, status_of_answer(status), "blobs: %s %s: %u %.*s%s%.*s%s%.*s", request->method,
-        s3->place, status, TP_STR_ARGS(tp_buffer_view(&code)), words.size > 0 ? ": " : "",
-        TP_STR_ARGS(tp_buffer_view(&words)), is_elsewhere ? "; the bucket is in region " : "",
-        is_elsewhere ? (int)region.size : 0, region.data);
+    const tapeout_status failed =
+        tp_fail(err, status_of_answer(request, status), "blobs: %s %s: %u %.*s%s%.*s%s%.*s",
+                request->method, s3->place, status, TP_STR_ARGS(tp_buffer_view(&code)),
+                words.size > 0 ? ": " : "", TP_STR_ARGS(tp_buffer_view(&words)),
+                is_elsewhere ? "; the bucket is in region " : "",
+                is_elsewhere ? (int)region.size : 0, region.data);
     tp_buffer_deinit(&code);
     tp_buffer_deinit(&words);
     return failed;
@@ -202,13 +207,19 @@ static tapeout_status ask_signed(tp_s3 *s3, const s3_request *request, const cha
                                  tapeout_error *err)
 {
     const s3_headers *own = &s3->headers;
-    const char *headers[] = {own->host, own->date, own->payload_hash, own->authorization,
-                             own->token};
+    const char *headers[6] = {own->host, own->date, own->payload_hash, own->authorization};
+    size_t header_count = 4;
+    if (own->token[0] != '\0') {
+        headers[header_count++] = own->token;
+    }
+    if (request->is_first) {
+        headers[header_count++] = "if-none-match: *"; // only x-amz- headers need be signed
+    }
     const bool moves_blob = request->sink != NULL || strcmp(request->method, "PUT") == 0;
     const tp_curl_request call = {.method = request->method,
                                   .url = url,
                                   .headers = headers,
-                                  .header_count = own->token[0] == '\0' ? 4 : 5,
+                                  .header_count = header_count,
                                   .body = request->body,
                                   .ca_file = s3->ca_file[0] == '\0' ? NULL : s3->ca_file,
                                   .timeout_ms = moves_blob ? 0 : TP_S3_ANSWER_MS,

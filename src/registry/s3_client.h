@@ -38,6 +38,7 @@ tapeout_status tp_s3_remove(tp_s3 *s3, tp_str hex, tapeout_error *err);
 
 // What stands in the object "registry-id" beside the blobs; nothing where there is none.
 tapeout_status tp_s3_owner_read(tp_s3 *s3, tp_buffer *ret_text, tapeout_error *err);
+// E_EXISTS where there is one by now, though not with every store: some ignore the condition.
 tapeout_status tp_s3_owner_write(tp_s3 *s3, tp_str text, tapeout_error *err);
 
 typedef struct s3_object {

@@ -79,7 +79,7 @@ tapeout_status tp_s3_owner_write(tp_s3 *s3, tp_str text, tapeout_error *err)
 {
     char key[TP_MAX_S3_KEY_BYTES];
     owner_key(s3, key);
-    const s3_request request = {.method = "PUT", .key = key, .body = text};
+    const s3_request request = {.method = "PUT", .key = key, .body = text, .is_first = true};
     return tp_s3_ask(s3, &request, err);
 }
 

@@ -26,6 +26,7 @@ typedef struct s3_request {
     const char *key;      // of the object; NULL: the bucket itself
     tp_str query;         // canonical
     tp_str body;          // of PUT and POST
+    bool is_first;        // a PUT only where nothing is there yet; E_EXISTS
     const char *body_hex; // its SHA-256; NULL: it is found out
     tp_curl_sink *sink;   // takes the answer of a GET; NULL: it is kept in s3->answer
     void *user;

@@ -2,6 +2,7 @@
 """Blobs in S3: what is registered and logged lies in the bucket before it is acknowledged, is
 served from a checked copy, and is collected, backed up and restored as in a home. The server is
 moto's, which checks every signature; what goes wrong on the way is made by a proxy before it."""
+import concurrent.futures
 import json
 import os
 import shutil
@@ -251,6 +252,17 @@ def test_one_prefix_one_registry(s3, stored, tmp_path):
     other.blobs = stored.blobs
     assert "another registry" in other.fails("rm", "toy:1")
     assert stored.json("gc", "--grace", "0")["kept"] == 1
+
+
+def test_many_come_first_at_once(s3, stored, tmp_path):
+    """Of registries that find a fresh prefix in the same instant one gets it."""
+    comers = [Bucketed(stored.binary, tmp_path / f"comer-{i}") for i in range(8)]
+    for comer in comers:
+        comer.blobs = stored.blobs
+    with concurrent.futures.ThreadPoolExecutor(len(comers)) as crowd:
+        done = list(crowd.map(lambda comer: comer("gc", "--grace", "0"), comers))
+    assert sum(one.returncode == 0 for one in done) == 1, [one.stderr for one in done]
+    assert all(one.returncode == 0 or "another registry" in one.stderr for one in done)
 
 
 # -- large ones ----------------------------------------------------------------------------------
