@@ -256,11 +256,12 @@ def test_one_prefix_one_registry(s3, stored, tmp_path):
 
 def test_many_come_first_at_once(s3, stored, tmp_path):
     """Of registries that find a fresh prefix in the same instant one gets it."""
-    comers = [Bucketed(stored.binary, tmp_path / f"comer-{i}") for i in range(8)]
+    train_versions(stored, tmp_path, [1])
+    comers = [Bucketed(stored.binary, tmp_path / f"comer-{i}") for i in range(4)]
     for comer in comers:
-        comer.blobs = stored.blobs
+        comer.blobs = s3.env(prefix=stored.prefix + "/fresh")
     with concurrent.futures.ThreadPoolExecutor(len(comers)) as crowd:
-        done = list(crowd.map(lambda comer: comer("gc", "--grace", "0"), comers))
+        done = list(crowd.map(lambda comer: comer("train", tmp_path / "toy.yaml"), comers))
     assert sum(one.returncode == 0 for one in done) == 1, [one.stderr for one in done]
     assert all(one.returncode == 0 or "another registry" in one.stderr for one in done)
 
