@@ -3,8 +3,9 @@
 // Text of a model, read for tool calls. Byte 0 says how: bits 0 and 1 the family, 2 whether the
 // model reasons, 3 whether calls are looked for, 4 whether it starts reasoning, 5 that the rest is
 // a JSON list of tools from which a call is forced, 6 that the first of them is asked for, 7 in
-// parallel. Byte 1 cuts the text: whole or in pieces, the same content, reasoning and calls come
-// out, and without calls nothing gets lost.
+// parallel; without 5, 6 that calls are told as they come, 7 that only the first one is. Byte 1
+// cuts the text: whole or in pieces, the same content, reasoning and calls come out, and without
+// calls nothing gets lost.
 #include "base/tp_alloc.h"
 #include "llm/template/tp_tool_calls.h"
 #include "table/tp_json.h"
@@ -62,6 +63,8 @@ static void parse(const tp_env *env, uint8_t how, tp_str text, size_t most, outp
                                    .has_reasoning = (how & 4) != 0};
     const tp_tool_parser_options options = {.parse_calls = (how & 8) != 0,
                                             .starts_reasoning = (how & 16) != 0,
+                                            .calls_are_held = (how & 64) != 0,
+                                            .held_once = (how & 128) != 0,
                                             .id_seed = how,
                                             .sink = take,
                                             .sink_user = out};
