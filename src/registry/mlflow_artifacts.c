@@ -10,6 +10,7 @@
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
 #include "registry/mlflow_path.h"
+#include "table/tp_json.h"
 
 #include <string.h>
 
