@@ -27,6 +27,7 @@ static void test_platt_equals_scikit_learn(void)
     ASSERT(fabs(got.curves[0].platt_b - calibration_platt[1]) < 1e-4);
     ASSERT_EQ_F64(tp_calibration_apply(&got, 0, 0.5),
                   tp_logistic(got.curves[0].platt_a * 0.5 + got.curves[0].platt_b));
+    tp_calibration_deinit(env.alloc, &got);
 }
 
 // At the minimum of the cross entropy the mean probability is the mean of Platt's targets.
@@ -49,6 +50,7 @@ static void test_platt_meets_its_condition(void)
         sums[1] += gap * calibration_margin[r];
     }
     ASSERT(fabs(sums[0]) < 1e-7 && fabs(sums[1]) < 1e-7);
+    tp_calibration_deinit(env.alloc, &got);
 }
 
 static void test_isotonic_equals_scikit_learn(void)
