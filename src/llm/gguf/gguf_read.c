@@ -13,6 +13,7 @@
 #include "base/tp_cursor.h"
 #include "base/tp_error.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
