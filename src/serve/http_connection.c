@@ -13,11 +13,7 @@
 #include "base/tp_clock.h"
 #include "base/tp_random.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
-
-enum { FILE_PIECE_BYTES = 128 << 10 };
 
 // Stops the parser from inside a callback; the caller of llhttp_execute answers with `status`.
 static int stop(tp_http_connection *connection, int status, const char *why)
@@ -382,17 +378,9 @@ void tp_http_connection_init(tp_http_connection *connection, tp_http_shared *sha
     request_clear(connection);
 }
 
-static void file_close(tp_http_connection *connection)
-{
-    if (connection->file.is_open) {
-        (void)close(connection->file.fd); // it was only read
-    }
-    connection->file = (tp_http_file){0};
-}
-
 void tp_http_connection_deinit(tp_http_connection *connection)
 {
-    file_close(connection);
+    tp_http_file_close(&connection->file);
     tp_buffer_deinit(&connection->request.head);
     tp_buffer_deinit(&connection->request.decoded_path);
     tp_buffer_deinit(&connection->request.body);
@@ -569,27 +557,15 @@ void tp_http_connection_reply(tp_http_connection *connection, tp_http_reply *rep
 void tp_http_connection_refill(tp_http_connection *connection)
 {
     tp_http_file *file = &connection->file;
-    if (!file->is_open || connection->out.size >= FILE_PIECE_BYTES) {
+    if (!file->is_open) {
         return;
     }
-    const uint64_t left = file->size - file->offset;
-    const size_t step = left < FILE_PIECE_BYTES ? (size_t)left : FILE_PIECE_BYTES;
-    char *room = tp_buffer_reserve(&connection->out, step);
-    ssize_t got = 0;
-    if (room != NULL && step > 0) {
-        do {
-            got = pread(file->fd, room, step, (off_t)file->offset);
-        } while (got < 0 && errno == EINTR);
+    tp_http_file_append(file, &connection->out);
+    const bool is_sent = file->offset == file->size;
+    if (is_sent || connection->out.status != TAPEOUT_OK) {
+        tp_http_file_close(file);
     }
-    if (room == NULL || (step > 0 && got <= 0)) {
-        connection->out.status = TAPEOUT_E_IO;
-        file_close(connection);
-        return;
-    }
-    connection->out.size += (size_t)got;
-    file->offset += (uint64_t)got;
-    if (file->offset == file->size) {
-        file_close(connection);
+    if (is_sent) {
         leave_request(connection, connection->closes_after);
     }
 }

@@ -5,7 +5,6 @@
 #include "serve/tp_http.h"
 
 #include <string.h>
-#include <unistd.h>
 
 // The statuses that this server sends.
 const char *tp_http_status_text(int status)
@@ -64,14 +63,6 @@ void tp_http_reply_init(tp_http_reply *reply, const tapeout_allocator *alloc)
     tp_buffer_init(&reply->body, alloc, TP_MAX_HTTP_REPLY_BYTES);
 }
 
-static void close_file(tp_http_reply *reply)
-{
-    if (reply->file.is_open) {
-        (void)close(reply->file.fd); // it was only read
-    }
-    reply->file = (tp_http_file){0};
-}
-
 uint64_t tp_http_reply_size(const tp_http_reply *reply)
 {
     return reply->file.is_open ? reply->file.size : reply->body.size;
@@ -79,7 +70,7 @@ uint64_t tp_http_reply_size(const tp_http_reply *reply)
 
 void tp_http_reply_deinit(tp_http_reply *reply)
 {
-    close_file(reply);
+    tp_http_file_close(&reply->file);
     tp_buffer_deinit(&reply->headers);
     tp_buffer_deinit(&reply->body);
 }
@@ -89,7 +80,7 @@ void tp_http_reply_clear(tp_http_reply *reply)
     reply->status = 200;
     reply->content_type = NULL;
     reply->close = false;
-    close_file(reply);
+    tp_http_file_close(&reply->file);
     tp_buffer_clear(&reply->headers);
     tp_buffer_clear(&reply->body);
 }

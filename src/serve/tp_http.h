@@ -85,6 +85,11 @@ typedef struct tp_http_file {
     uint64_t size;   // of all
 } tp_http_file;
 
+void tp_http_file_close(tp_http_file *file); // also one that is not open
+// The next piece to the end of `out`, where that has room. E_IO in its status where the file can't
+// be read, or ends before its size.
+void tp_http_file_append(tp_http_file *file, tp_buffer *out);
+
 // What goes back. The body belongs to whoever fills it; it is copied into the connection's output.
 // A file takes the body's place, and becomes the connection's own.
 typedef struct tp_http_reply {
