@@ -45,7 +45,10 @@ static tp_str last_line(tp_str text, const char *begin, const char *end)
 
 static bool next_feature(tp_str *text, uint64_t *ret_feature)
 {
-    const char *comma = text->size > 0 ? memchr(text->data, ',', text->size) : NULL;
+    if (text->size == 0) {
+        return false;
+    }
+    const char *comma = memchr(text->data, ',', text->size);
     const size_t size = comma != NULL ? (size_t)(comma - text->data) : text->size;
     const size_t taken = size + (comma != NULL ? 1 : 0);
     const bool is_number = tp_str_to_uint64((tp_str){text->data, size}, ret_feature);

@@ -304,6 +304,9 @@ static tapeout_status derive(const tp_gbt *gbt, tp_gbt_fast *fast, tapeout_error
         fast->is_coded = fast->is_coded && gbt->trees[t].leaf_count <= INT16_MAX;
     }
     survey(gbt, fast);
+    if (!fast->is_coded) {
+        return TAPEOUT_OK; // and a feature may be of both kinds, which what follows can't number
+    }
     TP_TRY(collect_thresholds(gbt, fast, err));
     TP_TRY(collect_categories(gbt, fast, err));
     place_columns(gbt, fast);

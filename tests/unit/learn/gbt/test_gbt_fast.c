@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 // Numbers with gaps in both directions, few and many categories, three classes.
 static gbt_case *mixed_case(uint64_t rows)
@@ -207,6 +208,40 @@ static void test_a_chain_of_splits(void)
     tp_gbt_free(gbt);
 }
 
-TEST_MAIN(TEST(test_fast_is_like_plain), TEST(test_values_at_the_edges),
-          TEST(test_trees_of_many_leaves), TEST(test_trees_of_all_sizes),
-          TEST(test_too_many_thresholds), TEST(test_a_chain), TEST(test_a_chain_of_splits))
+// Another program may ask a number for its code in one tree and for its size in the next. A byte
+// can't stand for both, in whichever order they come.
+static void test_one_feature_of_both_kinds(void)
+{
+    const tp_env env = tp_env_plain();
+    for (uint32_t first = 0; first < 2; first++) {
+        tp_gbt *gbt = NULL;
+        ASSERT_OK(tp_gbt_new(env.alloc, 1, 1, 2, &gbt, &test_err));
+        gbt->flags = TP_GBT_CODES_ARE_NUMBERS;
+        tp_tree *tree = &gbt->trees[first];
+        ASSERT_OK(tp_gbt_tree_init(env.alloc, 2, 1, tree, &test_err));
+        tree->flags[0] = TP_TREE_CATEGORICAL;
+        tree->category_begin[1] = 1;
+        tree->category_words[0] = 1u << 31;
+        memcpy(tree->leaf_value, (double[]){1, 2}, 2 * sizeof(double));
+        tree = &gbt->trees[1 - first];
+        ASSERT_OK(tp_gbt_tree_init(env.alloc, 2, 0, tree, &test_err));
+        tree->threshold[0] = 31.5;
+        memcpy(tree->leaf_value, (double[]){10, 20}, 2 * sizeof(double));
+        for (uint32_t t = 0; t < 2; t++) {
+            gbt->trees[t].left[0] = ~0;
+            gbt->trees[t].right[0] = ~1;
+        }
+        gbt->tree_count = 2;
+        case_keep(gbt);
+        ASSERT_OK(tp_gbt_finish(gbt, NULL, &test_err));
+        ASSERT_EQ_F64(case_margin_of(gbt, (double[]){31}), 11);
+        ASSERT_EQ_F64(case_margin_of(gbt, (double[]){30}), 12);
+        ASSERT_EQ_F64(case_margin_of(gbt, (double[]){32}), 22);
+        tp_gbt_free(gbt);
+    }
+}
+
+TEST_MAIN(TEST(test_one_feature_of_both_kinds), TEST(test_fast_is_like_plain),
+          TEST(test_values_at_the_edges), TEST(test_trees_of_many_leaves),
+          TEST(test_trees_of_all_sizes), TEST(test_too_many_thresholds), TEST(test_a_chain),
+          TEST(test_a_chain_of_splits))
