@@ -8,6 +8,7 @@
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
 
+#include <math.h>
 #include <string.h>
 
 uint32_t tp_schema_rule(schema_compiler *c, const schema_list *list)
@@ -43,7 +44,7 @@ uint32_t tp_schema_rule(schema_compiler *c, const schema_list *list)
 }
 
 // -- literal values ------------------------------------------------------------------------------
-static uint32_t type_of(schema_compiler *c, yyjson_val *value)
+static uint32_t type_of(yyjson_val *value)
 {
     switch (yyjson_get_type(value)) {
     case YYJSON_TYPE_NULL:
@@ -59,9 +60,8 @@ static uint32_t type_of(schema_compiler *c, yyjson_val *value)
     default:
         break;
     }
-    const double number = yyjson_get_num(value);
-    (void)c;
-    return number - (double)(int64_t)number == 0 ? SCHEMA_INTEGER : SCHEMA_FRACTION;
+    const double number = yyjson_get_num(value); // of any size: no integer type holds them all
+    return number == trunc(number) ? SCHEMA_INTEGER : SCHEMA_FRACTION;
 }
 
 static uint32_t count_characters(tp_str text)
@@ -76,7 +76,7 @@ static uint32_t count_characters(tp_str text)
 // Whether one value of an enum satisfies what stands beside it.
 static bool fits(schema_compiler *c, const schema_facts *facts, yyjson_val *value)
 {
-    const uint32_t type = type_of(c, value);
+    const uint32_t type = type_of(value);
     if ((facts->types & type) == 0) {
         return false;
     }

@@ -306,7 +306,8 @@ static tapeout_status filter_round(tp_jinja_run *run, const tp_jinja_call *call,
     if (tp_str_equal(how, TP_STR("common"))) {
         *ret = call->self.kind == TP_JINJA_FLOAT
                    ? tp_jinja_float(round_common(value, (int)precision))
-                   : tp_jinja_int((int64_t)value);
+                   : tp_jinja_int(call->self.kind == TP_JINJA_INT ? call->self.integer
+                                                                  : call->self.boolean);
     } else if (tp_str_equal(how, TP_STR("ceil")) || tp_str_equal(how, TP_STR("floor"))) {
         *ret = tp_jinja_float((how.data[0] == 'c' ? ceil(value * scale) : floor(value * scale)) /
                               scale);

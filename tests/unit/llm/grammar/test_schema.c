@@ -110,6 +110,8 @@ static void test_choices(void)
     FOLLOWS("{\"const\":\"q\\\"\",\"enum\":[\"q\\\"\",\"r\"]}", "+\"q\\\"\"", "-\"r\"");
     FOLLOWS("{\"type\":\"integer\",\"enum\":[1,5,9,\"x\"],\"minimum\":4,\"multipleOf\":3}", "+9",
             "-5", "-1");
+    FOLLOWS("{\"type\":\"integer\",\"enum\":[88888900000000000000,0.5]}", "+88888900000000000000.0",
+            "-0.5");
     FOLLOWS("{\"type\":\"string\",\"enum\":[\"a\",\"bcd\"],\"maxLength\":2}", "+\"a\"", "-\"bcd\"");
     FOLLOWS("{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"boolean\"}]}", "+null", "+true", "-1");
     FOLLOWS("{\"type\":[\"integer\",\"null\"]}", "+1", "+null", "-\"a\"");

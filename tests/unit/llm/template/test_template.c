@@ -162,4 +162,13 @@ static void test_many_messages(void)
     tp_buffer_deinit(&json);
 }
 
-TEST_MAIN(TEST(test_trust), TEST(test_mistakes), TEST(test_budgets), TEST(test_many_messages))
+// Rounding leaves a whole number as it is, also one that no double holds.
+static void test_large_whole_numbers(void)
+{
+    ASSERT_EQ_STR(marked("{{ 9007199254740993|round }}"), "9007199254740993");
+    ASSERT_EQ_STR(marked("{{ 9223372036854775807|round }} {{ true|round }}"),
+                  "9223372036854775807 1");
+}
+
+TEST_MAIN(TEST(test_large_whole_numbers), TEST(test_trust), TEST(test_mistakes), TEST(test_budgets),
+          TEST(test_many_messages))
