@@ -12,6 +12,7 @@
 #include "base/tp_arena.h"
 #include "base/tp_cursor.h"
 #include "base/tp_error.h"
+#include "base/tp_hex.h"
 #include "table/tp_json.h"
 
 #include <string.h>
@@ -65,20 +66,10 @@ static tapeout_status read_header(tp_bundle *bundle, tapeout_error *err)
     return TAPEOUT_OK;
 }
 
-static bool parse_hex(tp_str text, tp_sha256 *ret_hash)
+static bool parse_hash(tp_str text, tp_sha256 *ret_hash)
 {
-    if (text.size != TP_SHA256_HEX_SIZE) {
-        return false;
-    }
-    for (size_t i = 0; i < text.size; i++) {
-        const char c = text.data[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
-            return false;
-        }
-        const uint8_t digit = (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
-        ret_hash->bytes[i / 2] = (uint8_t)(ret_hash->bytes[i / 2] << 4 | digit);
-    }
-    return true;
+    return text.size == TP_SHA256_HEX_SIZE &&
+           tp_hex_read(text.data, ret_hash->bytes, sizeof(ret_hash->bytes));
 }
 
 static tapeout_status read_entry(tp_bundle *bundle, yyjson_val *value, bundle_entry *entry,
@@ -96,7 +87,7 @@ static tapeout_status read_entry(tp_bundle *bundle, yyjson_val *value, bundle_en
     }
     yyjson_arr_iter iter = yyjson_arr_iter_with(chunks);
     for (uint64_t i = 0; i < entry->chunk_count; i++) {
-        if (!parse_hex(tp_json_str(yyjson_arr_iter_next(&iter)), &hashes[i])) {
+        if (!parse_hash(tp_json_str(yyjson_arr_iter_next(&iter)), &hashes[i])) {
             return damaged(err, "a chunk's hash is not 64 hexadecimal digits");
         }
     }

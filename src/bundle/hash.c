@@ -5,6 +5,7 @@
 #include "bundle/tp_bundle.h"
 
 #include "base/tp_error.h"
+#include "base/tp_hex.h"
 
 #include <openssl/evp.h>
 
@@ -18,12 +19,7 @@ tp_sha256 tp_sha256_of(const void *data, size_t size)
 
 void tp_sha256_hex(const tp_sha256 *hash, char ret_hex[TP_SHA256_HEX_SIZE + 1])
 {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < TP_SHA256_SIZE; i++) {
-        ret_hex[2 * i] = digits[hash->bytes[i] >> 4];
-        ret_hex[2 * i + 1] = digits[hash->bytes[i] & 15];
-    }
-    ret_hex[TP_SHA256_HEX_SIZE] = '\0';
+    tp_hex_write(hash->bytes, TP_SHA256_SIZE, ret_hex);
 }
 
 tapeout_status tp_sha256_file(const char *path, tp_sha256 *ret_hash, tapeout_error *err)

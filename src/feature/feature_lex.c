@@ -7,6 +7,7 @@
 // have been checked to be UTF-8 before.
 #include "feature/feature_ast.h"
 
+#include "base/tp_hex.h"
 #include "table/tp_value.h"
 
 #include <math.h>
@@ -113,15 +114,6 @@ static tapeout_status lex_number(tp_feature_lexer *lexer, tp_feature_token *toke
     return TAPEOUT_OK;
 }
 
-static int hex_digit(char c)
-{
-    if (is_digit(c)) {
-        return c - '0';
-    }
-    const char low = (char)(c | 0x20);
-    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-}
-
 // UTF-8 of a code point below U+10000; how many bytes.
 static size_t put_utf8(char *out, uint32_t code)
 {
@@ -158,7 +150,7 @@ static size_t lex_escape(tp_feature_lexer *lexer, char *out)
     }
     uint32_t code = 0;
     for (size_t i = 1; i <= 4; i++) {
-        const int digit = hex_digit(peek(lexer, i));
+        const int digit = tp_hex_digit(peek(lexer, i));
         if (digit < 0) {
             return 0;
         }

@@ -5,6 +5,7 @@
 // first that writes to a prefix leaves its id there, and whoever finds another's writes and removes
 // nothing. Reading is free. Servers that share the rows share the id, and so does a restored copy.
 #include "base/tp_error.h"
+#include "base/tp_hex.h"
 #include "registry/registry_priv.h"
 
 #include <errno.h>
@@ -23,9 +24,7 @@ static tapeout_status make_id(char ret_id[ID_SIZE + 1], tapeout_error *err)
     if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes)) {
         return tp_fail_errno(err, errno, "blobs: no random numbers");
     }
-    for (size_t i = 0; i < sizeof(bytes); i++) {
-        (void)snprintf(ret_id + 2 * i, 3, "%02x", bytes[i]);
-    }
+    tp_hex_write(bytes, sizeof(bytes), ret_id);
     return TAPEOUT_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/tp_clock.h"
 #include "base/tp_error.h"
+#include "base/tp_hex.h"
 #include "table/tp_json.h"
 
 #include <errno.h>
@@ -99,9 +100,7 @@ tapeout_status tp_mlflow_id_make(char ret_id[MLFLOW_ID_SIZE + 1], tapeout_error 
     if (getentropy(bytes, sizeof(bytes)) != 0) {
         return tp_fail_errno(err, errno, "cannot make an id");
     }
-    for (size_t i = 0; i < sizeof(bytes); i++) {
-        (void)snprintf(ret_id + 2 * i, 3, "%02x", bytes[i]);
-    }
+    tp_hex_write(bytes, sizeof(bytes), ret_id);
     return TAPEOUT_OK;
 }
 

@@ -7,19 +7,11 @@
 
 #include "base/limits.h"
 #include "base/tp_error.h"
+#include "base/tp_hex.h"
 
 #include <string.h>
 
 enum { MAX_DECODINGS = 4 };
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    const char low = (char)(c | 0x20);
-    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-}
 
 // NULL, or what is wrong with it.
 static const char *find_fault(tp_str path)
@@ -61,10 +53,9 @@ static bool decode(char *text, size_t *size)
         if (text[i] != '%' || *size - i < 3) {
             continue;
         }
-        const int high = hex_value(text[i + 1]);
-        const int low = hex_value(text[i + 2]);
-        if (high >= 0 && low >= 0) {
-            text[to] = (char)(high * 16 + low);
+        const int byte = tp_hex_byte(text + i + 1);
+        if (byte >= 0) {
+            text[to] = (char)byte;
             i += 2;
         }
     }

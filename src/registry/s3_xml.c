@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/tp_cursor.h"
 #include "base/tp_error.h"
+#include "base/tp_hex.h"
 
 #include <string.h>
 
@@ -95,14 +96,11 @@ static bool append_number(tp_buffer *text, tp_str digits)
         return false;
     }
     for (size_t i = is_hex ? 2 : 1; i < digits.size; i++) {
-        const char c = digits.data[i];
-        const char low = (char)(c | 0x20);
-        const bool is_digit = c >= '0' && c <= '9';
-        if (!is_digit && !(is_hex && low >= 'a' && low <= 'f')) {
+        const int value = tp_hex_digit(digits.data[i]);
+        if (value < 0 || value > (is_hex ? 15 : 9)) {
             return false;
         }
-        const uint32_t value = (uint32_t)(is_digit ? c - '0' : low - 'a' + 10);
-        code = code * (is_hex ? 16 : 10) + value; // 8 digits at most: it fits
+        code = code * (is_hex ? 16 : 10) + (uint32_t)value; // 8 digits at most: it fits
     }
     return append_code(text, code);
 }

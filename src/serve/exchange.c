@@ -7,6 +7,7 @@
 #include "serve/serve_priv.h"
 
 #include "base/tp_error.h"
+#include "base/tp_hex.h"
 #include "table/tp_json.h"
 
 #include <string.h>
@@ -280,14 +281,6 @@ static void answer_without_route(serve_exchange *exchange, uint32_t allowed)
     append_allow(&exchange->reply.headers, allowed);
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 static tapeout_status undo_coding(serve_exchange *exchange, tapeout_error *err)
 {
     const tp_http_request *request = exchange->request;
@@ -350,10 +343,9 @@ static bool has_key(tp_str target)
     }
     for (size_t i = 0; i < target.size; i++) {
         const char *at = target.data + i;
-        const int high = *at == '%' && i + 2 < target.size ? hex_digit(at[1]) : -1;
-        const int low = high < 0 ? -1 : hex_digit(at[2]);
-        decoded[size++] = low < 0 ? *at : (char)(high << 4 | low);
-        i += low < 0 ? 0 : 2;
+        const int byte = *at == '%' && i + 2 < target.size ? tp_hex_byte(at + 1) : -1;
+        decoded[size++] = byte < 0 ? *at : (char)byte;
+        i += byte < 0 ? 0 : 2;
     }
     return tp_api_key_is_within((tp_str){decoded, size});
 }

@@ -7,18 +7,9 @@
 // a file system.
 #include "serve/tp_http.h"
 
-#include <string.h>
+#include "base/tp_hex.h"
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
+#include <string.h>
 
 // Decodes `text` to the end of request.decoded_path, which has room for the whole path.
 static bool decode_segment(tp_buffer *out, tp_str text, tp_str *ret_segment)
@@ -28,19 +19,15 @@ static bool decode_segment(tp_buffer *out, tp_str text, tp_str *ret_segment)
     for (size_t i = 0; i < text.size; i++) {
         char c = text.data[i];
         if (c == '%') {
-            if (text.size - i < 3) {
+            const int byte = text.size - i < 3 ? -1 : tp_hex_byte(text.data + i + 1);
+            if (byte < 0) {
                 return false;
             }
-            const int high = hex_value(text.data[i + 1]);
-            const int low = hex_value(text.data[i + 2]);
-            if (high < 0 || low < 0) {
-                return false;
-            }
-            c = (char)(high * 16 + low);
+            c = (char)byte;
             i += 2;
         }
-        const unsigned char byte = (unsigned char)c;
-        if (byte < 0x20 || byte == 0x7f || c == '\\' || c == ';') {
+        const unsigned char code = (unsigned char)c;
+        if (code < 0x20 || code == 0x7f || c == '\\' || c == ';') {
             return false;
         }
         *to++ = c;

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/tp_error.h"
+#include "base/tp_hex.h"
 #include "table/tp_json.h"
 #include "table/tp_value.h"
 
@@ -50,27 +51,17 @@ void tp_ask_put_text(mlflow_ask *ask, const char *key, tp_str value)
 }
 
 // -- queries -------------------------------------------------------------------------------------
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    const char low = (char)(c | 0x20);
-    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-}
-
 // Appends `text` decoded; false for a percent sign without two digits.
 static bool decode(tp_str text, tp_buffer *ret)
 {
     for (size_t i = 0; i < text.size; i++) {
         char c = text.data[i] == '+' ? ' ' : text.data[i];
         if (c == '%') {
-            const int high = text.size - i < 3 ? -1 : hex_value(text.data[i + 1]);
-            const int low = high < 0 ? -1 : hex_value(text.data[i + 2]);
-            if (low < 0) {
+            const int byte = text.size - i < 3 ? -1 : tp_hex_byte(text.data + i + 1);
+            if (byte < 0) {
                 return false;
             }
-            c = (char)(high * 16 + low);
+            c = (char)byte;
             i += 2;
         }
         tp_buffer_append_char(ret, c);

@@ -11,6 +11,7 @@
 #include "base/tp_clock.h"
 #include "base/tp_error.h"
 #include "base/tp_file.h"
+#include "base/tp_hex.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -243,7 +244,6 @@ static bool set_rules(SSL_CTX *context, const tp_tls_options *options)
 static tapeout_status read_facts(SSL_CTX *context, const char *path, tp_tls_facts *ret_facts,
                                  tapeout_error *err)
 {
-    static const char hex[] = "0123456789abcdef";
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size = 0;
     const X509 *certificate = SSL_CTX_get0_certificate(context);
@@ -259,11 +259,7 @@ static tapeout_status read_facts(SSL_CTX *context, const char *path, tp_tls_fact
         return tp_fail(err, TAPEOUT_E_INVALID,
                        "tls: certificate %s is not valid now; clients would refuse it", path);
     }
-    for (unsigned i = 0; i < size; i++) {
-        ret_facts->sha256[2 * i] = hex[digest[i] >> 4];
-        ret_facts->sha256[2 * i + 1] = hex[digest[i] & 15];
-    }
-    ret_facts->sha256[64] = '\0';
+    tp_hex_write(digest, size, ret_facts->sha256);
     ret_facts->expires_unix_s = tp_clock_unix_us() / 1000000 + days * INT64_C(86400) + seconds;
     return TAPEOUT_OK;
 }

@@ -13,6 +13,7 @@
 #include "base/tp_clock.h"
 #include "base/tp_cursor.h"
 #include "base/tp_error.h"
+#include "base/tp_hex.h"
 #include "table/tp_json.h"
 #include "table/tp_value.h"
 
@@ -49,23 +50,10 @@ static bool take_number(tp_cursor *cursor, uint64_t *ret_value)
     return size > 0 && tp_cursor_skip(cursor, size);
 }
 
-static int digit_of(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool take_hex(tp_cursor *cursor, uint8_t *ret_bytes, size_t size)
 {
     const tp_str text = tp_cursor_bytes(cursor, 2 * size);
-    for (size_t i = 0; i < size && text.data != NULL; i++) {
-        const int high = digit_of(text.data[2 * i]);
-        const int low = digit_of(text.data[2 * i + 1]);
-        if (high < 0 || low < 0) {
-            return false;
-        }
-        ret_bytes[i] = (uint8_t)(high << 4 | low);
-    }
-    return text.data != NULL;
+    return text.data != NULL && tp_hex_read(text.data, ret_bytes, size);
 }
 
 static bool take_time(tp_cursor *cursor, tp_str *ret_time)

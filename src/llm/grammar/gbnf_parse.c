@@ -6,6 +6,7 @@
 #include "llm/grammar/grammar_priv.h"
 
 #include "base/tp_alloc.h"
+#include "base/tp_hex.h"
 
 #include <string.h>
 
@@ -111,16 +112,12 @@ static uint32_t parse_hex(gbnf_parser *p, size_t digit_count)
 {
     uint32_t code = 0;
     for (size_t i = 0; i < digit_count; i++) {
-        const char c = peek(p);
-        const char low = (char)(c | 0x20);
-        if (c >= '0' && c <= '9') {
-            code = code << 4 | (uint32_t)(c - '0');
-        } else if (low >= 'a' && low <= 'f') {
-            code = code << 4 | (uint32_t)(low - 'a' + 10);
-        } else {
+        const int digit = tp_hex_digit(peek(p));
+        if (digit < 0) {
             invalid(p, "a hexadecimal digit is missing");
             return 0;
         }
+        code = code << 4 | (uint32_t)digit;
         p->position++;
     }
     if (code > GRAMMAR_MAX_CODE || (code >= 0xd800 && code < 0xe000)) {

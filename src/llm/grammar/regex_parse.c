@@ -6,6 +6,8 @@
 // properties. Lazy repetition matches the same texts and is taken as such.
 #include "llm/grammar/grammar_priv.h"
 
+#include "base/tp_hex.h"
+
 #include <string.h>
 
 typedef struct regex_parser {
@@ -120,16 +122,12 @@ static uint32_t parse_hex(regex_parser *p, size_t digit_count)
 {
     uint32_t code = 0;
     for (size_t i = 0; i < digit_count; i++) {
-        const char c = at_end(p) ? '\0' : p->text.data[p->position];
-        const char low = (char)(c | 0x20);
-        if (c >= '0' && c <= '9') {
-            code = code << 4 | (uint32_t)(c - '0');
-        } else if (low >= 'a' && low <= 'f') {
-            code = code << 4 | (uint32_t)(low - 'a' + 10);
-        } else {
+        const int digit = tp_hex_digit(at_end(p) ? '\0' : p->text.data[p->position]);
+        if (digit < 0) {
             invalid(p, "a hexadecimal digit is missing");
             return 0;
         }
+        code = code << 4 | (uint32_t)digit;
         p->position++;
     }
     return code;

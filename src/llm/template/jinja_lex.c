@@ -9,6 +9,7 @@
 
 #include "base/limits.h"
 #include "base/tp_alloc.h"
+#include "base/tp_hex.h"
 #include "table/tp_value.h"
 
 #include <string.h>
@@ -230,15 +231,6 @@ static tapeout_status lex_raw(lexer *lex, tp_jinja_place place)
                             "the raw block that begins here has no endraw");
 }
 
-static int hex_digit(char c)
-{
-    if (is_digit(c)) {
-        return c - '0';
-    }
-    const char low = (char)(c | 0x20);
-    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-}
-
 // \xNN, \uNNNN, \UNNNNNNNN at `at` behind the backslash; bytes read, or 0.
 static size_t lex_code(tp_str text, size_t at, uint32_t *ret_code)
 {
@@ -249,7 +241,7 @@ static size_t lex_code(tp_str text, size_t at, uint32_t *ret_code)
     }
     uint32_t code = 0;
     for (size_t i = 1; i <= digits; i++) {
-        const int digit = hex_digit(text.data[at + i]);
+        const int digit = tp_hex_digit(text.data[at + i]);
         if (digit < 0 || code > 0x10ffff) {
             return 0;
         }

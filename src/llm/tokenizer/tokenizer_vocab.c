@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
+#include "base/tp_hex.h"
 #include "llm/tokenizer/tokenizer_priv.h"
 #include "llm/tokenizer/unicode_class.h"
 
@@ -61,24 +62,13 @@ static size_t unescape_spaces(tp_str text, char *ret_bytes)
     return size;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    const char low = (char)(c | 0x20);
-    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-}
-
 // "<0x0A>"; the byte, or -1.
 static int parse_byte_token(tp_str text)
 {
     if (text.size != 6 || memcmp(text.data, "<0x", 3) != 0 || text.data[5] != '>') {
         return -1;
     }
-    const int high = hex_value(text.data[3]);
-    const int low = hex_value(text.data[4]);
-    return high < 0 || low < 0 ? -1 : high << 4 | low;
+    return tp_hex_byte(text.data + 3);
 }
 
 // -- the table
