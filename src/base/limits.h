@@ -302,6 +302,7 @@
 #define TP_MAX_S3_PARTS 10000u
 #define TP_MAX_S3_PAGES 1000000u // of one list
 #define TP_MAX_S3_OBJECT_BYTES ((uint64_t)1 << 43)
+#define TP_MAX_UPLOADS 64u          // into one home at once
 #define TP_S3_FETCH_WAIT_MS 600000u // for another that fetches the same blob
 
 // -- registry: MLflow ----------------------------------------------------------------------------

@@ -52,6 +52,13 @@ uint64_t tp_writer_position(const tp_writer *writer);
 tapeout_status tp_writer_commit(tp_writer **writer,
                                 tapeout_error *err); // nulls it, also on failure
 void tp_writer_abort(tp_writer **writer);            // accepts NULL; nulls it
+// For a file whose name is known only when all is written: commits to `path`, which is in the same
+// file system.
+tapeout_status tp_writer_commit_as(tp_writer **writer, const char *path, tapeout_error *err);
+// Syncs what is written so far, so that the commit has little left to do. The file can then be read
+// by its temporary name.
+tapeout_status tp_writer_sync(tp_writer *writer, tapeout_error *err);
+const char *tp_writer_temporary(const tp_writer *writer);
 
 // Parents too. Afterwards all their names are on disk, whoever made them: so what is only ever made
 // in a folder after this call, and is there, tells that the call need not be made again.

@@ -228,24 +228,40 @@ uint64_t tp_writer_position(const tp_writer *writer)
     return writer->written + writer->staged;
 }
 
-static tapeout_status commit(tp_writer *writer, tapeout_error *err)
+const char *tp_writer_temporary(const tp_writer *writer)
+{
+    return writer->temporary;
+}
+
+tapeout_status tp_writer_sync(tp_writer *writer, tapeout_error *err)
 {
     TP_TRY(check_failed(writer, err));
     TP_TRY(flush(writer, err));
     if (fsync(writer->fd) != 0) {
-        return tp_fail_sync(err, errno, writer->path);
+        writer->failed = tp_fail_sync(err, errno, writer->path);
     }
-    if (rename(writer->temporary, writer->path) != 0) {
-        return tp_fail_errno(err, errno, "%s: cannot put the new file in place", writer->path);
+    return writer->failed;
+}
+
+static tapeout_status commit(tp_writer *writer, const char *path, tapeout_error *err)
+{
+    TP_TRY(tp_writer_sync(writer, err));
+    if (rename(writer->temporary, path) != 0) {
+        return tp_fail_errno(err, errno, "%s: cannot put the new file in place", path);
     }
-    return tp_directory_sync(writer->path, err);
+    return tp_directory_sync(path, err);
 }
 
 tapeout_status tp_writer_commit(tp_writer **writer, tapeout_error *err)
 {
+    return tp_writer_commit_as(writer, (*writer)->path, err);
+}
+
+tapeout_status tp_writer_commit_as(tp_writer **writer, const char *path, tapeout_error *err)
+{
     tp_writer *self = *writer;
     *writer = NULL;
-    const tapeout_status status = commit(self, err);
+    const tapeout_status status = commit(self, path, err);
     // After the rename the temporary name is free, or a newer writer's.
     if (status != TAPEOUT_OK && is_same_file(self->fd, self->temporary)) {
         (void)unlink(self->temporary);

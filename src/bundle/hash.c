@@ -9,6 +9,8 @@
 
 #include <openssl/evp.h>
 
+enum { FILE_STEP_BYTES = 8 << 20 };
+
 tp_sha256 tp_sha256_of(const void *data, size_t size)
 {
     tp_sha256 hash = {{0}};
@@ -27,7 +29,16 @@ tapeout_status tp_sha256_file(const char *path, tp_sha256 *ret_hash, tapeout_err
     tp_map map;
     TP_TRY(tp_map_open(path, &map, err));
     tp_map_advise_sequential(&map);
-    *ret_hash = tp_sha256_of(map.data, map.size);
+    EVP_MD_CTX *hasher = EVP_MD_CTX_new();
+    bool is_good = hasher != NULL && EVP_DigestInit_ex(hasher, EVP_sha256(), NULL) == 1;
+    for (size_t at = 0; at < map.size && is_good; at += FILE_STEP_BYTES) {
+        const size_t left = map.size - at;
+        const size_t step = left < FILE_STEP_BYTES ? left : FILE_STEP_BYTES;
+        is_good = EVP_DigestUpdate(hasher, map.data + at, step) == 1;
+        tp_map_release(&map, at, step); // a large file is never in memory whole
+    }
+    is_good = is_good && EVP_DigestFinal_ex(hasher, ret_hash->bytes, NULL) == 1;
+    EVP_MD_CTX_free(hasher);
     tp_map_close(&map);
-    return TAPEOUT_OK;
+    return is_good ? TAPEOUT_OK : tp_fail_nomem(err);
 }

@@ -17,15 +17,14 @@
 #include <sys/stat.h>
 #include <time.h>
 
-static tapeout_status send_s3(tp_registry *registry, tp_str data, const tp_sha256 *hash,
-                              tapeout_error *err)
+static tapeout_status send_s3(tp_registry *registry, const blob_source *source, tapeout_error *err)
 {
     char hex[TP_SHA256_HEX_SIZE + 1];
-    tp_sha256_hex(hash, hex);
+    tp_sha256_hex(&source->hash, hex);
     TP_TRY(tp_blob_claim(registry, err));
     // Also where it is there: its age begins anew, so that no collection takes it now, and what was
     // damaged is whole again.
-    return tp_s3_put(registry->s3, tp_str_from(hex), data, err);
+    return tp_s3_put(registry->s3, tp_str_from(hex), source->data, err);
 }
 
 static tapeout_status has_object(tp_registry *registry, tp_str hex, uint64_t size, bool *ret_has,
@@ -38,20 +37,20 @@ static tapeout_status has_object(tp_registry *registry, tp_str hex, uint64_t siz
     return TAPEOUT_OK;
 }
 
-static tapeout_status put_s3(tp_registry *registry, tp_str data, const tp_sha256 *hash,
-                             bool *ret_is_new, tapeout_error *err)
+static tapeout_status put_s3(tp_registry *registry, const blob_source *source, bool *ret_is_new,
+                             tapeout_error *err)
 {
     char hex[TP_SHA256_HEX_SIZE + 1];
     bool is_new_copy = false;
     bool has = false;
     const tp_str name = {hex, TP_SHA256_HEX_SIZE};
-    tp_sha256_hex(hash, hex);
+    tp_sha256_hex(&source->hash, hex);
     *ret_is_new = false; // another server may have named it: what nobody names is collected
-    TP_TRY(tp_blobs_local.put(registry, data, hash, &is_new_copy, err));
-    TP_TRY(has_object(registry, name, data.size, &has, err));
+    TP_TRY(tp_blobs_local.put(registry, source, &is_new_copy, err));
+    TP_TRY(has_object(registry, name, source->data.size, &has, err));
     if (!has) {
-        TP_TRY(tp_s3_put(registry->s3, name, data, err));
-        TP_TRY(has_object(registry, name, data.size, &has, err));
+        TP_TRY(tp_s3_put(registry->s3, name, source->data, err));
+        TP_TRY(has_object(registry, name, source->data.size, &has, err));
     }
     return has ? TAPEOUT_OK
                : tp_fail(err, TAPEOUT_E_UNAVAILABLE,

@@ -113,8 +113,8 @@ tapeout_status tp_mlflow_artifact_list(tp_mlflow *mlflow, tp_str folder, tp_str 
 typedef struct put_call {
     tp_mlflow *mlflow;
     tp_str path;
-    tp_str data;
-    tp_sha256 hash;
+    tp_str below;       // of a removal
+    blob_source source; // of a put
 } put_call;
 
 static tapeout_status fail_clash(tp_str path, tapeout_error *err)
@@ -158,7 +158,7 @@ static tapeout_status put_row(const put_call *call, const char *hex, tapeout_err
                           "VALUES($1, $2, $3, $4) ON CONFLICT(folder, name) DO UPDATE SET "
                           "sha256 = excluded.sha256, size = excluded.size",
                           TP_SQL(tp_sql_text(folder), tp_sql_text(name), tp_sql_word(hex),
-                                 tp_sql_int((int64_t)call->data.size)),
+                                 tp_sql_int((int64_t)call->source.data.size)),
                           NULL, err);
 }
 
@@ -174,18 +174,30 @@ static tapeout_status put_locked(tp_store *store, void *user, tapeout_error *err
         return fail_clash(call->path, err);
     }
     TP_TRY(make_folders(call->mlflow, call->path, err));
-    TP_TRY(tp_blob_put(call->mlflow->registry, call->data, &call->hash, &is_new, err));
-    tp_sha256_hex(&call->hash, hex);
+    TP_TRY(tp_blob_put(call->mlflow->registry, &call->source, &is_new, err));
+    tp_sha256_hex(&call->source.hash, hex);
     return put_row(call, hex, err);
 }
 
-tapeout_status tp_mlflow_artifact_put(tp_mlflow *mlflow, tp_str path, tp_str data,
+tapeout_status tp_mlflow_artifact_put(tp_mlflow *mlflow, tp_str path, tp_upload *upload,
                                       tapeout_error *err)
 {
-    put_call call = {mlflow, path, data, tp_sha256_of(data.data, data.size)};
+    tp_map map;
+    put_call call = {.mlflow = mlflow, .path = path, .source = {.upload = upload}};
     TP_TRY(tp_mlflow_path_check(path, err));
-    TP_TRY(tp_blob_send(mlflow->registry, data, &call.hash, err));
-    return tp_store_transact(mlflow->store, TP_STORE_ALONE, put_locked, &call, err);
+    tapeout_status status = tp_upload_finish(upload, &call.source.hash, err);
+    if (status == TAPEOUT_E_IO) {
+        tp_store_stop(mlflow->store); // a failed sync, as in putting a blob
+    }
+    TP_TRY(status);
+    TP_TRY(tp_upload_map(upload, &map, err));
+    call.source.data = (tp_str){(const char *)map.data, map.size};
+    status = tp_blob_send(mlflow->registry, &call.source, err);
+    if (status == TAPEOUT_OK) {
+        status = tp_store_transact(mlflow->store, TP_STORE_ALONE, put_locked, &call, err);
+    }
+    tp_map_close(&map);
+    return status;
 }
 
 // -- removing ------------------------------------------------------------------------------------
@@ -203,7 +215,7 @@ static tapeout_status remove_locked(tp_mlflow *mlflow, void *user, tapeout_error
                           "substr(folder, 1, $2) = $3",
                           TP_SQL(tp_sql_text(call->path),
                                  tp_sql_int((int64_t)tp_mlflow_characters(call->path) + 1),
-                                 tp_sql_text(call->data)),
+                                 tp_sql_text(call->below)),
                           NULL, err);
 }
 
@@ -213,6 +225,6 @@ tapeout_status tp_mlflow_artifact_remove(tp_mlflow *mlflow, tp_str path, tapeout
     TP_TRY(tp_mlflow_path_check(path, err));
     memcpy(below, path.data, path.size);
     below[path.size] = '/';
-    put_call call = {.mlflow = mlflow, .path = path, .data = {below, path.size + 1}};
+    put_call call = {.mlflow = mlflow, .path = path, .below = {below, path.size + 1}};
     return tp_mlflow_transact(mlflow, remove_locked, &call, err);
 }

@@ -163,9 +163,10 @@ typedef struct version_call {
     tp_entry entry;
 } version_call;
 
-static tp_str bundle_bytes(const version_call *call)
+static blob_source bundle_source(const version_call *call)
 {
-    return (tp_str){(const char *)call->bundle.map.data, call->bundle.map.size};
+    return (blob_source){.data = {(const char *)call->bundle.map.data, call->bundle.map.size},
+                         .hash = call->bundle.hash};
 }
 
 static tapeout_status version_body(tp_store *store, void *user, tapeout_error *err)
@@ -176,7 +177,8 @@ static tapeout_status version_body(tp_store *store, void *user, tapeout_error *e
     TP_TRY(tp_entry_find(store, call->spec->name, 0, &model, err));
     if (call->bundle.is_there) {
         bool is_new = false; // one too many is harmless: it is collected
-        TP_TRY(tp_blob_put(call->registry, bundle_bytes(call), &call->bundle.hash, &is_new, err));
+        const blob_source source = bundle_source(call);
+        TP_TRY(tp_blob_put(call->registry, &source, &is_new, err));
     }
     TP_TRY(tp_version_create(store, &call->facts, &call->entry, err));
     for (uint32_t i = 0; i < tags.count; i++) {
@@ -219,7 +221,8 @@ static tapeout_status create_from(tp_mlflow *mlflow, version_call *call, tp_buff
                                                                      : spec->model_id,
         };
         if (call->bundle.is_there) {
-            status = tp_blob_send(call->registry, bundle_bytes(call), &call->bundle.hash, err);
+            const blob_source bytes = bundle_source(call);
+            status = tp_blob_send(call->registry, &bytes, err);
         }
         if (status == TAPEOUT_OK) {
             status = tp_store_transact(mlflow->store, TP_STORE_ALONE, version_body, call, err);

@@ -84,12 +84,23 @@ static bool has_hash(const char *path, const tp_sha256 *hash)
            memcmp(found.bytes, hash->bytes, sizeof(found.bytes)) == 0;
 }
 
-static tapeout_status write_blob(tp_registry *registry, const char *path, tp_str data,
+// An upload is a file already, which was synced and read back before the lock was taken. Where it
+// has got its name in an attempt that was undone, its bytes are still mapped.
+static bool is_file(const blob_source *source)
+{
+    return source->upload != NULL && tp_upload_has_file(source->upload);
+}
+
+static tapeout_status write_blob(tp_registry *registry, const char *path, const blob_source *source,
                                  tapeout_error *err)
 {
+    if (is_file(source)) {
+        return tp_upload_place(source->upload, path, err);
+    }
     tp_writer *writer = NULL;
     TP_TRY(tp_writer_open(registry->alloc, path, &writer, err));
-    const tapeout_status status = tp_writer_write(writer, data.data, data.size, err);
+    const tapeout_status status =
+        tp_writer_write(writer, source->data.data, source->data.size, err);
     if (status != TAPEOUT_OK) {
         tp_writer_abort(&writer);
         return status;
@@ -97,20 +108,22 @@ static tapeout_status write_blob(tp_registry *registry, const char *path, tp_str
     return tp_writer_commit(&writer, err);
 }
 
-static tapeout_status put_local(tp_registry *registry, tp_str data, const tp_sha256 *hash,
-                                bool *ret_is_new, tapeout_error *err)
+static tapeout_status put_local(tp_registry *registry, const blob_source *source, bool *ret_is_new,
+                                tapeout_error *err)
 {
+    const tp_sha256 *hash = &source->hash;
     char hex[TP_SHA256_HEX_SIZE + 1];
     char path[TP_MAX_PATH_BYTES];
     tp_sha256_hex(hash, hex);
     TP_TRY(tp_blob_path(registry->home, tp_str_from(hex), path, err));
     *ret_is_new = !tp_path_exists(path);
     const bool is_there = !*ret_is_new && has_hash(path, hash);
+    const bool is_read_back = is_there || is_file(source);
     tapeout_status status = tp_blob_folder_make(registry->home, path, err);
     if (status == TAPEOUT_OK) {
         // One that is there was put in place by somebody who may have been killed before its name
         // was on disk, and before the mode was set.
-        status = is_there ? tp_directory_sync(path, err) : write_blob(registry, path, data, err);
+        status = is_there ? tp_directory_sync(path, err) : write_blob(registry, path, source, err);
     }
     if (status == TAPEOUT_E_IO) {
         // A failed sync may have dropped pages that a second one would call safe.
@@ -120,7 +133,7 @@ static tapeout_status put_local(tp_registry *registry, tp_str data, const tp_sha
     if (chmod(path, 0444) != 0 && !is_there) {
         return tp_fail_errno(err, errno, "registry: %s: cannot be made read-only", path);
     }
-    if (!is_there && !has_hash(path, hash)) {
+    if (!is_read_back && !has_hash(path, hash)) {
         return tp_fail(err, TAPEOUT_E_IO,
                        "registry: %s does not read back as it was written, or the bundle changed "
                        "meanwhile; register it again",
@@ -129,12 +142,11 @@ static tapeout_status put_local(tp_registry *registry, tp_str data, const tp_sha
     return TAPEOUT_OK;
 }
 
-static tapeout_status send_local(tp_registry *registry, tp_str data, const tp_sha256 *hash,
+static tapeout_status send_local(tp_registry *registry, const blob_source *source,
                                  tapeout_error *err)
 {
     (void)registry;
-    (void)data;
-    (void)hash;
+    (void)source;
     (void)err;
     return TAPEOUT_OK; // writing it under the lock is quick enough
 }
@@ -212,16 +224,15 @@ static tapeout_status list_local(tp_registry *registry, blob_visit *visit, void 
 // -- the table -----------------------------------------------------------------------------------
 const tp_blobs tp_blobs_local = {send_local, put_local, fetch_local, remove_local, list_local};
 
-tapeout_status tp_blob_send(tp_registry *registry, tp_str data, const tp_sha256 *hash,
-                            tapeout_error *err)
+tapeout_status tp_blob_send(tp_registry *registry, const blob_source *source, tapeout_error *err)
 {
-    return registry->blobs->send(registry, data, hash, err);
+    return registry->blobs->send(registry, source, err);
 }
 
-tapeout_status tp_blob_put(tp_registry *registry, tp_str data, const tp_sha256 *hash,
-                           bool *ret_is_new, tapeout_error *err)
+tapeout_status tp_blob_put(tp_registry *registry, const blob_source *source, bool *ret_is_new,
+                           tapeout_error *err)
 {
-    return registry->blobs->put(registry, data, hash, ret_is_new, err);
+    return registry->blobs->put(registry, source, ret_is_new, err);
 }
 
 tapeout_status tp_blob_fetch(tp_registry *registry, tp_str hex, tapeout_error *err)

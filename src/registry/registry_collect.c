@@ -107,6 +107,7 @@ tapeout_status tp_registry_collect(tp_registry *registry, uint64_t grace_s, tp_b
     it.before_s = grace_s > (uint64_t)now_s ? 0 : now_s - (int64_t)grace_s + 1;
     TP_TRY(tp_blob_claim(registry, err));
     TP_TRY(tp_blob_list(registry, collect_blob, &it, err));
+    TP_TRY(tp_upload_sweep(registry, err));
     int64_t answers = 0;
     TP_TRY(collect_answers(registry, &answers, err));
     tp_buffer_printf(json,

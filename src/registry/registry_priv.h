@@ -8,6 +8,7 @@
 #include "registry/s3_client.h"
 #include "registry/tp_registry.h"
 #include "registry/tp_store.h"
+#include "registry/tp_upload.h"
 #include "trust/tp_audit.h"
 
 typedef struct tp_blobs tp_blobs;
@@ -38,13 +39,19 @@ typedef struct blob_about {
 
 typedef tapeout_status blob_visit(void *user, const blob_about *about, tapeout_error *err);
 
+// What a blob is made of.
+typedef struct blob_source {
+    tp_str data;
+    tp_sha256 hash;
+    tp_upload *upload; // the file that `data` is mapped from and that becomes the blob, or NULL
+} blob_source;
+
 // What can be done with blobs, once for a home and once for S3. The functions below say what each
 // does.
 struct tp_blobs {
-    tapeout_status (*send)(tp_registry *registry, tp_str data, const tp_sha256 *hash,
-                           tapeout_error *err);
-    tapeout_status (*put)(tp_registry *registry, tp_str data, const tp_sha256 *hash,
-                          bool *ret_is_new, tapeout_error *err);
+    tapeout_status (*send)(tp_registry *registry, const blob_source *source, tapeout_error *err);
+    tapeout_status (*put)(tp_registry *registry, const blob_source *source, bool *ret_is_new,
+                          tapeout_error *err);
     tapeout_status (*fetch)(tp_registry *registry, tp_str hex, tapeout_error *err);
     tapeout_status (*remove)(tp_registry *registry, tp_str hex, tapeout_error *err);
     tapeout_status (*list)(tp_registry *registry, blob_visit *visit, void *user,
@@ -58,13 +65,12 @@ extern const tp_blobs tp_blobs_s3; // every blob has a copy in the home, from wh
 // another registry's.
 tapeout_status tp_blob_claim(tp_registry *registry, tapeout_error *err);
 // What takes long of putting a blob and needs no lock; before the transaction that puts it.
-tapeout_status tp_blob_send(tp_registry *registry, tp_str data, const tp_sha256 *hash,
-                            tapeout_error *err);
-// Puts `data` in the store, synced, read-only. Where it is there already it is compared, and
+tapeout_status tp_blob_send(tp_registry *registry, const blob_source *source, tapeout_error *err);
+// Puts the source in the store, synced, read-only. Where it is there already it is compared, and
 // written anew when it is damaged. Called under the writers' lock. `*ret_is_new` tells whether to
 // remove it when the transaction fails.
-tapeout_status tp_blob_put(tp_registry *registry, tp_str data, const tp_sha256 *hash,
-                           bool *ret_is_new, tapeout_error *err);
+tapeout_status tp_blob_put(tp_registry *registry, const blob_source *source, bool *ret_is_new,
+                           tapeout_error *err);
 // Makes sure that the blob can be read at tp_blob_path. E_NOT_FOUND; E_CORRUPT where the bytes that
 // are kept elsewhere are not those of its hash.
 tapeout_status tp_blob_fetch(tp_registry *registry, tp_str hex, tapeout_error *err);
@@ -76,6 +82,15 @@ tapeout_status tp_blob_list(tp_registry *registry, blob_visit *visit, void *user
 tapeout_status tp_blob_folder_make(const char *home, const char *path, tapeout_error *err);
 // Makes the names of all blobs in the home durable, whoever put them there.
 tapeout_status tp_blob_names_sync(const char *home, tapeout_error *err);
+
+// For whoever puts an upload. What was written is synced, read back and hashed; that takes long and
+// needs no lock. E_IO also where it does not read back.
+tapeout_status tp_upload_finish(tp_upload *upload, tp_sha256 *ret_hash, tapeout_error *err);
+tapeout_status tp_upload_map(const tp_upload *upload, tp_map *ret_map, tapeout_error *err);
+bool tp_upload_has_file(const tp_upload *upload); // until it is placed
+tapeout_status tp_upload_place(tp_upload *upload, const char *path, tapeout_error *err);
+// Removes what uploads have left whose process was killed.
+tapeout_status tp_upload_sweep(const tp_registry *registry, tapeout_error *err);
 
 // Removes the blob unless a row names it; in a transaction of its own. An empty `hex` is none.
 tapeout_status tp_registry_sweep(tp_registry *registry, tp_str hex, tapeout_error *err);

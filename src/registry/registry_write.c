@@ -175,7 +175,8 @@ static tapeout_status register_locked(tp_store *store, void *user, tapeout_error
     if (is_found) {
         return TAPEOUT_OK;
     }
-    tapeout_status status = tp_blob_put(job->registry, job->data, &job->hash, &is_new, err);
+    const blob_source source = {.data = job->data, .hash = job->hash};
+    tapeout_status status = tp_blob_put(job->registry, &source, &is_new, err);
     if (status == TAPEOUT_OK) {
         status = insert_version(job, store, err);
     }
@@ -250,7 +251,8 @@ static tapeout_status register_data(registering *job, tapeout_error *err)
     tp_buffer_init(&job->origins, job->registry->alloc, TP_MAX_REGISTRY_FACT_BYTES);
     tapeout_status status = read_lineage(job, err);
     if (status == TAPEOUT_OK) {
-        status = tp_blob_send(job->registry, job->data, &job->hash, err);
+        const blob_source source = {.data = job->data, .hash = job->hash};
+        status = tp_blob_send(job->registry, &source, err);
     }
     if (status == TAPEOUT_OK) {
         status = register_surely(job, err);

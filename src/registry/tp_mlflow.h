@@ -15,6 +15,7 @@
 
 #include "base/tp_file.h"
 #include "registry/tp_registry.h"
+#include "registry/tp_upload.h"
 
 typedef struct tp_mlflow {
     tp_registry *registry; // whose blobs the artifacts are
@@ -194,9 +195,9 @@ tapeout_status tp_mlflow_model_search(tp_mlflow *mlflow, const tp_mlflow_search 
 // -- artifacts -----------------------------------------------------------------------------------
 // Paths are below the root, as in "mlflow-artifacts:/PATH".
 
-// Blob first, then the row; replaces what was there. E_INVALID where a folder has that name, or a
-// file the name of one of its folders.
-tapeout_status tp_mlflow_artifact_put(tp_mlflow *mlflow, tp_str path, tp_str data,
+// Puts what was written to `upload`: blob first, then the row; replaces what was there. E_INVALID
+// where a folder has that name, or a file the name of one of its folders.
+tapeout_status tp_mlflow_artifact_put(tp_mlflow *mlflow, tp_str path, tp_upload *upload,
                                       tapeout_error *err);
 // The file's bytes, mapped; E_NOT_FOUND for a folder as well.
 tapeout_status tp_mlflow_artifact_open(tp_mlflow *mlflow, tp_str path, tp_map *ret_map,

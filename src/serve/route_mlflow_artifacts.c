@@ -110,13 +110,24 @@ tapeout_status tp_mlflow_artifacts_get_of_run(mlflow_ask *ask, tapeout_error *er
     return status;
 }
 
+static tapeout_status put_body(mlflow_ask *ask, tp_str path, tapeout_error *err)
+{
+    tp_upload *upload = NULL;
+    TP_TRY(tp_upload_open(ask->handle->registry, &upload, err));
+    tapeout_status status = tp_upload_write(upload, ask->exchange->body, err);
+    if (status == TAPEOUT_OK) {
+        status = tp_mlflow_artifact_put(ask->mlflow, path, upload, err);
+    }
+    tp_upload_free(&upload);
+    return status;
+}
+
 tapeout_status tp_mlflow_artifacts_put(mlflow_ask *ask, tapeout_error *err)
 {
     tp_buffer path;
     tapeout_status status = read_path(ask, &path, err);
     if (status == TAPEOUT_OK) {
-        status =
-            tp_mlflow_artifact_put(ask->mlflow, tp_buffer_view(&path), ask->exchange->body, err);
+        status = put_body(ask, tp_buffer_view(&path), err);
     }
     tp_buffer_deinit(&path);
     return status;

@@ -17,6 +17,7 @@
 #include "base/tp_random.h"
 #include "power_picture.h"
 #include "registry/tp_entry.h"
+#include "registry/tp_mlflow.h"
 #include "registry_cases.h"
 #include "test.h"
 
@@ -47,7 +48,8 @@ typedef struct acknowledged {
     char model[32];
     uint64_t version;
     char sha256[TAPEOUT_SHA256_TEXT_SIZE];
-    int64_t live; // where the alias points by then
+    int64_t live;     // where the alias points by then
+    bool is_artifact; // `model` is the path of one
 } acknowledged;
 
 static char root[4096]; // the folder of which there is a picture
@@ -238,6 +240,29 @@ static void register_and_note(tp_registry *registry, const char *outside, int i)
     }
 }
 
+// An artifact that comes in two pieces.
+static bool uploads;
+
+static void upload_and_note(tp_registry *registry, int i)
+{
+    tp_mlflow mlflow;
+    tp_upload *upload = NULL;
+    char text[64];
+    acknowledged *ack = &acks[ack_count];
+    *ack = (acknowledged){.is_artifact = true};
+    (void)snprintf(text, sizeof(text), "the bytes of artifact %d", i);
+    (void)snprintf(ack->model, sizeof(ack->model), "run/%d", i);
+    const tp_sha256 hash = tp_sha256_of(text, strlen(text));
+    tp_sha256_hex(&hash, ack->sha256);
+    ASSERT_OK(tp_mlflow_open(registry, tp_allocator_default(), &mlflow, &test_err));
+    ASSERT_OK(tp_upload_open(registry, &upload, &test_err));
+    ASSERT_OK(tp_upload_write(upload, (tp_str){text, 10}, &test_err));
+    ASSERT_OK(tp_upload_write(upload, tp_str_from(text + 10), &test_err));
+    ASSERT_OK(tp_mlflow_artifact_put(&mlflow, tp_str_from(ack->model), upload, &test_err));
+    tp_upload_free(&upload);
+    ack_count++;
+}
+
 static void check_cuts(void);
 
 // Registers and points, with the registry closed and opened in between, so that the log is carried
@@ -249,7 +274,11 @@ static void work(const char *home, const char *outside, int rounds)
         if (registry == NULL) {
             registry = cases_open(home);
         }
-        register_and_note(registry, outside, i);
+        if (uploads) {
+            upload_and_note(registry, i);
+        } else {
+            register_and_note(registry, outside, i);
+        }
         check_cuts();
         if (i % 4 == 2) {
             tp_registry_close(&registry);
@@ -259,11 +288,29 @@ static void work(const char *home, const char *outside, int rounds)
 }
 
 // -- what is left --------------------------------------------------------------------------------
+static bool is_artifact_there(tp_registry *registry, const acknowledged *ack)
+{
+    tp_mlflow mlflow;
+    tp_map map;
+    char hex[TP_SHA256_HEX_SIZE + 1] = "";
+    ASSERT_OK(tp_mlflow_open(registry, tp_allocator_default(), &mlflow, &test_err));
+    if (tp_mlflow_artifact_open(&mlflow, tp_str_from(ack->model), &map, NULL) != TAPEOUT_OK) {
+        return false;
+    }
+    const tp_sha256 hash = tp_sha256_of(map.data, map.size);
+    tp_sha256_hex(&hash, hex);
+    tp_map_close(&map);
+    return strcmp(hex, ack->sha256) == 0;
+}
+
 static bool is_there(tp_registry *registry, const acknowledged *ack)
 {
     tapeout_model_ref ref;
     tp_sha256 hash;
     char hex[TP_SHA256_HEX_SIZE + 1] = "";
+    if (ack->is_artifact) {
+        return is_artifact_there(registry, ack);
+    }
     if (tp_registry_resolve(registry, tp_str_from(ack->model), &ref, NULL) != TAPEOUT_OK ||
         strcmp(ref.sha256, ack->sha256) != 0 ||
         tp_sha256_file(ref.path, &hash, NULL) != TAPEOUT_OK) {
@@ -454,8 +501,38 @@ static void test_without_file(void)
     expect_loss(SYNC_FILE);
 }
 
-TEST_MAIN(TEST_SLOW(test_every_sync_is_cut, 600), TEST_SLOW(test_random_torn_cuts, 900),
-          TEST_SLOW(test_torn_without_log, 120), TEST_SLOW(test_after_a_crash, 120),
-          TEST_SLOW(test_without_blob, 120), TEST_SLOW(test_without_blob_folder, 120),
-          TEST_SLOW(test_without_folders, 120), TEST_SLOW(test_without_home, 120),
-          TEST_SLOW(test_without_log, 120), TEST_SLOW(test_without_file, 120))
+// -- uploads -------------------------------------------------------------------------------------
+static void test_uploads(void)
+{
+    uploads = true;
+    cuts_at_syncs = true;
+    ASSERT_EQ_INT(run("disk", 12), -1);
+    ASSERT(seen[SYNC_BLOB] > 0 && seen[SYNC_BLOB_FOLDER] > 0 && seen[SYNC_LOG] > 0);
+}
+
+static void test_random_torn_uploads(void)
+{
+    uploads = true;
+    try_random_cuts(20261126, 12, 100);
+}
+
+static void test_uploads_without_blob(void)
+{
+    uploads = true;
+    expect_loss(SYNC_BLOB);
+}
+
+static void test_uploads_without_blob_folder(void)
+{
+    uploads = true;
+    expect_loss(SYNC_BLOB_FOLDER);
+}
+
+TEST_MAIN(TEST_SLOW(test_uploads, 600), TEST_SLOW(test_random_torn_uploads, 900),
+          TEST_SLOW(test_uploads_without_blob, 120),
+          TEST_SLOW(test_uploads_without_blob_folder, 120), TEST_SLOW(test_every_sync_is_cut, 600),
+          TEST_SLOW(test_random_torn_cuts, 900), TEST_SLOW(test_torn_without_log, 120),
+          TEST_SLOW(test_after_a_crash, 120), TEST_SLOW(test_without_blob, 120),
+          TEST_SLOW(test_without_blob_folder, 120), TEST_SLOW(test_without_folders, 120),
+          TEST_SLOW(test_without_home, 120), TEST_SLOW(test_without_log, 120),
+          TEST_SLOW(test_without_file, 120))

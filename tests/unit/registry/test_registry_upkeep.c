@@ -31,9 +31,9 @@ static void put_orphan(tp_registry *registry, const char *text)
 {
     bool is_new = false;
     const tp_str data = tp_str_from(text);
-    const tp_sha256 hash = tp_sha256_of(data.data, data.size);
+    const blob_source source = {.data = data, .hash = tp_sha256_of(data.data, data.size)};
     ASSERT_OK(tp_store_begin(registry->store, TP_STORE_ALONE, &test_err));
-    ASSERT_OK(tp_blob_put(registry, data, &hash, &is_new, &test_err));
+    ASSERT_OK(tp_blob_put(registry, &source, &is_new, &test_err));
     tp_store_rollback(registry->store);
     ASSERT(is_new || registry->s3 != NULL);
 }
