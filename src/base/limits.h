@@ -302,8 +302,9 @@
 #define TP_MAX_S3_PARTS 10000u
 #define TP_MAX_S3_PAGES 1000000u // of one list
 #define TP_MAX_S3_OBJECT_BYTES ((uint64_t)1 << 43)
-#define TP_MAX_UPLOADS 64u          // into one home at once
-#define TP_S3_FETCH_WAIT_MS 600000u // for another that fetches the same blob
+#define TP_MAX_UPLOADS 64u                        // into one home at once
+#define TP_MAX_ARTIFACT_BYTES ((uint64_t)5 << 30) // unless the configuration says otherwise
+#define TP_S3_FETCH_WAIT_MS 600000u               // for another that fetches the same blob
 
 // -- registry: MLflow ----------------------------------------------------------------------------
 #define TP_MAX_MLFLOW_FILTER_BYTES 16384u
@@ -351,6 +352,7 @@
 #define TP_MAX_HTTP_CHUNKS 262144u // of one body
 #define TP_MAX_HTTP_CHUNK_EXTENSION_BYTES 4096u
 #define TP_MAX_HTTP_BODY_BYTES (64u << 20)     // unless the configuration says otherwise
+#define TP_MAX_HTTP_PIECE_BYTES (256u << 10)   // of an upload
 #define TP_MAX_HTTP_BODIES_BYTES (1u << 30)    // of all connections together, unless it says so
 #define TP_MAX_HTTP_PENDING_BYTES (128u << 10) // read ahead while a request is being handled
 #define TP_MAX_HTTP_OUT_BYTES (256u << 10)     // unsent replies before pipelined requests wait

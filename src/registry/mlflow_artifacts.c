@@ -179,6 +179,17 @@ static tapeout_status put_locked(tp_store *store, void *user, tapeout_error *err
     return put_row(call, hex, err);
 }
 
+tapeout_status tp_mlflow_artifact_begin(tp_mlflow *mlflow, tp_str path, tp_upload **ret_upload,
+                                        tapeout_error *err)
+{
+    entry_kind kind = ENTRY_NONE;
+    TP_TRY(tp_mlflow_path_check(path, err));
+    TP_TRY(find_entry(mlflow, path, &kind, NULL, err));
+    // Asked again under the lock; here it spares the client its bytes.
+    return kind == ENTRY_FOLDER ? fail_clash(path, err)
+                                : tp_upload_open(mlflow->registry, ret_upload, err);
+}
+
 tapeout_status tp_mlflow_artifact_put(tp_mlflow *mlflow, tp_str path, tp_upload *upload,
                                       tapeout_error *err)
 {

@@ -195,6 +195,9 @@ tapeout_status tp_mlflow_model_search(tp_mlflow *mlflow, const tp_mlflow_search 
 // -- artifacts -----------------------------------------------------------------------------------
 // Paths are below the root, as in "mlflow-artifacts:/PATH".
 
+// Opens an upload for that path; E_INVALID where nothing could be put there.
+tapeout_status tp_mlflow_artifact_begin(tp_mlflow *mlflow, tp_str path, tp_upload **ret_upload,
+                                        tapeout_error *err);
 // Puts what was written to `upload`: blob first, then the row; replaces what was there. E_INVALID
 // where a folder has that name, or a file the name of one of its folders.
 tapeout_status tp_mlflow_artifact_put(tp_mlflow *mlflow, tp_str path, tp_upload *upload,

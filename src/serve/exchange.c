@@ -34,6 +34,8 @@ void tp_serve_exchange_clear(serve_exchange *exchange)
 {
     tp_engine_unref(exchange->state->engine, exchange->model);
     exchange->model = NULL;
+    tp_upload_free(&exchange->upload);
+    exchange->opens_upload = false;
     exchange->request = NULL;
     exchange->route = NULL;
     exchange->body = (tp_str){NULL, 0};
@@ -358,17 +360,22 @@ void tp_serve_exchange_begin(serve_exchange *exchange, const tp_http_request *re
     tp_serve_authenticate(exchange);
 }
 
-void tp_serve_exchange_run(serve_exchange *exchange)
+bool tp_serve_exchange_is_barred(serve_exchange *exchange)
 {
     if (exchange->has_key_in_target) {
         write_failure(
             exchange, 400,
             TP_STR("an API key in a URL is no secret any more: revoke it, and send keys in "
                    "the Authorization header"));
-        return;
-    }
-    if (exchange->route == NULL) {
+    } else if (exchange->route == NULL) {
         answer_without_route(exchange, exchange->allowed_methods);
+    }
+    return exchange->has_key_in_target || exchange->route == NULL;
+}
+
+void tp_serve_exchange_run(serve_exchange *exchange)
+{
+    if (tp_serve_exchange_is_barred(exchange)) {
         return;
     }
     tapeout_error *err = &exchange->error;
@@ -379,9 +386,14 @@ void tp_serve_exchange_run(serve_exchange *exchange)
     if (status == TAPEOUT_OK) {
         status = exchange->route->handler(exchange, err);
     }
-    if (exchange->is_taken) {
-        return;
+    if (!exchange->is_taken) {
+        tp_serve_exchange_settle(exchange, status);
     }
+}
+
+void tp_serve_exchange_settle(serve_exchange *exchange, tapeout_status status)
+{
+    tapeout_error *err = &exchange->error;
     if (status == TAPEOUT_OK) {
         status = tp_buffer_check(&exchange->reply.body, "reply", err);
     }
@@ -406,7 +418,8 @@ bool tp_serve_exchange_is_large(const serve_exchange *exchange)
 {
     const tp_http_request *request = exchange->request;
     if (exchange->route != NULL &&
-        (exchange->route->when == SERVE_LONG || exchange->route->when == SERVE_SLOW)) {
+        (exchange->route->when == SERVE_LONG || exchange->route->when == SERVE_UPLOAD ||
+         exchange->route->when == SERVE_SLOW)) {
         return true;
     }
     if (exchange->login == SERVE_LOGIN_PENDING) {

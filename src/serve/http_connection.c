@@ -7,7 +7,7 @@
 // While a request is being handled by another thread, or while the peer does not take its replies,
 // bytes that still come in wait in `pending`, which is bounded: the owner stops reading when
 // tp_http_connection_wants_bytes says no.
-#include "serve/tp_http.h"
+#include "serve/http_priv.h"
 
 #include "base/tp_alloc.h"
 #include "base/tp_clock.h"
@@ -15,46 +15,11 @@
 
 #include <string.h>
 
-// Stops the parser from inside a callback; the caller of llhttp_execute answers with `status`.
-static int stop(tp_http_connection *connection, int status, const char *why)
-{
-    connection->refuse_status = status;
-    connection->refuse_why = why;
-    return HPE_USER;
-}
-
 static int stop_full(tp_http_connection *connection, const tp_buffer *buffer, int status)
 {
-    return buffer->status == TAPEOUT_E_NOMEM ? stop(connection, 503, "out of memory")
-                                             : stop(connection, status, "request head too large");
-}
-
-static size_t beyond_idle(const tp_buffer *buffer)
-{
-    return buffer->capacity > TP_MAX_HTTP_IDLE_BYTES ? buffer->capacity : 0;
-}
-
-// Tells the budget what the connection holds now. False when it grew beyond what is left.
-static bool budget_update(tp_http_connection *connection)
-{
-    tp_http_budget *budget = connection->shared->budget;
-    const size_t held = beyond_idle(&connection->request.body) + beyond_idle(&connection->pending);
-    const size_t before = connection->held_bytes;
-    if (budget == NULL || held == before) {
-        return true;
-    }
-    connection->held_bytes = held;
-    // Sums alone are shared, so no order is needed. Subtracting is adding modulo 2^N.
-    const size_t used =
-        atomic_fetch_add_explicit(&budget->used_bytes, held - before, memory_order_relaxed);
-    return held < before || used + (held - before) <= budget->max_bytes;
-}
-
-static bool is_budget_spent(const tp_http_connection *connection)
-{
-    const tp_http_budget *budget = connection->shared->budget;
-    return budget != NULL &&
-           atomic_load_explicit(&budget->used_bytes, memory_order_relaxed) > budget->max_bytes;
+    return buffer->status == TAPEOUT_E_NOMEM
+               ? tp_http_stop(connection, 503, "out of memory")
+               : tp_http_stop(connection, status, "request head too large");
 }
 
 static uint64_t place_of(const tp_http_connection *connection, const char *data)
@@ -75,26 +40,16 @@ static int on_url(llhttp_t *parser, const char *data, size_t size)
     tp_http_connection *connection = parser->data;
     tp_buffer *head = &connection->request.head;
     if (head->size == 0 && place_of(connection, data) != connection->method_end + 1) {
-        return stop(connection, 400, "more than one space in the request line");
+        return tp_http_stop(connection, 400, "more than one space in the request line");
     }
     tp_buffer_append(head, data, size);
     if (head->status != TAPEOUT_OK) {
         return stop_full(connection, head, 414);
     }
     if (head->size > TP_MAX_HTTP_TARGET_BYTES) {
-        return stop(connection, 414, "request target too long");
+        return tp_http_stop(connection, 414, "request target too long");
     }
     connection->url_size = (uint32_t)head->size;
-    return 0;
-}
-
-// Trailers are counted and dropped: they never become headers.
-static int on_trailer(tp_http_connection *connection, size_t size)
-{
-    if (size > TP_MAX_HTTP_TRAILER_BYTES - connection->trailer_bytes) {
-        return stop(connection, 431, "trailers too large");
-    }
-    connection->trailer_bytes += (uint32_t)size;
     return 0;
 }
 
@@ -102,7 +57,7 @@ static int on_header_bytes(llhttp_t *parser, const char *data, size_t size)
 {
     tp_http_connection *connection = parser->data;
     if (connection->state == TP_HTTP_BODY_PART) {
-        return on_trailer(connection, size);
+        return tp_http_on_trailer(connection, size);
     }
     tp_buffer *head = &connection->request.head;
     tp_buffer_append(head, data, size);
@@ -122,11 +77,11 @@ static int on_header_field_complete(llhttp_t *parser)
 {
     tp_http_connection *connection = parser->data;
     if (connection->state == TP_HTTP_BODY_PART) {
-        return on_trailer(connection, 2);
+        return tp_http_on_trailer(connection, 2);
     }
     tp_http_request *request = &connection->request;
     if (request->header_count == TP_MAX_HTTP_HEADERS) {
-        return stop(connection, 431, "too many headers");
+        return tp_http_stop(connection, 431, "too many headers");
     }
     request->headers[request->header_count].name = span_take(connection);
     return 0;
@@ -136,7 +91,7 @@ static int on_header_value_complete(llhttp_t *parser)
 {
     tp_http_connection *connection = parser->data;
     if (connection->state == TP_HTTP_BODY_PART) {
-        return on_trailer(connection, 2);
+        return tp_http_on_trailer(connection, 2);
     }
     tp_http_request *request = &connection->request;
     request->headers[request->header_count].value = span_take(connection);
@@ -260,57 +215,26 @@ static int on_headers_complete(llhttp_t *parser)
     settle_trace(request);
     bool expects_continue = false;
     const char *why = NULL;
-    int status = tp_http_head_check(request, parser, connection->shared->max_body_bytes,
-                                    &expects_continue, &why);
+    int status = tp_http_head_check(request, parser, &expects_continue, &why);
     if (status == 0) {
         status = tp_http_target_split(request, &why);
     }
+    const bool is_upload = status == 0 && tp_http_upload_begin(connection, expects_continue);
+    if (status == 0 && !is_upload) {
+        status = tp_http_length_check(request, connection->shared->max_body_bytes, &why);
+    }
     if (status != 0) {
-        return stop(connection, status, why);
+        return tp_http_stop(connection, status, why);
     }
     // An Upgrade that we do not know is ignored, as RFC 9110 7.8 allows.
     parser->upgrade = 0;
     connection->state = TP_HTTP_BODY_PART;
+    if (is_upload) {
+        return HPE_PAUSED; // its body is not asked for before somebody takes it
+    }
     if (expects_continue) {
         tp_buffer_append_text(&connection->out, "HTTP/1.1 100 Continue\r\n\r\n");
     }
-    return 0;
-}
-
-static int on_body(llhttp_t *parser, const char *data, size_t size)
-{
-    tp_http_connection *connection = parser->data;
-    tp_buffer *body = &connection->request.body;
-    tp_buffer_append(body, data, size);
-    if (body->status == TAPEOUT_E_NOMEM) {
-        return stop(connection, 503, "out of memory");
-    }
-    if (!budget_update(connection)) {
-        return stop(connection, 503, "the bodies of all requests need too much memory; try again");
-    }
-    return body->status == TAPEOUT_OK ? 0 : stop(connection, 413, "request body too large");
-}
-
-static int on_chunk_header(llhttp_t *parser)
-{
-    tp_http_connection *connection = parser->data;
-    if (++connection->chunk_count > TP_MAX_HTTP_CHUNKS) {
-        return stop(connection, 413, "too many chunks");
-    }
-    if (parser->content_length > connection->shared->max_body_bytes) {
-        return stop(connection, 413, "request body too large");
-    }
-    return 0;
-}
-
-static int on_chunk_extension(llhttp_t *parser, const char *data, size_t size)
-{
-    (void)data;
-    tp_http_connection *connection = parser->data;
-    if (size > TP_MAX_HTTP_CHUNK_EXTENSION_BYTES - connection->extension_bytes) {
-        return stop(connection, 400, "chunk extensions too large");
-    }
-    connection->extension_bytes += (uint32_t)size;
     return 0;
 }
 
@@ -326,6 +250,7 @@ static int on_message_complete(llhttp_t *parser)
 {
     tp_http_connection *connection = parser->data;
     connection->request.keep_alive = llhttp_should_keep_alive(parser) != 0;
+    tp_http_upload_complete(connection);
     return HPE_PAUSED;
 }
 
@@ -339,10 +264,10 @@ static const llhttp_settings_t parser_settings = {
     .on_header_value = on_header_bytes,
     .on_header_value_complete = on_header_value_complete,
     .on_headers_complete = on_headers_complete,
-    .on_body = on_body,
-    .on_chunk_header = on_chunk_header,
-    .on_chunk_extension_name = on_chunk_extension,
-    .on_chunk_extension_value = on_chunk_extension,
+    .on_body = tp_http_on_body,
+    .on_chunk_header = tp_http_on_chunk_header,
+    .on_chunk_extension_name = tp_http_on_chunk_extension,
+    .on_chunk_extension_value = tp_http_on_chunk_extension,
     .on_message_complete = on_message_complete,
 };
 
@@ -353,12 +278,14 @@ static void request_clear(tp_http_connection *connection)
     request->segment_count = 0;
     request->content_coding = TP_HTTP_IDENTITY;
     request->target = request->query = (tp_str){NULL, 0};
+    request->content_length = request->body_bytes = 0;
     request->id[0] = request->trace_id[0] = '\0';
     tp_buffer_clear(&request->head);
     tp_buffer_clear(&request->decoded_path);
     tp_buffer_clear(&request->body);
     connection->span_begin = connection->url_size = 0;
     connection->chunk_count = connection->extension_bytes = connection->trailer_bytes = 0;
+    connection->upload_step = TP_HTTP_UPLOAD_NONE;
     connection->refuse_status = 0;
     connection->refuse_why = NULL;
 }
@@ -380,13 +307,14 @@ void tp_http_connection_init(tp_http_connection *connection, tp_http_shared *sha
 
 void tp_http_connection_deinit(tp_http_connection *connection)
 {
+    tp_http_upload_gone(connection, false);
     tp_http_file_close(&connection->file);
     tp_buffer_deinit(&connection->request.head);
     tp_buffer_deinit(&connection->request.decoded_path);
     tp_buffer_deinit(&connection->request.body);
     tp_buffer_deinit(&connection->out);
     tp_buffer_deinit(&connection->pending);
-    (void)budget_update(connection); // gives back
+    (void)tp_http_budget_update(connection); // gives back
 }
 
 void tp_http_connection_refuse(tp_http_connection *connection, int status, const char *why)
@@ -416,10 +344,11 @@ void tp_http_connection_refuse(tp_http_connection *connection, int status, const
     tp_buffer_clear(&connection->request.body);
     tp_buffer_shrink(&connection->pending, TP_MAX_HTTP_IDLE_BYTES);
     tp_buffer_shrink(&connection->request.body, TP_MAX_HTTP_IDLE_BYTES);
-    (void)budget_update(connection); // gives back
+    (void)tp_http_budget_update(connection); // gives back
     if (connection->shared->refused != NULL) {
         connection->shared->refused(connection->shared->user, connection, status, why);
     }
+    tp_http_upload_gone(connection, true);
 }
 
 static void refuse_parse_error(tp_http_connection *connection, llhttp_errno_t error)
@@ -447,7 +376,7 @@ static void refuse_parse_error(tp_http_connection *connection, llhttp_errno_t er
 static void hold_back(tp_http_connection *connection, const char *data, size_t size)
 {
     tp_buffer_append(&connection->pending, data, size);
-    (void)budget_update(connection); // beyond it, tp_http_connection_wants_bytes says no
+    (void)tp_http_budget_update(connection); // beyond it, tp_http_connection_wants_bytes says no
     if (connection->pending.status != TAPEOUT_OK && connection->state != TP_HTTP_HANDLING) {
         tp_http_connection_refuse(connection, 503, "too much was sent ahead");
     }
@@ -466,24 +395,23 @@ static void parse(tp_http_connection *connection, const char *data, size_t size)
             return;
         }
         connection->chunk = data;
-        const llhttp_errno_t error = llhttp_execute(&connection->parser, data, size);
-        if (error == HPE_OK) {
-            connection->chunk_offset += size;
-            return;
-        }
-        if (error != HPE_PAUSED) {
+        size_t used = tp_http_upload_room(connection, size);
+        const llhttp_errno_t error = llhttp_execute(&connection->parser, data, used);
+        if (error != HPE_OK && error != HPE_PAUSED) {
             refuse_parse_error(connection, error);
             return;
         }
-        const char *position = llhttp_get_error_pos(&connection->parser);
-        const size_t used = (size_t)(position - data);
-        llhttp_resume(&connection->parser);
+        if (error == HPE_PAUSED) {
+            used = (size_t)(llhttp_get_error_pos(&connection->parser) - data);
+            llhttp_resume(&connection->parser);
+        }
         connection->chunk_offset += used;
         data += used;
         size -= used;
-        connection->state = TP_HTTP_HANDLING;
-        connection->served_count++;
-        connection->shared->handle(connection->shared->user, connection);
+        if (error == HPE_PAUSED || tp_http_upload_is_full(connection)) {
+            connection->state = TP_HTTP_HANDLING;
+            connection->shared->handle(connection->shared->user, connection);
+        }
     }
 }
 
@@ -498,15 +426,17 @@ void tp_http_connection_feed(tp_http_connection *connection, const void *data, s
 
 void tp_http_connection_resume(tp_http_connection *connection)
 {
-    if (connection->pending.size == 0 || must_wait(connection)) {
+    if (must_wait(connection)) {
         return;
     }
-    // Moved out, since parsing may hold back its rest in `pending` again.
-    tp_buffer taken = connection->pending;
-    tp_buffer_init(&connection->pending, taken.alloc, taken.max_size);
-    parse(connection, taken.data, taken.size);
-    tp_buffer_deinit(&taken);
-    (void)budget_update(connection); // gives back, or has it already
+    if (connection->pending.size > 0) {
+        // Moved out, since parsing may hold back its rest in `pending` again.
+        tp_buffer taken = connection->pending;
+        tp_buffer_init(&connection->pending, taken.alloc, taken.max_size);
+        parse(connection, taken.data, taken.size);
+        tp_buffer_deinit(&taken);
+        (void)tp_http_budget_update(connection); // gives back, or has it already
+    }
     if (connection->has_ended) {
         tp_http_connection_end(connection);
     }
@@ -543,6 +473,8 @@ void tp_http_connection_reply(tp_http_connection *connection, tp_http_reply *rep
     if (connection->state != TP_HTTP_HANDLING) {
         return;
     }
+    // A body that was not asked for, or not to its end, is never looked at.
+    reply->close = reply->close || tp_http_upload_is_under_way(connection);
     tp_http_reply_write(&connection->out, connection, reply);
     if (reply->file.is_open && connection->request.method != TP_HTTP_HEAD) {
         connection->file = reply->file;
@@ -610,7 +542,7 @@ bool tp_http_connection_wants_bytes(const tp_http_connection *connection)
     return connection->state != TP_HTTP_CLOSING && !connection->has_ended &&
            connection->pending.size < TP_MAX_HTTP_PENDING_BYTES &&
            connection->out.size < TP_MAX_HTTP_OUT_BYTES &&
-           (connection->pending.size == 0 || !is_budget_spent(connection));
+           (connection->pending.size == 0 || !tp_http_budget_is_spent(connection));
 }
 
 void tp_http_connection_shrink(tp_http_connection *connection)
@@ -620,5 +552,5 @@ void tp_http_connection_shrink(tp_http_connection *connection)
     tp_buffer_shrink(&connection->request.body, TP_MAX_HTTP_IDLE_BYTES);
     tp_buffer_shrink(&connection->out, TP_MAX_HTTP_IDLE_BYTES);
     tp_buffer_shrink(&connection->pending, TP_MAX_HTTP_IDLE_BYTES);
-    (void)budget_update(connection); // gives back
+    (void)tp_http_budget_update(connection); // gives back
 }

@@ -112,8 +112,7 @@ static int check_host(const tp_http_request *request, const char **ret_why)
     return 0;
 }
 
-static int check_length(const tp_http_request *request, const llhttp_t *parser, size_t max_body,
-                        const char **ret_why)
+static int check_length(tp_http_request *request, const llhttp_t *parser, const char **ret_why)
 {
     const uint32_t coding_count = tp_http_header_count(request, "transfer-encoding");
     const uint32_t length_count = tp_http_header_count(request, "content-length");
@@ -141,10 +140,17 @@ static int check_length(const tp_http_request *request, const llhttp_t *parser, 
             *ret_why = "malformed Content-Length";
             return 400;
         }
-        if (value > max_body || parser->content_length > max_body) {
-            *ret_why = "request body too large";
-            return 413;
-        }
+        request->content_length = value < parser->content_length ? parser->content_length : value;
+    }
+    return 0;
+}
+
+int tp_http_length_check(const tp_http_request *request, size_t max_body_bytes,
+                         const char **ret_why)
+{
+    if (request->content_length > max_body_bytes) {
+        *ret_why = "request body too large";
+        return 413;
     }
     return 0;
 }
@@ -166,8 +172,8 @@ static int check_expect(const tp_http_request *request, const llhttp_t *parser,
     return 0;
 }
 
-int tp_http_head_check(tp_http_request *request, const llhttp_t *parser, size_t max_body_bytes,
-                       bool *ret_expects_continue, const char **ret_why)
+int tp_http_head_check(tp_http_request *request, const llhttp_t *parser, bool *ret_expects_continue,
+                       const char **ret_why)
 {
     if (parser->http_major != 1 || parser->http_minor > 1) {
         *ret_why = "HTTP version not supported";
@@ -179,7 +185,7 @@ int tp_http_head_check(tp_http_request *request, const llhttp_t *parser, size_t 
     }
     int status = check_host(request, ret_why);
     if (status == 0) {
-        status = check_length(request, parser, max_body_bytes, ret_why);
+        status = check_length(request, parser, ret_why);
     }
     if (status == 0) {
         status = check_expect(request, parser, ret_expects_continue, ret_why);

@@ -101,6 +101,18 @@ static void on_handle(void *user, tp_http_connection *connection)
     loop->options.handle(loop->options.user, (tp_client *)connection);
 }
 
+static bool on_is_upload(void *user, const tp_http_request *request)
+{
+    tp_loop *loop = user;
+    return loop->options.is_upload(loop->options.user, request);
+}
+
+static void on_upload_gone(void *user, tp_http_connection *connection, bool is_refused)
+{
+    tp_loop *loop = user;
+    loop->options.upload_gone(loop->options.user, (tp_client *)connection, is_refused);
+}
+
 static void on_refused(void *user, tp_http_connection *connection, int status, const char *why)
 {
     tp_loop *loop = user;
@@ -167,6 +179,8 @@ tapeout_status tp_loop_new(const tp_loop_options *options, tp_loop **ret_loop, t
                                     .id_seed = options->id_seed,
                                     .hsts_s = options->tls == NULL ? 0 : options->hsts_s,
                                     .handle = on_handle,
+                                    .is_upload = options->is_upload == NULL ? NULL : on_is_upload,
+                                    .upload_gone = on_upload_gone,
                                     .refused = on_refused,
                                     .user = loop};
     update_date(&loop->shared);

@@ -135,7 +135,7 @@ static void client_set_deadline(tp_client *client)
             request_age_ms(client) < timeouts->head_ms ? request_age_ms(client) : timeouts->head_ms;
         break;
     case TP_HTTP_BODY_PART: {
-        const uint64_t grace = timeouts->body_ms + earned_ms(client->http.request.body.size);
+        const uint64_t grace = timeouts->body_ms + earned_ms(client->http.request.body_bytes);
         const uint64_t age = request_age_ms(client);
         client->deadline_ms = now + (age < grace ? grace - age : 0);
         break;

@@ -46,7 +46,6 @@
       tp_mlflow_models_artifacts)                                                                  \
     X(GET, "/mlflow-artifacts/artifacts", READ, tp_mlflow_artifacts_list)                          \
     X(GET, "/mlflow-artifacts/artifacts/{path...}", READ, tp_mlflow_artifacts_get)                 \
-    X(PUT, "/mlflow-artifacts/artifacts/{path...}", PUBLISH, tp_mlflow_artifacts_put)              \
     X(DELETE, "/mlflow-artifacts/artifacts/{path...}", PUBLISH, tp_mlflow_artifacts_delete)        \
     X(POST, "/mlflow-artifacts/mpu/{path...}", PUBLISH, tp_mlflow_refuse)                          \
     X(GET, "/mlflow-artifacts/presigned/{path...}", READ, tp_mlflow_refuse)
@@ -77,6 +76,10 @@
     X(DELETE, "/mlflow/model-versions/delete-tag", PUBLISH, tp_mlflow_versions_untag)
 
 // Not below /api/2.0. X(method, pattern, right, handler, call, summary)
+// Of files on their way in.
+#define SERVE_MLFLOW_UPLOAD_MAP(X)                                                                 \
+    X("/mlflow-artifacts/artifacts/{path...}", PUBLISH, tp_mlflow_artifacts_put)
+
 #define SERVE_MLFLOW_FILE_MAP(X)                                                                   \
     X(GET, "/get-artifact", READ, tp_serve_mlflow, tp_mlflow_artifacts_get_of_run,                 \
       "A file of a run")                                                                           \

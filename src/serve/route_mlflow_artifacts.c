@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Artifacts over HTTP: files by their path below the store's root, folders of runs and logged
-// models by their ids. A file comes in whole, within the limit that holds for every body, because
-// it is hashed before it gets a name; it goes out in pieces, as it came in, as something to save
-// and not to show.
+// models by their ids. A file comes in in pieces, which are hashed as they are written, and gets
+// its name at the end; only one in a content coding comes in whole, within the limit of every body.
+// It goes out in pieces, as it came in, as something to save and not to show.
 #include "serve/mlflow_ask.h"
 #include "serve/mlflow_calls.h"
 
@@ -110,10 +110,11 @@ tapeout_status tp_mlflow_artifacts_get_of_run(mlflow_ask *ask, tapeout_error *er
     return status;
 }
 
+// One whose body is here already.
 static tapeout_status put_body(mlflow_ask *ask, tp_str path, tapeout_error *err)
 {
     tp_upload *upload = NULL;
-    TP_TRY(tp_upload_open(ask->handle->registry, &upload, err));
+    TP_TRY(tp_mlflow_artifact_begin(ask->mlflow, path, &upload, err));
     tapeout_status status = tp_upload_write(upload, ask->exchange->body, err);
     if (status == TAPEOUT_OK) {
         status = tp_mlflow_artifact_put(ask->mlflow, path, upload, err);
@@ -122,12 +123,23 @@ static tapeout_status put_body(mlflow_ask *ask, tp_str path, tapeout_error *err)
     return status;
 }
 
+static tapeout_status put(mlflow_ask *ask, tp_str path, tapeout_error *err)
+{
+    serve_exchange *exchange = ask->exchange;
+    if (exchange->opens_upload) {
+        return tp_mlflow_artifact_begin(ask->mlflow, path, &exchange->upload, err);
+    }
+    return exchange->upload != NULL
+               ? tp_mlflow_artifact_put(ask->mlflow, path, exchange->upload, err)
+               : put_body(ask, path, err);
+}
+
 tapeout_status tp_mlflow_artifacts_put(mlflow_ask *ask, tapeout_error *err)
 {
     tp_buffer path;
     tapeout_status status = read_path(ask, &path, err);
     if (status == TAPEOUT_OK) {
-        status = put_body(ask, tp_buffer_view(&path), err);
+        status = put(ask, tp_buffer_view(&path), err);
     }
     tp_buffer_deinit(&path);
     return status;

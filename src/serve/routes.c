@@ -111,15 +111,20 @@
 #define SERVE_REGISTRY_LINE(method, pattern, right, call)                                          \
     {TP_HTTP_##method, "/api/2.0" pattern,    TP_RIGHT_##right,    MLFLOW,                         \
      SERVE_LONG,       tp_serve_mlflow_model, "MLflow's registry", call},
+// Whose body is taken in pieces. All of them are PUT, so that others need not be looked for.
+#define SERVE_UPLOAD_LINE(pattern, right, call)                                                    \
+    {TP_HTTP_PUT,  "/api/2.0" pattern, TP_RIGHT_##right,    MLFLOW,                                \
+     SERVE_UPLOAD, tp_serve_mlflow,    "MLflow's tracking", call},
 // Files, at the server's root, as MLflow's own pages ask for them.
 #define SERVE_FILE_LINE(method, pattern, right, handler, call, summary)                            \
     {TP_HTTP_##method, pattern, TP_RIGHT_##right, MLFLOW, SERVE_LONG, handler, summary, call},
-const serve_route tp_serve_routes[] = {SERVE_ROUTE_MAP(SERVE_NOW_LINE) SERVE_LONG_MAP(
-    SERVE_LONG_LINE) SERVE_LATER_MAP(SERVE_LATER_LINE) SERVE_SLOW_MAP(SERVE_SLOW_LINE)
-                                           SERVE_MLFLOW_TRACKING_MAP(SERVE_TRACKING_LINE)
-                                               SERVE_MLFLOW_REGISTRY_MAP(SERVE_REGISTRY_LINE)
-                                                   SERVE_MLFLOW_FILE_MAP(SERVE_FILE_LINE)};
+const serve_route tp_serve_routes[] = {
+    SERVE_ROUTE_MAP(SERVE_NOW_LINE) SERVE_LONG_MAP(SERVE_LONG_LINE)
+        SERVE_LATER_MAP(SERVE_LATER_LINE) SERVE_SLOW_MAP(SERVE_SLOW_LINE) SERVE_MLFLOW_TRACKING_MAP(
+            SERVE_TRACKING_LINE) SERVE_MLFLOW_UPLOAD_MAP(SERVE_UPLOAD_LINE)
+            SERVE_MLFLOW_REGISTRY_MAP(SERVE_REGISTRY_LINE) SERVE_MLFLOW_FILE_MAP(SERVE_FILE_LINE)};
 #undef SERVE_TRACKING_LINE
+#undef SERVE_UPLOAD_LINE
 #undef SERVE_REGISTRY_LINE
 #undef SERVE_FILE_LINE
 #undef SERVE_NOW_LINE

@@ -29,6 +29,7 @@ typedef struct config_file {
     tp_yaml_node access;
     uint32_t body_bytes;
     uint32_t bodies_bytes;
+    uint64_t artifact_bytes;
     uint32_t rows;
     uint32_t connections;
     uint32_t idle_s;
@@ -72,6 +73,7 @@ typedef struct config_model {
 static const tp_yaml_key limit_keys[] = {
     {"body_bytes", TP_YAML_U32, PLACE(body_bytes), 1, TP_MAX_HTTP_BODY_BYTES, NULL},
     {"bodies_bytes", TP_YAML_U32, PLACE(bodies_bytes), 1, UINT32_MAX, NULL},
+    {"artifact_bytes", TP_YAML_U64, PLACE(artifact_bytes), 1, MOST_BYTES, NULL},
     {"rows", TP_YAML_U32, PLACE(rows), 1, TP_MAX_SERVE_ROWS, NULL},
     {"connections", TP_YAML_U32, PLACE(connections), 1, TP_MAX_SERVE_CONNECTIONS, NULL},
 };
@@ -162,6 +164,7 @@ void tp_serve_config_init(tp_serve_config *config, const tapeout_allocator *allo
     config->audit_rows = true;
     config->max_body_bytes = TP_MAX_HTTP_BODY_BYTES;
     config->max_bodies_bytes = TP_MAX_HTTP_BODIES_BYTES;
+    config->max_artifact_bytes = TP_MAX_ARTIFACT_BYTES;
     config->max_rows = TP_MAX_SERVE_ROWS;
     config->max_connections = 16384;
     config->timeouts =
@@ -339,6 +342,7 @@ static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const ch
         .audit_rows = config->audit_rows,
         .body_bytes = (uint32_t)config->max_body_bytes,
         .bodies_bytes = (uint32_t)config->max_bodies_bytes,
+        .artifact_bytes = config->max_artifact_bytes,
         .rows = (uint32_t)config->max_rows,
         .connections = config->max_connections,
         .idle_s = config->timeouts.idle_ms / 1000,
@@ -367,6 +371,7 @@ static tapeout_status bind_file(tp_serve_config *config, tp_yaml *yaml, const ch
     config->allow_unsigned = file.allow_unsigned;
     config->max_body_bytes = file.body_bytes;
     config->max_bodies_bytes = file.bodies_bytes;
+    config->max_artifact_bytes = file.artifact_bytes;
     config->max_rows = file.rows;
     config->max_connections = file.connections;
     config->timeouts = (tp_loop_timeouts){.idle_ms = file.idle_s * 1000,

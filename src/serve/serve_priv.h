@@ -8,6 +8,7 @@
 
 #include "base/tp_arena.h"
 #include "monitor/tp_monitor.h"
+#include "registry/tp_upload.h"
 #include "serve/tp_engine.h"
 #include "serve/tp_http.h"
 #include "trust/tp_limiter.h"
@@ -31,10 +32,13 @@ typedef enum serve_family {
 
 // When the reply comes.
 typedef enum serve_when {
-    SERVE_NOW,   // the handler fills it
-    SERVE_LONG,  // the same, but not on the loop's thread
-    SERVE_LATER, // the handler may take a stream and have it filled by another thread
-    SERVE_SLOW   // the same, and the handler does not run on the loop's thread either
+    SERVE_NOW,    // the handler fills it
+    SERVE_LONG,   // the same, but not on the loop's thread
+    SERVE_UPLOAD, // the same, and the handler is asked twice: first to open exchange.upload with
+                  // the head alone, then with the body written to it; with a body in a content
+                  // coding, or none, once like SERVE_LONG
+    SERVE_LATER,  // the handler may take a stream and have it filled by another thread
+    SERVE_SLOW    // the same, and the handler does not run on the loop's thread either
 } serve_when;
 
 typedef struct serve_route {
@@ -84,6 +88,7 @@ typedef struct serve_state {
     atomic_bool is_ready;    // models are loaded and no drain has begun
     atomic_bool *is_stopped; // a sync failed: until a new start the server only reads; may be NULL
     size_t max_body_bytes;
+    uint64_t max_artifact_bytes;
     uint64_t max_rows;
     uint32_t llm_deadline_ms;                       // of an answer; 0: none
     struct tp_audit *audit;                         // NULL: no log
@@ -131,6 +136,8 @@ struct serve_exchange {
     serve_later *later;            // NULL: no stream is to be had
     bool is_verbatim;              // the body goes out as it is, never compressed
     bool is_taken;                 // the stream was taken: the reply comes from elsewhere
+    bool opens_upload;             // the handler is asked to open `upload`, and nothing else
+    tp_upload *upload;             // of a SERVE_UPLOAD route: what its body is written to
     tp_str body;                   // without content coding
     tp_buffer inflated;
     tp_buffer scratch;
@@ -151,6 +158,15 @@ void tp_serve_exchange_deinit(serve_exchange *exchange);
 void tp_serve_exchange_begin(serve_exchange *exchange, const tp_http_request *request);
 // Handles, and leaves a reply whatever happens, unless the handler has taken the stream.
 void tp_serve_exchange_run(serve_exchange *exchange);
+// The same in steps, for an upload. Lets it in, and has the handler open exchange.upload: false
+// where it is refused, and there is a reply. Writes a piece, the same way. Has the handler finish.
+bool tp_serve_upload_open(serve_exchange *exchange);
+bool tp_serve_upload_write(serve_exchange *exchange, tp_str piece);
+void tp_serve_upload_finish(serve_exchange *exchange);
+// Turns a handler's outcome into the reply.
+void tp_serve_exchange_settle(serve_exchange *exchange, tapeout_status status);
+// Whether the request is refused before anybody looks at its route; then there is a reply.
+bool tp_serve_exchange_is_barred(serve_exchange *exchange);
 // Whether the request is so large, or its route takes so long, that the loop should not wait.
 bool tp_serve_exchange_is_large(const serve_exchange *exchange);
 

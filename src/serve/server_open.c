@@ -139,6 +139,8 @@ static tapeout_status open_shard(struct tapeout_server *server, uint32_t index, 
         .tls = server->tls,
         .hsts_s = config->hsts_s,
         .handle = tp_server_handle,
+        .is_upload = tp_server_is_upload,
+        .upload_gone = tp_server_upload_gone,
         .refused = tp_server_refused,
         .tls_failed = tp_server_tls_failed,
         .turned = tp_server_turned,
@@ -219,6 +221,7 @@ static tapeout_status open_parts(struct tapeout_server *server, tapeout_error *e
                                      .is_stopped = server->state.is_stopped};
     TP_TRY(tp_serve_store_new(alloc, &place, &server->state.store, err));
     server->state.max_body_bytes = (size_t)server->config->max_body_bytes;
+    server->state.max_artifact_bytes = server->config->max_artifact_bytes;
     server->state.max_rows = server->config->max_rows;
     server->bodies.max_bytes = (size_t)server->config->max_bodies_bytes;
     server->state.llm_deadline_ms = server->config->llm_deadline_ms;

@@ -202,4 +202,10 @@ void tp_server_account_tokens(server_shard *shard, const serve_exchange *exchang
 // or threads; then nothing has happened.
 bool tp_server_job_start(server_shard *shard, tp_client *client, bool is_later);
 
+// -- server_upload.c -----------------------------------------------------------------------------
+bool tp_server_is_upload(void *user, const tp_http_request *request);
+// Does what the connection's upload_step says, on another thread.
+void tp_server_upload_step(server_shard *shard, tp_client *client);
+void tp_server_upload_gone(void *user, tp_client *client, bool is_refused);
+
 #endif

@@ -140,7 +140,7 @@ static void log_request(server_shard *shard, const serve_exchange *exchange, uin
         tp_serve_log_str(log, "refused", tp_str_from(exchange->login_why));
     }
     tp_serve_log_ms(log, "ms", took_ns);
-    tp_serve_log_u64(log, "bytes_in", request->body.size);
+    tp_serve_log_u64(log, "bytes_in", request->body_bytes);
     tp_serve_log_u64(log, "bytes_out", exchange->reply_bytes);
     if (exchange->model != NULL) {
         tp_serve_log_str(log, "model", exchange->model->name);
@@ -191,6 +191,10 @@ void tp_server_handle(void *user, tp_client *client)
     server_shard *shard = user;
     serve_exchange *exchange = &shard->exchange;
     const tp_http_request *request = &client->http.request;
+    if (client->http.upload_step != TP_HTTP_UPLOAD_NONE) {
+        tp_server_upload_step(shard, client);
+        return;
+    }
     exchange->auth = shard->auth;
     memcpy(exchange->peer, client->peer, sizeof(exchange->peer));
     tp_serve_exchange_begin(exchange, request);

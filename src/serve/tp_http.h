@@ -65,8 +65,10 @@ typedef struct tp_http_request {
     tp_http_coding content_coding; // of the body as received
     tp_buffer head;                // what the views above point into
     tp_buffer decoded_path;
-    tp_buffer body;    // chunks joined, the content coding still on
-    uint64_t begin_ns; // monotonic, when its first byte came
+    tp_buffer body;          // chunks joined, the content coding still on; of an upload a piece
+    uint64_t content_length; // as announced; 0 where the body comes in chunks
+    uint64_t body_bytes;     // of the body, received so far
+    uint64_t begin_ns;       // monotonic, when its first byte came
     char id[TP_HTTP_ID_SIZE + 1];
     char trace_id[TP_HTTP_TRACE_SIZE + 1]; // of a valid traceparent, else empty
     const char *peer_name; // by the client's certificate (tp_tls.h), as long as the connection; or
@@ -114,6 +116,15 @@ typedef enum tp_http_state {
     TP_HTTP_CLOSING   // nothing more is read; the output is sent, then the end
 } tp_http_state;
 
+// How far an upload is, a body that is handed out in pieces (http_upload.c). Handed out, with the
+// state `handling`, it says what is there.
+typedef enum tp_http_upload_step {
+    TP_HTTP_UPLOAD_NONE,  // the body is handed out whole
+    TP_HTTP_UPLOAD_HEAD,  // its head alone
+    TP_HTTP_UPLOAD_PIECE, // a piece, in request.body
+    TP_HTTP_UPLOAD_LAST   // the last piece, perhaps of no bytes, and the end
+} tp_http_upload_step;
+
 typedef struct tp_http_connection tp_http_connection;
 
 // The memory that bodies on their way in hold together, over all connections of all loops. Buffers
@@ -133,8 +144,15 @@ typedef struct tp_http_shared {
     char date[32];          // for the Date header; kept up to date by the loop; may be empty
     uint64_t id_seed;
     uint64_t id_next;
-    // A whole request is there. Answers by tp_http_connection_reply, now or later.
+    // A whole request is there, or what upload_step says of one. Answers by
+    // tp_http_connection_reply, now or later, or goes on with an upload.
     void (*handle)(void *user, tp_http_connection *connection);
+    // Whether the request, of which the head is there, is an upload. Asked where it has a body
+    // without a content coding. NULL: none is.
+    bool (*is_upload)(void *user, const tp_http_request *request);
+    // The connection ends while upload_owner is set: for a refusal, of which `refused` told, or
+    // because the client has left. Never while an upload is handled. Its request is still there.
+    void (*upload_gone)(void *user, tp_http_connection *connection, bool is_refused);
     // A request was refused by the protocol and has been answered with `status`.
     void (*refused)(void *user, tp_http_connection *connection, int status, const char *why);
     void *user;
@@ -145,11 +163,14 @@ struct tp_http_connection {
     tp_http_state state;
     llhttp_t parser;
     tp_http_request request;
-    tp_buffer out;         // to be sent; the owner takes from the front and clears
-    tp_buffer pending;     // received while a request was being handled, or while `out` was full
-    bool has_ended;        // the peer sends nothing more
-    bool closes_after;     // the reply in pieces that is under way, or that of `file`
-    tp_http_file file;     // being sent; its request is still being handled
+    tp_buffer out;     // to be sent; the owner takes from the front and clears
+    tp_buffer pending; // received while a request was being handled, or while `out` was full
+    bool has_ended;    // the peer sends nothing more
+    bool closes_after; // the reply in pieces that is under way, or that of `file`
+    tp_http_file file; // being sent; its request is still being handled
+    tp_http_upload_step upload_step;
+    bool upload_expects_continue;
+    void *upload_owner;    // whoever takes the pieces; set and cleared by it
     const char *chunk;     // what the parser is looking at,
     uint64_t chunk_offset; // and its place in all that was received
     uint64_t method_end;   // place of the byte behind the method
@@ -162,7 +183,6 @@ struct tp_http_connection {
     size_t held_bytes; // as the budget has it
     int refuse_status; // set by a callback that stops the parser
     const char *refuse_why;
-    uint32_t served_count;
 };
 
 void tp_http_connection_init(tp_http_connection *connection, tp_http_shared *shared);
@@ -175,6 +195,9 @@ void tp_http_connection_end(tp_http_connection *connection);
 // Answers the request that was handed out, and readies the connection for the next. What is already
 // pending is looked at in tp_http_connection_resume, not here.
 void tp_http_connection_reply(tp_http_connection *connection, tp_http_reply *reply);
+// Lets an upload in that was handed out by its head, or has done with a piece: more is read from
+// now on, after tp_http_connection_resume. Who replies instead ends the connection.
+void tp_http_upload_go_on(tp_http_connection *connection);
 // Puts the next piece of a file that is being sent into `out` where that has room. Called by
 // whoever sends, before each step. A file that can't be read to its end breaks the connection off,
 // for its length was told: `out` then has the status E_IO.
@@ -199,8 +222,11 @@ void tp_http_connection_shrink(tp_http_connection *connection);
 int tp_http_target_split(tp_http_request *request, const char **ret_why);
 // Checks what the headers say together. 0, or the status that refuses them. `ret_expects_continue`
 // is set where the client waits for "100 Continue".
-int tp_http_head_check(tp_http_request *request, const llhttp_t *parser, size_t max_body_bytes,
-                       bool *ret_expects_continue, const char **ret_why);
+int tp_http_head_check(tp_http_request *request, const llhttp_t *parser, bool *ret_expects_continue,
+                       const char **ret_why);
+// 0, or 413 where a longer body is announced than that.
+int tp_http_length_check(const tp_http_request *request, size_t max_body_bytes,
+                         const char **ret_why);
 // The reply as bytes, with the headers that every reply has; the head alone of one in pieces.
 void tp_http_reply_head_write(tp_buffer *out, const tp_http_connection *connection,
                               const tp_http_reply *head);

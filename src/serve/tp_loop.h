@@ -40,6 +40,9 @@ typedef struct tp_loop_options {
     tp_tls *tls;     // NULL: plain HTTP
     uint32_t hsts_s; // with TLS: how long clients are told to insist on it; 0: they are not
     void (*handle)(void *user, tp_client *client); // a whole request is there; see tp_client_answer
+    bool (*is_upload)(void *user,
+                      const tp_http_request *request); // see tp_http_shared; may be NULL
+    void (*upload_gone)(void *user, tp_client *client, bool is_refused); // with is_upload
     void (*refused)(void *user, tp_client *client, int status, const char *why);
     void (*tls_failed)(void *user, tp_client *client,
                        const char *why); // of a handshake; may be NULL

@@ -23,7 +23,8 @@ typedef struct tp_serve_config {
     const char *store;   // the database of the registry; NULL: as the context has it
     bool allow_unsigned; // registered bundles without a trusted signature may be served
     uint64_t max_body_bytes;
-    uint64_t max_bodies_bytes; // of all connections together
+    uint64_t max_artifact_bytes; // of a file that is uploaded, and never held in memory
+    uint64_t max_bodies_bytes;   // of all connections together
     uint64_t max_rows;
     uint32_t max_connections;
     tp_loop_timeouts timeouts;

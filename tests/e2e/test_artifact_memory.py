@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import pathlib
+import time
 
 import pytest
 
@@ -10,7 +11,7 @@ from conftest import Server
 
 FILES = "/api/2.0/mlflow-artifacts/artifacts/"
 MIB = 1 << 20
-SIZE = 60 * MIB
+SIZE = 300 * MIB
 ROOM = 24 * MIB  # what a server may grow by: a few pieces, and what its allocator keeps
 
 
@@ -52,10 +53,63 @@ def put(server, name, body, size):
     return answer.status, answer.read()
 
 
+@pytest.fixture(scope="module", name="upload")
+def an_upload(server):
+    """What it was answered, by how much the server grew, and how long others waited meanwhile."""
+    assert put(server, "small.bin", b"small", 5) == (200, b"{}")  # a handle, its tables, threads
+    before = most = resident(server)
+    waits = []
+
+    def watched():
+        nonlocal most
+        other = connect(server)
+        for piece in pieces(SIZE):
+            yield piece
+            most = max(most, resident(server))
+            begin = time.monotonic()
+            other.request("GET", "/readyz")
+            assert other.getresponse().read() is not None
+            waits.append(time.monotonic() - begin)
+
+    answer = put(server, "large/one.bin", watched(), SIZE)
+    return answer, max(most, resident(server)) - before, waits
+
+
 @pytest.fixture(scope="module")
-def stored(server):
-    assert put(server, "large/one.bin", pieces(SIZE), SIZE) == (200, b"{}")
+def stored(upload):
+    assert upload[0] == (200, b"{}")
     return FILES + "large/one.bin"
+
+
+def test_an_upload_comes_in_in_pieces(upload):
+    answer, growth, waits = upload
+    assert answer == (200, b"{}")
+    assert growth < ROOM, f"grew by {growth / MIB:.0f} MiB"
+    waits.sort()
+    print(f"grew by {growth / MIB:.1f} MiB; others waited {waits[len(waits) // 2] * 1e3:.1f} ms "
+          f"at the median, {waits[-1] * 1e3:.1f} ms at most")
+    assert waits[len(waits) // 2] < 0.1, "others wait for an upload"
+
+
+def test_chunks_come_in_in_pieces(server, upload):
+    before = most = resident(server)
+    hasher = hashlib.sha256()
+
+    def watched():
+        nonlocal most
+        for piece in pieces(SIZE // 4, b"chunks"):
+            hasher.update(piece)
+            yield piece
+            most = max(most, resident(server))
+
+    connection = connect(server)
+    connection.request("PUT", FILES + "chunks.bin", body=watched(), encode_chunked=True,
+                       headers={"transfer-encoding": "chunked"})
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"{}")
+    assert max(most, resident(server)) - before < ROOM
+    connection.request("GET", FILES + "chunks.bin")
+    assert hashlib.sha256(connection.getresponse().read()).hexdigest() == hasher.hexdigest()
 
 
 def test_a_download_goes_out_in_pieces(server, stored):

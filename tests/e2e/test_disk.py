@@ -97,6 +97,48 @@ def test_a_disk_that_takes_nothing_for_a_while(toy, own, serve, shim, tmp_path, 
     assert own.json("audit", "verify")["ok"]
 
 
+def upload(server, name, body):
+    status, _, answer = server.curl(f"/api/2.0/mlflow-artifacts/artifacts/{name}", "-X", "PUT",
+                                    "-H", "Expect:", body=body)
+    return status, answer.decode()
+
+
+@pytest.mark.parametrize("number", [28, 30], ids=["full", "read-only"])
+def test_an_artifact_that_the_disk_does_not_take(toy, own, serve, shim, tmp_path, number):
+    disk = Disk(tmp_path, own.home, shim)
+    large = bytes(1 << 20)  # in pieces, of which one fails
+    with serve(toy.name, command=own, env=disk.environment) as server:
+        assert upload(server, "before", large)[0] == 200
+        for body in (large, b"small"):
+            disk.fail("write", number)
+            status, answer = upload(server, "during", body)
+            assert status == 503 and "full or read-only" in answer
+            assert str(own.home) not in answer
+            assert not list(own.home.glob("blobs/incoming/.*"))
+            disk.heal()
+            assert server.curl("/api/2.0/mlflow-artifacts/artifacts/during")[0] == 404
+        assert server.curl("/readyz")[0] == 200
+        assert upload(server, "after", large + b"after")[0] == 200
+        assert server.curl("/api/2.0/mlflow-artifacts/artifacts/after")[2] == large + b"after"
+
+
+@pytest.mark.parametrize("call", ["write", "sync"])
+def test_an_artifact_on_a_disk_that_fails(toy, own, serve, shim, tmp_path, call):
+    disk = Disk(tmp_path, own.home, shim)
+    with serve(toy.name, command=own, env=disk.environment) as server:
+        assert upload(server, "before", b"before")[0] == 200
+        disk.fail(call, 5)
+        assert upload(server, "during", bytes(1 << 20))[0] == 503
+        disk.heal()
+        assert not list(own.home.glob("blobs/incoming/.*"))
+        status, answer = upload(server, "refused", bytes(1 << 20))
+        assert status == 503 and "only reads" in answer
+        assert metric(server, "tapeout_read_only") == 1
+        status, _, answer = server.curl("/api/2.0/mlflow-artifacts/artifacts")
+        assert status == 200 and [file["path"] for file in json.loads(answer)["files"]] == [
+            "before"]
+
+
 def test_after_a_failed_sync_the_server_only_reads(toy, own, serve, shim, tmp_path):
     disk = Disk(tmp_path, own.home, shim)
     with serve(toy.name, command=own, env=disk.environment) as server:

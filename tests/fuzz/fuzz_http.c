@@ -3,12 +3,15 @@
 // The HTTP connection over arbitrary bytes. The first byte cuts the input into pieces; whatever the
 // cut, the same requests must be handed out, the same bytes sent, and the same state reached (but
 // of two faults in one line a refusal may name either). Every request that is handed out keeps what
-// the connection promises of it.
+// the connection promises of it. PUT is an upload, whose pieces are handed out one by one; some are
+// answered before their end.
 #include "base/tp_alloc.h"
 #include "serve/tp_http.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { PIECE_BYTES = 1 << 12 }; // of an upload, and the longest of other bodies
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -23,12 +26,50 @@ typedef struct outcome {
     tp_buffer sent;
     uint64_t hash; // over all requests
     unsigned count;
+    bool has_upload;
     tp_http_state state;
 } outcome;
 
 static void mix(outcome *result, tp_str text)
 {
     result->hash = result->hash * 31 + tp_str_hash(text) + text.size;
+}
+
+static bool is_upload(void *user, const tp_http_request *request)
+{
+    (void)user;
+    check(request->content_coding == TP_HTTP_IDENTITY && request->body.size == 0);
+    return request->method == TP_HTTP_PUT;
+}
+
+static void on_upload_gone(void *user, tp_http_connection *connection, bool is_refused)
+{
+    outcome *result = user;
+    check(connection->state == (is_refused ? TP_HTTP_CLOSING : connection->state));
+    check(connection->upload_owner == result && result->has_upload);
+    result->has_upload = false;
+}
+
+// Of an upload what has come so far. True where the rest is to come.
+static bool take_piece(outcome *result, tp_http_connection *connection)
+{
+    const tp_http_request *request = &connection->request;
+    const bool is_first = connection->upload_step == TP_HTTP_UPLOAD_HEAD;
+    check(connection->state == TP_HTTP_HANDLING && request->method == TP_HTTP_PUT);
+    check(is_first ? request->body_bytes == 0 : connection->upload_owner == result);
+    check(request->body.size <= PIECE_BYTES);
+    if (is_first) {
+        result->has_upload = true;
+        connection->upload_owner = result;
+    }
+    if (connection->upload_step == TP_HTTP_UPLOAD_LAST ||
+        (is_first && tp_str_has_suffix(request->target, TP_STR("no")))) {
+        connection->upload_owner = NULL;
+        result->has_upload = false;
+        return false;
+    }
+    tp_http_upload_go_on(connection);
+    return true;
 }
 
 static void on_request(void *user, tp_http_connection *connection)
@@ -38,6 +79,9 @@ static void on_request(void *user, tp_http_connection *connection)
     result->count++;
     mix(result, request->target);
     mix(result, tp_buffer_view(&request->body));
+    if (connection->upload_step != TP_HTTP_UPLOAD_NONE && take_piece(result, connection)) {
+        return;
+    }
     check(request->segment_count <= TP_MAX_HTTP_SEGMENTS);
     for (uint32_t i = 0; i < request->segment_count; i++) {
         const tp_str segment = request->segments[i];
@@ -70,9 +114,11 @@ static void run(const uint8_t *data, size_t size, size_t step, outcome *result)
     const tapeout_allocator *alloc = tp_allocator_default();
     *result = (outcome){.hash = 1};
     tp_http_shared shared = {.alloc = alloc,
-                             .max_body_bytes = 1 << 16,
+                             .max_body_bytes = PIECE_BYTES,
                              .id_seed = 7,
                              .handle = on_request,
+                             .is_upload = is_upload,
+                             .upload_gone = on_upload_gone,
                              .user = result};
     tp_buffer_init(&result->sent, alloc, 64 << 20);
     tp_http_connection connection;
@@ -90,6 +136,7 @@ static void run(const uint8_t *data, size_t size, size_t step, outcome *result)
     result->state = connection.state;
     check(connection.pending.size == 0);
     tp_http_connection_deinit(&connection);
+    check(!result->has_upload);
 }
 
 // Up to the headers of the last reply where that refuses, else all of it.

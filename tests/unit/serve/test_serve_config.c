@@ -25,7 +25,8 @@ static void test_a_whole_file(void)
                     "  - {name: a, path: m/a.tapeout, version: '7'}\n"
                     "  - {ref: 'flights:2'}\n"
                     "  - {path: /abs/b.tapeout}\n"
-                    "limits: {body_bytes: 1000, bodies_bytes: 2000, rows: 10, connections: 5}\n"
+                    "limits: {body_bytes: 1000, bodies_bytes: 2000, rows: 10, connections: 5,\n"
+                    "         artifact_bytes: 6000000000}\n"
                     "timeouts: {head: 2, idle: 3}\n"
                     "log: {requests: false}\n"));
     ASSERT_EQ_STR(config.listen, "127.0.0.1:9000");
@@ -37,6 +38,7 @@ static void test_a_whole_file(void)
     ASSERT_EQ_STR(config.models[1].path, "flights:2");
     ASSERT_EQ_STR(config.models[2].path, "/abs/b.tapeout");
     ASSERT_EQ_UINT(config.max_body_bytes, 1000);
+    ASSERT_EQ_UINT(config.max_artifact_bytes, 6000000000);
     ASSERT_EQ_UINT(config.max_bodies_bytes, 2000);
     ASSERT_EQ_UINT(config.timeouts.head_ms, 2000);
     ASSERT_EQ_UINT(config.timeouts.idle_ms, 3000);
