@@ -21,6 +21,7 @@ typedef struct model_plan {
     tp_scheduler_options options;
     tp_scheduler_memory run;
     uint64_t total_bytes; // with the process
+    tp_machine_memory machine;
     uint64_t limit_bytes;
 } model_plan;
 
@@ -128,13 +129,12 @@ static void append_words(tp_buffer *json, const model_plan *plan)
 static void append_all(tp_buffer *json, const model_plan *plan, const char *path, const tp_env *env)
 {
     const tp_llm_facts *facts = tp_llm_facts_of(plan->size.outline);
-    const tp_machine_memory machine = tp_machine_memory_read();
     tp_buffer_append_char(json, '{');
     tp_json_put_str(json, "model", tp_str_from(path));
     tp_json_put_str(json, "architecture", tp_str_from(facts->architecture));
     tp_buffer_append_text(json, ",\"memory\":{");
-    tp_json_put_u64(json, "total_bytes", machine.total_bytes);
-    tp_json_put_u64(json, "available_bytes", machine.available_bytes);
+    tp_json_put_u64(json, "total_bytes", plan->machine.total_bytes);
+    tp_json_put_u64(json, "available_bytes", plan->machine.available_bytes);
     tp_json_put_u64(json, "limit_bytes", plan->limit_bytes);
     tp_buffer_append_char(json, '}');
     append_plan(json, plan, env);
@@ -159,8 +159,9 @@ static tapeout_status make(model_plan *plan, const char *path, const tp_env *env
                                .kv_is_q8 = options->kv_is_q8,
                                .context_length = options->context_length,
                                .running_max = options->running};
-    plan->limit_bytes = options->memory_bytes != 0 ? options->memory_bytes
-                                                   : tp_machine_memory_read().available_bytes;
+    plan->machine = tp_machine_memory_read(); // once: it changes from moment to moment
+    plan->limit_bytes =
+        options->memory_bytes != 0 ? options->memory_bytes : plan->machine.available_bytes;
     TP_TRY(tp_llm_size_open(env, path, &plan->size, err));
     TP_TRY(tp_llm_size_total(&plan->size, &plan->options, &plan->run, &plan->total_bytes, err));
     plan->total_bytes += TP_LLM_PROCESS_BYTES;

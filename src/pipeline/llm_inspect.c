@@ -8,6 +8,7 @@
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "bundle/tp_llm_bundle.h"
+#include "llm/host/tp_gguf_check.h"
 #include "pipeline/tp_llm_open.h"
 #include "table/tp_json.h"
 
@@ -140,7 +141,7 @@ static tapeout_status append_all(tp_buffer *json, const tp_env *env, const tapeo
     }
     if (is_gguf) {
         tp_gguf *gguf = NULL;
-        TP_TRY(tp_gguf_open(env, ref->path, &gguf, err));
+        TP_TRY(tp_gguf_open_checked(env, ref->path, TP_GGUF_FOR_SHAPES, &gguf, err));
         TP_TRY(tp_llm_from_gguf(env, gguf, &llm, err));
     } else {
         TP_TRY(append_bundle(json, env, asked, &llm, err));

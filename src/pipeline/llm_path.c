@@ -6,7 +6,7 @@
 #include "base/tp_context.h"
 #include "base/tp_error.h"
 #include "bundle/tp_llm_bundle.h"
-#include "llm/gguf/tp_gguf.h"
+#include "llm/host/tp_gguf_check.h"
 #include "registry/tp_signature_store.h"
 
 #include <stdio.h>
@@ -35,7 +35,7 @@ tapeout_status tp_llm_open_path(const tp_env *env, const tp_admission *asked, tp
         TP_TRY(tp_trust_open(env, asked, &bundle, ret_admitted, err));
         return tp_llm_from_bundle(env, &bundle, ret_llm, err);
     }
-    TP_TRY(tp_gguf_open(env, asked->path, &gguf, err));
+    TP_TRY(tp_gguf_open_checked(env, asked->path, TP_GGUF_FOR_ANSWERING, &gguf, err));
     *ret_admitted = (tp_admitted){.signers = "unsigned"};
     return tp_llm_from_gguf(env, gguf, ret_llm, err);
 }

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Outlines and what they take. Tables are counted rather than computed: the outline is made once
-// over an allocator that counts.
+// Outlines and what they take. Tables are counted rather than computed: the outline lives on an
+// allocator that counts.
 #include "pipeline/tp_llm_size.h"
 
+#include "base/tp_alloc.h"
 #include "base/tp_error.h"
 #include "bundle/tp_llm_bundle.h"
+#include "llm/host/tp_gguf_check.h"
 
 #include <stdatomic.h>
 
-typedef struct counter {
+typedef struct tp_llm_count {
     const tapeout_allocator *under;
+    tapeout_allocator alloc;
+    tp_env env; // of that allocator
     atomic_uint_fast64_t live_bytes;
 } counter;
 
@@ -51,7 +55,7 @@ static tapeout_status outline(const tp_env *env, const char *path, tp_llm **ret_
     if (tp_bundle_probe(path)) {
         return tp_llm_bundle_outline(env, path, ret_llm, err);
     }
-    TP_TRY(tp_gguf_open(env, path, &gguf, err));
+    TP_TRY(tp_gguf_open_checked(env, path, TP_GGUF_FOR_SHAPES, &gguf, err));
     return tp_llm_outline(env, gguf, ret_llm, err);
 }
 
@@ -66,27 +70,26 @@ static uint64_t metadata_bytes(const tp_gguf *metadata)
     return bytes;
 }
 
-static tapeout_status count_tables(const tp_env *env, const char *path, uint64_t *ret_bytes,
-                                   tapeout_error *err)
-{
-    counter counted = {.under = env->alloc};
-    const tapeout_allocator alloc = {counted_alloc, counted_resize, counted_free, &counted};
-    tp_env counting = *env;
-    tp_llm *llm = NULL;
-    counting.alloc = &alloc;
-    TP_TRY(outline(&counting, path, &llm, err));
-    *ret_bytes = atomic_load_explicit(&counted.live_bytes, memory_order_relaxed) +
-                 metadata_bytes(tp_llm_metadata(llm));
-    tp_llm_free(llm);
-    return TAPEOUT_OK;
-}
-
 tapeout_status tp_llm_size_open(const tp_env *env, const char *path, tp_llm_size *ret_size,
                                 tapeout_error *err)
 {
     tp_llm_size size = {.is_mapped = tp_bundle_probe(path)};
-    TP_TRY(count_tables(env, path, &size.tables_bytes, err));
-    TP_TRY(outline(env, path, &size.outline, err));
+    counter *count = tp_alloc_zero(env->alloc, sizeof(*count));
+    if (count == NULL) {
+        return tp_fail_nomem(err);
+    }
+    size.count = count;
+    count->under = env->alloc;
+    count->alloc = (tapeout_allocator){counted_alloc, counted_resize, counted_free, count};
+    count->env = *env;
+    count->env.alloc = &count->alloc;
+    const tapeout_status status = outline(&count->env, path, &size.outline, err);
+    if (status != TAPEOUT_OK) {
+        tp_llm_size_close(&size);
+        return status;
+    }
+    size.tables_bytes = atomic_load_explicit(&count->live_bytes, memory_order_relaxed) +
+                        metadata_bytes(tp_llm_metadata(size.outline));
     size.weights_bytes = tp_llm_facts_of(size.outline)->weight_bytes;
     *ret_size = size;
     return TAPEOUT_OK;
@@ -95,7 +98,11 @@ tapeout_status tp_llm_size_open(const tp_env *env, const char *path, tp_llm_size
 void tp_llm_size_close(tp_llm_size *size)
 {
     tp_llm_free(size->outline);
+    if (size->count != NULL) {
+        tp_free(size->count->under, size->count, sizeof(*size->count));
+    }
     size->outline = NULL;
+    size->count = NULL;
 }
 
 tapeout_status tp_llm_size_total(const tp_llm_size *size, const tp_scheduler_options *options,

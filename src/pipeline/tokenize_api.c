@@ -9,6 +9,7 @@
 #include "base/tp_file.h"
 #include "bundle/tp_bundle.h"
 #include "llm/gguf/tp_gguf.h"
+#include "llm/host/tp_gguf_check.h"
 #include "llm/tokenizer/tp_tokenizer.h"
 #include "pipeline/tp_llm_open.h"
 
@@ -52,7 +53,7 @@ static tapeout_status read_tokenizer(const tp_env *env, const tp_admission *aske
     if (asked->sha256.size > 0 || tp_bundle_probe(asked->path)) {
         return read_bundle(env, asked, ret_tokenizer, err);
     }
-    TP_TRY(tp_gguf_open(env, asked->path, &gguf, err));
+    TP_TRY(tp_gguf_open_checked(env, asked->path, TP_GGUF_FOR_TOKENS, &gguf, err));
     const tapeout_status status = tp_tokenizer_new(env, gguf, ret_tokenizer, err);
     tp_gguf_close(&gguf);
     return status;

@@ -10,6 +10,7 @@
 // An outline (tp_llm.h) of a GGUF file or a bundle, and what is known without options.
 typedef struct tp_llm_size {
     tp_llm *outline;
+    struct tp_llm_count *count;
     bool is_mapped;         // the weights are a bundle's: pages of the file, which processes share
     uint64_t weights_bytes; // packed
     uint64_t tables_bytes;  // tokenizer, metadata, vectors

@@ -5,8 +5,10 @@ in their sandbox, and the protections that the ELF file says it has.
 import os
 import pathlib
 import shutil
+import signal
 import struct
 import subprocess
+import time
 
 import pytest
 from conftest import FULL, ROOT, Command, Server
@@ -80,6 +82,42 @@ def test_imports_leave_nothing(tapeout, tmp_path):
     assert not [path for path in tapeout.home.iterdir() if path.name.startswith(".sandbox")]
     tapeout.fails("import", broken, "--out", tmp_path / "out.tapeout")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.gguf", "home"]
+
+
+def faults_of_children(server):
+    """Pages that those processes touched which the server has started and seen end."""
+    with open(f"/proc/{server.process.pid}/stat", encoding="ascii") as stat:
+        return int(stat.read().rsplit(")", 1)[1].split()[8])
+
+
+def reload_count(server):
+    return sum(event["event"] in ("reload_failed", "reloaded") for event in server.log)
+
+
+def test_hostile_models_by_their_path(tapeout, serve, tmp_path):
+    """Each is read by a child of the server's, which refuses it; what is served is served on."""
+    needs_seccomp(tapeout)
+    ask = {"model": "model", "prompt": "x", "max_tokens": 4, "temperature": 0}
+    model = tmp_path / "model.gguf"
+    shutil.copy(ROOT / "tests/conformance/llm_tiny/llama-q4_1.gguf", model)
+    with serve(model) as server:
+        server.wait_until_ready()
+        assert faults_of_children(server) > 0
+        want = server.post("/v1/completions", ask)[1]["choices"]
+        for hostile in sorted((ROOT / "tests/fuzz/corpus/gguf").iterdir()):
+            before, reloads = faults_of_children(server), reload_count(server)
+            shutil.copy(hostile, tmp_path / "next.gguf")
+            (tmp_path / "next.gguf").rename(model)
+            server.process.send_signal(signal.SIGHUP)
+            deadline = time.monotonic() + 30
+            while reload_count(server) == reloads:
+                assert time.monotonic() < deadline, hostile
+                time.sleep(0.01)
+            refused = [event for event in server.log if event["event"] == "reload_failed"][-1]
+            assert "model.gguf" in str(refused) or "gguf" in str(refused) or "llm" in str(refused)
+            if hostile.read_bytes()[:4] == b"GGUF":
+                assert faults_of_children(server) > before, hostile
+        assert server.post("/v1/completions", ask)[1]["choices"] == want
 
 
 # How it was built.

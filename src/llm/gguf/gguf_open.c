@@ -31,10 +31,7 @@ void tp_gguf_close(tp_gguf **gguf)
     tp_free_array(self->alloc, self->tensors, self->tensor_capacity, sizeof(*self->tensors));
     tp_dict_deinit(&self->keys);
     tp_dict_deinit(&self->names);
-    for (size_t i = 0; i < self->map_count; i++) {
-        tp_map_close(&self->maps[i]);
-    }
-    tp_free_array(self->alloc, self->maps, self->map_count, sizeof(*self->maps));
+    tp_gguf_files_close(&self->files);
     tp_free(self->alloc, self, sizeof(*self));
 }
 
@@ -70,35 +67,16 @@ static void split_suffix(uint64_t number, uint64_t count, char ret_suffix[SUFFIX
                    (unsigned long long)(number + 1), (unsigned long long)count);
 }
 
-// Maps `path` and parses it; the file owns the mapping.
-static tapeout_status open_one(const tp_env *env, const char *path, tp_gguf **ret_gguf,
-                               tapeout_error *err)
+// Writes the name of part `number` of `count` over that of another.
+static void name_part(char *path, uint64_t number, uint64_t count)
 {
-    tp_map *map = tp_alloc_zero(env->alloc, sizeof(*map));
-    if (map == NULL) {
-        return tp_fail_nomem(err);
-    }
-    tp_gguf *gguf = NULL;
-    tapeout_status status = tp_map_open(path, map, err);
-    if (status == TAPEOUT_OK) {
-        status = tp_gguf_read(env, (tp_str){(const char *)map->data, map->size}, true, &gguf, err);
-        if (status != TAPEOUT_OK) {
-            tp_map_close(map);
-            tp_error_prefix(err, "%s", path);
-        }
-    }
-    if (status != TAPEOUT_OK) {
-        tp_free(env->alloc, map, sizeof(*map));
-        return status;
-    }
-    gguf->maps = map;
-    gguf->map_count = 1;
-    *ret_gguf = gguf;
-    return TAPEOUT_OK;
+    char suffix[SUFFIX_SIZE];
+    split_suffix(number, count, suffix);
+    memcpy(path + strlen(path) - strlen(suffix), suffix, strlen(suffix));
 }
 
-// Moves the tensors and the mapping of `part` over to `gguf`.
-static tapeout_status append_part(tp_gguf *gguf, tp_gguf *part, tapeout_error *err)
+// Moves the tensors of `part` over to `gguf`.
+static tapeout_status append_part(tp_gguf *gguf, const tp_gguf *part, tapeout_error *err)
 {
     const size_t count = gguf->tensor_count + part->tensor_count;
     tp_gguf_tensor *tensors =
@@ -121,23 +99,27 @@ static tapeout_status append_part(tp_gguf *gguf, tp_gguf *part, tapeout_error *e
         }
         tensors[gguf->tensor_count++] = *tensor;
     }
-    tp_map *maps = tp_resize_array(gguf->alloc, gguf->maps, gguf->map_count, gguf->map_count + 1,
-                                   sizeof(*maps));
-    if (maps == NULL) {
-        return tp_fail_nomem(err);
-    }
-    gguf->maps = maps;
-    gguf->maps[gguf->map_count++] = part->maps[0];
-    part->maps[0] = (tp_map){.fd = -1};
     return TAPEOUT_OK;
 }
 
-static tapeout_status add_part(const tp_env *env, tp_gguf *gguf, const char *path,
+// Reads one of the mappings, and says which where it is refused.
+static tapeout_status read_one(const tp_env *env, const tp_map *map, const char *path,
+                               tp_gguf **ret_gguf, tapeout_error *err)
+{
+    const tp_str bytes = {(const char *)map->data, map->size};
+    const tapeout_status status = tp_gguf_read(env, bytes, true, ret_gguf, err);
+    if (status != TAPEOUT_OK) {
+        tp_error_prefix(err, "%s", path);
+    }
+    return status;
+}
+
+static tapeout_status add_part(const tp_env *env, tp_gguf *gguf, const tp_gguf_files *files,
                                const split *want, tapeout_error *err)
 {
     tp_gguf *part = NULL;
     split got;
-    TP_TRY(open_one(env, path, &part, err));
+    TP_TRY(read_one(env, &files->maps[want->number], files->path, &part, err));
     tapeout_status status = read_split(part, &got, err);
     if (status == TAPEOUT_OK && (got.count != want->count || got.number != want->number ||
                                  got.tensor_count != want->tensor_count)) {
@@ -153,63 +135,132 @@ static tapeout_status add_part(const tp_env *env, tp_gguf *gguf, const char *pat
     }
     tp_gguf_close(&part);
     if (status != TAPEOUT_OK) {
-        tp_error_prefix(err, "%s", path);
+        tp_error_prefix(err, "%s", files->path);
     }
     return status;
 }
 
-// `path` is that of the first part; the others lie beside it.
-static tapeout_status add_parts(const tp_env *env, tp_gguf *gguf, const char *path, split first,
-                                tapeout_error *err)
+static tapeout_status check_name(const char *path, const split *first, tapeout_error *err)
 {
     char suffix[SUFFIX_SIZE];
-    split_suffix(first.number, first.count, suffix);
+    split_suffix(first->number, first->count, suffix);
     if (!tp_str_has_suffix(tp_str_from(path), tp_str_from(suffix))) {
         return tp_fail(err, TAPEOUT_E_INVALID,
                        "%s: is part %llu of a model split over %llu files, and its name should end "
                        "in %s",
-                       path, (unsigned long long)first.number + 1, (unsigned long long)first.count,
-                       suffix);
+                       path, (unsigned long long)first->number + 1,
+                       (unsigned long long)first->count, suffix);
     }
-    if (first.number != 0) {
-        split_suffix(0, first.count, suffix);
+    if (first->number != 0) {
+        split_suffix(0, first->count, suffix);
         return tp_fail(err, TAPEOUT_E_INVALID,
                        "%s: is part %llu of a split model; name the first part, which ends in %s",
-                       path, (unsigned long long)first.number + 1, suffix);
+                       path, (unsigned long long)first->number + 1, suffix);
     }
-    const size_t size = strlen(path) + 1;
-    char *name = tp_strndup(env->alloc, path, size - 1);
-    if (name == NULL) {
-        return tp_fail_nomem(err);
+    return TAPEOUT_OK;
+}
+
+// Of the first part the facts, of all the tensors.
+static tapeout_status add_parts(const tp_env *env, tp_gguf *gguf, const tp_gguf_files *files,
+                                split first, tapeout_error *err)
+{
+    char *path = files->path; // in which the parts' names are written
+    TP_TRY(check_name(path, &first, err));
+    for (split want = first; ++want.number < want.count;) {
+        if (want.number == files->count) {
+            return tp_fail(err, files->missing.status, "%s", files->missing.message);
+        }
+        name_part(path, want.number, want.count);
+        TP_TRY(add_part(env, gguf, files, &want, err));
     }
-    tapeout_status status = TAPEOUT_OK;
-    for (split want = first; status == TAPEOUT_OK && ++want.number < want.count;) {
-        split_suffix(want.number, want.count, suffix);
-        memcpy(name + size - 1 - strlen(suffix), suffix, strlen(suffix));
-        status = add_part(env, gguf, name, &want, err);
+    name_part(path, 0, first.count);
+    if (gguf->tensor_count != first.tensor_count) {
+        return tp_fail(err, TAPEOUT_E_CORRUPT,
+                       "%s: gguf: split.tensors.count is %llu, but the parts have %zu tensors",
+                       path, (unsigned long long)first.tensor_count, gguf->tensor_count);
     }
-    tp_free(env->alloc, name, size);
-    if (status == TAPEOUT_OK && gguf->tensor_count != first.tensor_count) {
-        status = tp_fail(err, TAPEOUT_E_CORRUPT,
-                         "%s: gguf: split.tensors.count is %llu, but the parts have %zu tensors",
-                         path, (unsigned long long)first.tensor_count, gguf->tensor_count);
-    }
-    return status;
+    return TAPEOUT_OK;
 }
 
 // -- opening -------------------------------------------------------------------------------------
 
-tapeout_status tp_gguf_open(const tp_env *env, const char *path, tp_gguf **ret_gguf,
-                            tapeout_error *err)
+// How many files the name speaks of: more than one where it is that of the first of a set.
+static uint64_t count_in_name(const char *path)
+{
+    const tp_str begin = TP_STR("-00001-of-");
+    const tp_str end = TP_STR(".gguf");
+    const tp_str text = tp_str_from(path);
+    const size_t size = begin.size + 5 + end.size;
+    uint64_t count = 1;
+    if (text.size < size || !tp_str_has_suffix(text, end)) {
+        return 1;
+    }
+    const tp_str tail = {text.data + text.size - size, size};
+    const tp_str digits = {tail.data + begin.size, 5};
+    return tp_str_has_prefix(tail, begin) && tp_str_to_uint64(digits, &count) &&
+                   count <= TP_MAX_GGUF_SPLITS && count > 0
+               ? count
+               : 1;
+}
+
+// The first can be opened or the model can't; what keeps one of the others from it matters only if
+// the first turns out to be split.
+static tapeout_status map_all(tp_gguf_files *files, tapeout_error *err)
+{
+    TP_TRY(tp_map_open(files->path, &files->maps[0], err));
+    for (files->count = 1; files->count < files->capacity; files->count++) {
+        name_part(files->path, files->count, files->capacity);
+        if (tp_map_open(files->path, &files->maps[files->count], &files->missing) != TAPEOUT_OK) {
+            break;
+        }
+    }
+    if (files->capacity > 1) {
+        name_part(files->path, 0, files->capacity);
+    }
+    return TAPEOUT_OK;
+}
+
+tapeout_status tp_gguf_files_open(const tapeout_allocator *alloc, const char *path,
+                                  tp_gguf_files *ret_files, tapeout_error *err)
+{
+    tp_gguf_files files = {.alloc = alloc, .capacity = count_in_name(path)};
+    files.path = tp_strndup(alloc, path, strlen(path));
+    files.maps = tp_alloc_array(alloc, files.capacity, sizeof(*files.maps));
+    const tapeout_status status =
+        files.path == NULL || files.maps == NULL ? tp_fail_nomem(err) : map_all(&files, err);
+    if (status != TAPEOUT_OK) {
+        tp_gguf_files_close(&files);
+        return status;
+    }
+    *ret_files = files;
+    return TAPEOUT_OK;
+}
+
+void tp_gguf_files_close(tp_gguf_files *files)
+{
+    for (size_t i = 0; i < files->count; i++) {
+        tp_map_close(&files->maps[i]);
+    }
+    if (files->maps != NULL) {
+        tp_free_array(files->alloc, files->maps, files->capacity, sizeof(*files->maps));
+    }
+    if (files->path != NULL) {
+        tp_free(files->alloc, files->path, strlen(files->path) + 1);
+    }
+    *files = (tp_gguf_files){0};
+}
+
+static tapeout_status read_all(const tp_env *env, tp_gguf_files *files, tp_gguf **ret_gguf,
+                               tapeout_error *err)
 {
     tp_gguf *gguf = NULL;
     split first;
-    TP_TRY(open_one(env, path, &gguf, err));
+    TP_TRY(read_one(env, &files->maps[0], files->path, &gguf, err));
     tapeout_status status = read_split(gguf, &first, err);
     if (status != TAPEOUT_OK) {
-        tp_error_prefix(err, "%s", path);
+        tp_error_prefix(err, "%s", files->path);
     } else if (first.count > 1) {
-        status = add_parts(env, gguf, path, first, err);
+        status = add_parts(env, gguf, files, first, err);
     }
     if (status != TAPEOUT_OK) {
         tp_gguf_close(&gguf);
@@ -217,6 +268,26 @@ tapeout_status tp_gguf_open(const tp_env *env, const char *path, tp_gguf **ret_g
     }
     *ret_gguf = gguf;
     return TAPEOUT_OK;
+}
+
+tapeout_status tp_gguf_from_files(const tp_env *env, tp_gguf_files *files, tp_gguf **ret_gguf,
+                                  tapeout_error *err)
+{
+    const tapeout_status status = read_all(env, files, ret_gguf, err);
+    if (status == TAPEOUT_OK) {
+        (*ret_gguf)->files = *files;
+        *files = (tp_gguf_files){0};
+    }
+    tp_gguf_files_close(files);
+    return status;
+}
+
+tapeout_status tp_gguf_open(const tp_env *env, const char *path, tp_gguf **ret_gguf,
+                            tapeout_error *err)
+{
+    tp_gguf_files files;
+    TP_TRY(tp_gguf_files_open(env->alloc, path, &files, err));
+    return tp_gguf_from_files(env, &files, ret_gguf, err);
 }
 
 static tapeout_status parse_alone(const tp_env *env, tp_str bytes, bool has_data,
@@ -253,10 +324,11 @@ tapeout_status tp_gguf_parse_metadata(const tp_env *env, tp_str bytes, tp_gguf *
 void tp_gguf_tensor_release(const tp_gguf *gguf, const tp_gguf_tensor *tensor)
 {
     const uintptr_t begin = (uintptr_t)tensor->data.data;
-    for (size_t i = 0; tensor->data.data != NULL && i < gguf->map_count; i++) {
-        const uintptr_t map_begin = (uintptr_t)gguf->maps[i].data;
-        if (begin >= map_begin && begin - map_begin < gguf->maps[i].size) {
-            tp_map_release(&gguf->maps[i], begin - map_begin, tensor->data.size);
+    for (size_t i = 0; tensor->data.data != NULL && i < gguf->files.count; i++) {
+        const tp_map *map = &gguf->files.maps[i];
+        const uintptr_t map_begin = (uintptr_t)map->data;
+        if (begin >= map_begin && begin - map_begin < map->size) {
+            tp_map_release(map, begin - map_begin, tensor->data.size);
         }
     }
 }

@@ -8,15 +8,13 @@
 #include "llm/gguf/tp_gguf.h"
 
 #include "base/tp_dict.h"
-#include "base/tp_file.h"
 
 enum { GGUF_DEFAULT_ALIGNMENT = 32, GGUF_KIND_END = 13 };
 
 struct tp_gguf {
     const tapeout_allocator *alloc;
-    tp_map *maps; // [map_count]
-    size_t map_count;
-    tp_gguf_kv *kvs; // [kv_count]
+    tp_gguf_files files; // all zeros for a model in memory
+    tp_gguf_kv *kvs;     // [kv_count]
     size_t kv_count;
     size_t kv_capacity;
     tp_dict keys; // numbers are indexes of kvs

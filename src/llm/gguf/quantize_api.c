@@ -9,6 +9,7 @@
 #include "base/tp_alloc.h"
 #include "base/tp_context.h"
 #include "base/tp_error.h"
+#include "llm/host/tp_gguf_check.h"
 #include "table/tp_json.h"
 
 #include <string.h>
@@ -200,7 +201,7 @@ tapeout_status tapeout_llm_quantize(tapeout_context *context, const char *path,
     if (options->output != NULL) {
         TP_TRY(find_type(options->output, &job.output, err));
     }
-    TP_TRY(tp_gguf_open(job.env, path, &job.source, err));
+    TP_TRY(tp_gguf_open_checked(job.env, path, TP_GGUF_FOR_TENSORS, &job.source, err));
     tp_gguf_builder_init(&job.builder, job.env->alloc);
     plan(&job);
     tapeout_status status =

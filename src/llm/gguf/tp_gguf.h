@@ -8,6 +8,7 @@
 #ifndef TP_GGUF_H
 #define TP_GGUF_H
 
+#include "base/tp_file.h"
 #include "llm/gguf/tp_tensor_type.h"
 
 // The numbers are those of the files.
@@ -66,9 +67,28 @@ typedef struct tp_gguf_tensor {
 
 typedef struct tp_gguf tp_gguf;
 
-// Maps a file, and the others of its set where it is the first of a split model
-// (NAME-00001-of-00003.gguf). E_CORRUPT for what breaks the format, E_UNSUPPORTED for versions,
-// byte orders and tensor types that are not taken, E_LIMIT beyond a named limit.
+// The mappings that a model lies in: one file, or those of its set where the name is that of the
+// first of a split model (NAME-00001-of-00003.gguf). Nothing in them has been looked at yet.
+typedef struct tp_gguf_files {
+    const tapeout_allocator *alloc;
+    char *path;   // of the first
+    tp_map *maps; // [count], room for [capacity]: as many as the name speaks of
+    size_t count;
+    size_t capacity;
+    tapeout_error missing; // why there are no more, where the name speaks of more
+} tp_gguf_files;
+
+tapeout_status tp_gguf_files_open(const tapeout_allocator *alloc, const char *path,
+                                  tp_gguf_files *ret_files, tapeout_error *err);
+void tp_gguf_files_close(tp_gguf_files *files); // accepts one that is all zeros
+
+// Reads what is mapped, all of which becomes the model's; on failure too nothing of `files` is
+// left. E_CORRUPT for what breaks the format, E_UNSUPPORTED for versions, byte orders and tensor
+// types that are not taken, E_LIMIT beyond a named limit.
+tapeout_status tp_gguf_from_files(const tp_env *env, tp_gguf_files *files, tp_gguf **ret_gguf,
+                                  tapeout_error *err);
+
+// Both at once. For a file that is foreign there is tp_gguf_check.h.
 tapeout_status tp_gguf_open(const tp_env *env, const char *path, tp_gguf **ret_gguf,
                             tapeout_error *err);
 

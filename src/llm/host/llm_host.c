@@ -22,24 +22,32 @@ struct tp_llm_host {
     tp_scheduler *scheduler;
 };
 
-static tapeout_status template_open(tp_llm_host *host, tapeout_error *err)
+tapeout_status tp_llm_template_of(const tp_env *env, const tp_gguf *metadata,
+                                  tp_template **ret_template, tapeout_error *err)
 {
     static const char key[] = "tokenizer.chat_template";
-    const tp_gguf *metadata = tp_llm_metadata(host->llm);
     tp_str source = {NULL, 0};
-    if (!tp_gguf_has(metadata, key)) {
-        return TAPEOUT_OK;
+    if (tp_gguf_has(metadata, key)) {
+        TP_TRY(tp_gguf_get_str(metadata, key, &source, err));
     }
-    TP_TRY(tp_gguf_get_str(metadata, key, &source, err));
     if (source.size == 0) {
+        *ret_template = NULL;
         return TAPEOUT_OK;
     }
-    const tapeout_status status = tp_template_new(&host->env, source, &host->chat_template, err);
+    const tapeout_status status = tp_template_new(env, source, ret_template, err);
     if (status != TAPEOUT_OK) {
         tp_error_prefix(err, "chat template");
-        return status;
     }
-    host->tool_format = tp_tool_format_of(source);
+    return status;
+}
+
+static tapeout_status template_open(tp_llm_host *host, tapeout_error *err)
+{
+    const tp_gguf *metadata = tp_llm_metadata(host->llm);
+    TP_TRY(tp_llm_template_of(&host->env, metadata, &host->chat_template, err));
+    if (host->chat_template != NULL) {
+        host->tool_format = tp_tool_format_of(tp_template_source(host->chat_template));
+    }
     return TAPEOUT_OK;
 }
 

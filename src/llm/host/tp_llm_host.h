@@ -9,6 +9,10 @@
 #include "llm/template/tp_template.h"
 #include "llm/template/tp_tool_calls.h"
 
+// The chat template that a model file carries; NULL where it has none.
+tapeout_status tp_llm_template_of(const tp_env *env, const tp_gguf *metadata,
+                                  tp_template **ret_template, tapeout_error *err);
+
 // @thread immutable, but for the scheduler inside, which is synchronized.
 typedef struct tp_llm_host tp_llm_host;
 
