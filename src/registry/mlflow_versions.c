@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Registering and changing by MLflow's API, on the calls of tp_entry.h. A version's files stay
-// where they were logged; its source says where that is, in one of the forms that clients send, and
-// leads to a folder of this store or is refused.
+// Registering and changing by MLflow's API, on the calls of tp_entry.h; the log hears of each
+// change in its transaction (tp_telling.h). A version's files stay where they were logged; its
+// source says where that is, in one of the forms that clients send, and leads to a folder of this
+// store or is refused.
 #include "registry/tp_mlflow_registry.h"
 
 #include "base/limits.h"
@@ -12,6 +13,7 @@
 #include "registry/mlflow_priv.h"
 #include "registry/tp_entry.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define PRODUCTION_ALIAS "prod"
@@ -131,9 +133,15 @@ tapeout_status tp_mlflow_version_folder(tp_mlflow *mlflow, tp_str name, int64_t 
 }
 
 // -- creating ------------------------------------------------------------------------------------
+typedef struct registered_call {
+    const tp_mlflow_registered_spec *spec;
+    tp_telling telling;
+} registered_call;
+
 static tapeout_status registered_body(tp_store *store, void *user, tapeout_error *err)
 {
-    const tp_mlflow_registered_spec *spec = user;
+    registered_call *call = user;
+    const tp_mlflow_registered_spec *spec = call->spec;
     const tp_model_facts facts = {spec->name, spec->description, spec->owner,
                                   tp_mlflow_now_ms() * 1000};
     tp_entry entry;
@@ -142,16 +150,18 @@ static tapeout_status registered_body(tp_store *store, void *user, tapeout_error
     for (uint32_t i = 0; i < spec->tags.count; i++) {
         TP_TRY(tp_tag_set(store, &entry, spec->tags.items[i].key, spec->tags.items[i].value, err));
     }
+    tp_telling_add(&call->telling, "model", spec->name);
     return TAPEOUT_OK;
 }
 
 tapeout_status tp_mlflow_registered_create(tp_mlflow *mlflow, const tp_mlflow_registered_spec *spec,
                                            tapeout_error *err)
 {
-    tp_mlflow_registered_spec copy = *spec;
+    registered_call call = {.spec = spec, .telling = {.kind = "model.created"}};
     TP_TRY(tp_mlflow_length_check("the description", spec->description, TP_MAX_MLFLOW_TEXT_BYTES,
                                   err));
-    return tp_store_transact(mlflow->store, TP_STORE_ALONE, registered_body, &copy, err);
+    return tp_registry_transact(mlflow->registry, TP_STORE_ALONE, registered_body, &call,
+                                &call.telling, err);
 }
 
 typedef struct version_call {
@@ -161,6 +171,8 @@ typedef struct version_call {
     char hex[TP_SHA256_HEX_SIZE + 1];
     tp_version_facts facts;
     tp_entry entry;
+    tp_telling telling;
+    char version[24]; // as the log has it
 } version_call;
 
 static blob_source bundle_source(const version_call *call)
@@ -184,6 +196,10 @@ static tapeout_status version_body(tp_store *store, void *user, tapeout_error *e
     for (uint32_t i = 0; i < tags.count; i++) {
         TP_TRY(tp_tag_set(store, &call->entry, tags.items[i].key, tags.items[i].value, err));
     }
+    (void)snprintf(call->version, sizeof(call->version), "%lld", (long long)call->entry.version);
+    tp_telling_add(&call->telling, "model", call->spec->name);
+    tp_telling_add(&call->telling, "version", tp_str_from(call->version));
+    tp_telling_add(&call->telling, "source", call->spec->source);
     return TAPEOUT_OK;
 }
 
@@ -225,7 +241,8 @@ static tapeout_status create_from(tp_mlflow *mlflow, version_call *call, tp_buff
             status = tp_blob_send(call->registry, &bytes, err);
         }
         if (status == TAPEOUT_OK) {
-            status = tp_store_transact(mlflow->store, TP_STORE_ALONE, version_body, call, err);
+            status = tp_registry_transact(mlflow->registry, TP_STORE_ALONE, version_body, call,
+                                          &call->telling, err);
         }
         tp_mlflow_import_end(&call->bundle);
     }
@@ -236,7 +253,8 @@ static tapeout_status create_from(tp_mlflow *mlflow, version_call *call, tp_buff
 tapeout_status tp_mlflow_version_create(tp_mlflow *mlflow, const tp_mlflow_version_spec *spec,
                                         int64_t *ret_version, tapeout_error *err)
 {
-    version_call call = {.spec = spec, .registry = mlflow->registry};
+    version_call call = {
+        .spec = spec, .registry = mlflow->registry, .telling = {.kind = "model.registered"}};
     tp_buffer source;
     tp_buffer run;
     TP_TRY(tp_mlflow_length_check("the description", spec->description, TP_MAX_MLFLOW_TEXT_BYTES,
@@ -253,11 +271,40 @@ tapeout_status tp_mlflow_version_create(tp_mlflow *mlflow, const tp_mlflow_versi
 }
 
 // -- changing ------------------------------------------------------------------------------------
-static tapeout_status change(tp_mlflow *mlflow, tp_store_body body, tp_store_kind kind,
-                             const tp_mlflow_change *change, tapeout_error *err)
+// What is changed, and what the log hears of it: of which model or version, and what more.
+typedef struct mlflow_edit {
+    tp_mlflow_change what;
+    tp_store_body body;
+    tp_audit_field more[2]; // up to one without a key
+    bool names_version;     // apart from the model
+    tp_telling telling;
+    char model[TP_MAX_MODEL_NAME_BYTES + 32];
+    char version[24];
+} mlflow_edit;
+
+static tapeout_status edit_body(tp_store *store, void *user, tapeout_error *err)
 {
-    tp_mlflow_change copy = *change;
-    return tp_store_transact(mlflow->store, kind, body, &copy, err);
+    mlflow_edit *edit = user;
+    tp_mlflow_change *it = &edit->what;
+    TP_TRY(edit->body(store, it, err));
+    (void)snprintf(edit->version, sizeof(edit->version), "%lld", (long long)it->version);
+    (void)snprintf(edit->model, sizeof(edit->model), "%.*s%s%s", TP_STR_ARGS(it->name),
+                   it->version == 0 || edit->names_version ? "" : ":",
+                   it->version == 0 || edit->names_version ? "" : edit->version);
+    tp_telling_add(&edit->telling, "model", tp_str_from(edit->model));
+    for (size_t i = 0; i < 2 && edit->more[i].key != NULL; i++) {
+        tp_telling_add(&edit->telling, edit->more[i].key, edit->more[i].text);
+    }
+    if (edit->names_version && it->version != 0) {
+        tp_telling_add(&edit->telling, "version", tp_str_from(edit->version));
+    }
+    return TAPEOUT_OK;
+}
+
+static tapeout_status run_edit(tp_mlflow *mlflow, tp_store_kind kind, mlflow_edit *edit,
+                               tapeout_error *err)
+{
+    return tp_registry_transact(mlflow->registry, kind, edit_body, edit, &edit->telling, err);
 }
 
 static tapeout_status describe_body(tp_store *store, void *user, tapeout_error *err)
@@ -271,7 +318,8 @@ static tapeout_status describe_body(tp_store *store, void *user, tapeout_error *
 tapeout_status tp_mlflow_describe(tp_mlflow *mlflow, const tp_mlflow_change *it, tapeout_error *err)
 {
     TP_TRY(tp_mlflow_length_check("the description", it->value, TP_MAX_MLFLOW_TEXT_BYTES, err));
-    return change(mlflow, describe_body, TP_STORE_ROWS, it, err);
+    tp_mlflow_change copy = *it;
+    return tp_store_transact(mlflow->store, TP_STORE_ROWS, describe_body, &copy, err);
 }
 
 static tapeout_status rename_body(tp_store *store, void *user, tapeout_error *err)
@@ -283,7 +331,11 @@ static tapeout_status rename_body(tp_store *store, void *user, tapeout_error *er
 tapeout_status tp_mlflow_registered_rename(tp_mlflow *mlflow, const tp_mlflow_change *it,
                                            tapeout_error *err)
 {
-    return change(mlflow, rename_body, TP_STORE_ALONE, it, err);
+    mlflow_edit edit = {.what = *it,
+                        .body = rename_body,
+                        .more = {{"to", it->value}},
+                        .telling = {.kind = "model.renamed"}};
+    return run_edit(mlflow, TP_STORE_ALONE, &edit, err);
 }
 
 static tapeout_status remove_body(tp_store *store, void *user, tapeout_error *err)
@@ -296,7 +348,8 @@ static tapeout_status remove_body(tp_store *store, void *user, tapeout_error *er
 tapeout_status tp_mlflow_unregister(tp_mlflow *mlflow, const tp_mlflow_change *it,
                                     tapeout_error *err)
 {
-    return change(mlflow, remove_body, TP_STORE_ALONE, it, err);
+    mlflow_edit edit = {.what = *it, .body = remove_body, .telling = {.kind = "model.removed"}};
+    return run_edit(mlflow, TP_STORE_ALONE, &edit, err);
 }
 
 static tapeout_status tag_body(tp_store *store, void *user, tapeout_error *err)
@@ -312,7 +365,11 @@ tapeout_status tp_mlflow_tag(tp_mlflow *mlflow, const tp_mlflow_change *it, tape
     TP_TRY(tp_mlflow_key_check("tag", it->key, err));
     TP_TRY(tp_mlflow_length_check("the tag's value", it->value, TP_MAX_MLFLOW_REGISTRY_TAG_BYTES,
                                   err));
-    return change(mlflow, tag_body, TP_STORE_ROWS, it, err);
+    mlflow_edit edit = {.what = *it,
+                        .body = tag_body,
+                        .more = {{"key", it->key}, {"value", it->value}},
+                        .telling = {.kind = "model.tagged"}};
+    return run_edit(mlflow, TP_STORE_ROWS, &edit, err);
 }
 
 // What is not there any more is no failure, as in MLflow.
@@ -327,7 +384,11 @@ static tapeout_status untag_body(tp_store *store, void *user, tapeout_error *err
 
 tapeout_status tp_mlflow_untag(tp_mlflow *mlflow, const tp_mlflow_change *it, tapeout_error *err)
 {
-    return change(mlflow, untag_body, TP_STORE_ROWS, it, err);
+    mlflow_edit edit = {.what = *it,
+                        .body = untag_body,
+                        .more = {{"key", it->key}},
+                        .telling = {.kind = "model.untagged"}};
+    return run_edit(mlflow, TP_STORE_ROWS, &edit, err);
 }
 
 // -- aliases and stages --------------------------------------------------------------------------
@@ -375,7 +436,12 @@ static tapeout_status check_alias(tp_str alias, tapeout_error *err)
 tapeout_status tp_mlflow_alias(tp_mlflow *mlflow, const tp_mlflow_change *it, tapeout_error *err)
 {
     TP_TRY(check_alias(it->key, err));
-    return change(mlflow, alias_body, TP_STORE_ALONE, it, err);
+    mlflow_edit edit = {.what = *it,
+                        .body = alias_body,
+                        .more = {{"alias", it->key}},
+                        .names_version = true,
+                        .telling = {.kind = it->version != 0 ? "alias.set" : "alias.removed"}};
+    return run_edit(mlflow, TP_STORE_ALONE, &edit, err);
 }
 
 // The others of the stage go to the archive.
@@ -418,5 +484,9 @@ tapeout_status tp_mlflow_stage(tp_mlflow *mlflow, const tp_mlflow_change *it, ta
                        "Archived",
                        TP_STR_ARGS(it->value));
     }
-    return change(mlflow, stage_body, TP_STORE_ALONE, it, err);
+    mlflow_edit edit = {.what = *it,
+                        .body = stage_body,
+                        .more = {{"stage", it->value}},
+                        .telling = {.kind = "model.staged"}};
+    return run_edit(mlflow, TP_STORE_ALONE, &edit, err);
 }

@@ -38,6 +38,25 @@ tapeout_status tp_registry_tell(const tapeout_context *context, const tp_audit_n
     return status;
 }
 
+tapeout_status tp_told_registry_open(const tapeout_context *context, told_registry *ret_told,
+                                     tapeout_error *err)
+{
+    *ret_told = (told_registry){.registry = NULL};
+    TP_TRY(tp_registry_open_of(context, TP_REGISTRY_WRITE, &ret_told->registry, err));
+    TP_TRY(tp_audit_open(tp_context_env(context)->alloc, tp_context_home(context), &ret_told->audit,
+                         err));
+    tp_audit_stop_share(ret_told->audit, tp_context_stop(context));
+    const tp_teller teller = {.audit = ret_told->audit};
+    tp_registry_teller_set(ret_told->registry, &teller);
+    return TAPEOUT_OK;
+}
+
+void tp_told_registry_close(told_registry *told)
+{
+    tp_registry_close(&told->registry);
+    tp_audit_close(&told->audit);
+}
+
 tapeout_status tapeout_registry_register(tapeout_context *context,
                                          const tapeout_registration *registration,
                                          tapeout_model_ref *ret_ref, tapeout_error *err)
@@ -48,19 +67,13 @@ tapeout_status tapeout_registry_register(tapeout_context *context,
                        "tapeout_registry_register: needs a context, a registration made with "
                        "tapeout_registration_init, and a place for the result");
     }
-    tp_registry *registry = NULL;
-    TP_TRY(tp_registry_open_of(context, TP_REGISTRY_WRITE, &registry, err));
-    const tapeout_status status = tp_registry_register(registry, registration, ret_ref, err);
-    tp_registry_close(&registry);
-    TP_TRY(status);
-    char version[24];
-    (void)snprintf(version, sizeof(version), "%llu", (unsigned long long)ret_ref->version);
-    const tp_audit_field fields[] = {{"model", tp_str_from(ret_ref->name)},
-                                     {"version", tp_str_from(version)},
-                                     {"bundle", tp_str_from(ret_ref->sha256)},
-                                     {"refused", tp_str_from(ret_ref->is_refused ? "yes" : "no")}};
-    const tp_audit_note note = {"model.registered", {NULL, 0}, fields, 4};
-    return tp_registry_tell(context, &note, err);
+    told_registry told;
+    tapeout_status status = tp_told_registry_open(context, &told, err);
+    if (status == TAPEOUT_OK) {
+        status = tp_registry_register(told.registry, registration, ret_ref, err);
+    }
+    tp_told_registry_close(&told);
+    return status;
 }
 
 static tapeout_status use_path(const char *path, tapeout_model_ref *ret_ref, tapeout_error *err)
@@ -157,11 +170,11 @@ tapeout_status tapeout_registry_remove(tapeout_context *context, const char *mod
     tp_registry *registry = NULL;
     TP_TRY(tp_registry_open_of(context, TP_REGISTRY_READ, &registry, err));
     tp_registry_close(&registry);
-    TP_TRY(tp_registry_open_of(context, TP_REGISTRY_WRITE, &registry, err));
-    const tapeout_status status = tp_registry_remove(registry, tp_str_from(model), err);
-    tp_registry_close(&registry);
-    TP_TRY(status);
-    const tp_audit_field field = {"model", tp_str_from(model)};
-    const tp_audit_note note = {"model.removed", {NULL, 0}, &field, 1};
-    return tp_registry_tell(context, &note, err);
+    told_registry told;
+    tapeout_status status = tp_told_registry_open(context, &told, err);
+    if (status == TAPEOUT_OK) {
+        status = tp_registry_remove(told.registry, tp_str_from(model), err);
+    }
+    tp_told_registry_close(&told);
+    return status;
 }

@@ -2,7 +2,7 @@
 //
 // The public calls that change what is said of a version, and those for upkeep: each opens the
 // context's registry, does one thing in one transaction and closes it. The audit log hears of
-// changes inside their transactions, of upkeep before it is acknowledged.
+// changes inside their transactions (telling.c), of upkeep before it is acknowledged.
 #include <tapeout/registry.h>
 
 #include "base/tp_clock.h"
@@ -24,46 +24,49 @@ static tapeout_status open_existing(tapeout_context *context, tp_registry **ret_
 }
 
 static tapeout_status change(tapeout_context *context, tp_store_body body, void *user,
-                             tapeout_error *err)
+                             tp_telling *telling, tapeout_error *err)
 {
-    tp_registry *registry = NULL;
-    TP_TRY(open_existing(context, &registry, err));
-    const tapeout_status status =
-        tp_store_transact(tp_registry_store(registry), TP_STORE_ALONE, body, user, err);
-    tp_registry_close(&registry);
+    told_registry told;
+    TP_TRY(open_existing(context, &told.registry, err));
+    tp_registry_close(&told.registry);
+    tapeout_status status = tp_told_registry_open(context, &told, err);
+    if (status == TAPEOUT_OK) {
+        status = tp_registry_transact(told.registry, TP_STORE_ALONE, body, user, telling, err);
+    }
+    tp_told_registry_close(&told);
     return status;
 }
 
 // -- aliases -------------------------------------------------------------------------------------
 typedef struct alias_job {
-    const tapeout_context *context;
     tp_alias_move move;
+    tp_telling telling;
+    char version[24]; // as the log has it
 } alias_job;
 
 static tapeout_status move_alias(tp_store *store, void *user, tapeout_error *err)
 {
-    const alias_job *job = user;
+    alias_job *job = user;
     const tp_alias_move *move = &job->move;
-    char version[24];
     TP_TRY(tp_alias_apply(store, move, NULL, err));
-    (void)snprintf(version, sizeof(version), "%lld", (long long)move->to_version);
-    const tp_audit_field fields[] = {
-        {"model", move->model}, {"alias", move->alias}, {"version", tp_str_from(version)}};
-    const bool is_set = move->kind == TP_ALIAS_SET;
-    const tp_audit_note note = {
-        is_set ? "alias.set" : "alias.removed", {NULL, 0}, fields, is_set ? 3 : 2};
-    return tp_audit_tell_home(tp_context_env(job->context)->alloc, tp_context_home(job->context),
-                              &note, err);
+    tp_telling_add(&job->telling, "model", move->model);
+    tp_telling_add(&job->telling, "alias", move->alias);
+    if (move->kind == TP_ALIAS_SET) {
+        (void)snprintf(job->version, sizeof(job->version), "%lld", (long long)move->to_version);
+        tp_telling_add(&job->telling, "version", tp_str_from(job->version));
+    }
+    return TAPEOUT_OK;
 }
 
 static tapeout_status apply_move(tapeout_context *context, const tp_alias_move *move,
                                  const char *who, tapeout_error *err)
 {
-    alias_job job = {context, *move};
+    alias_job job = {.move = *move};
+    job.telling.kind = move->kind == TP_ALIAS_SET ? "alias.set" : "alias.removed";
     job.move.from_version = TP_ALIAS_ANYWHERE;
     job.move.who = who == NULL ? (tp_str){"", 0} : tp_str_from(who);
     job.move.now_us = tp_clock_unix_us();
-    return change(context, move_alias, &job, err);
+    return change(context, move_alias, &job, &job.telling, err);
 }
 
 tapeout_status tapeout_registry_alias_set(tapeout_context *context, const char *model,
@@ -143,7 +146,7 @@ tapeout_status tapeout_registry_alias_history(tapeout_context *context, const ch
 
 // -- tags ----------------------------------------------------------------------------------------
 typedef struct tagging {
-    const tapeout_context *context;
+    tp_telling telling;
     tp_str model; // as it was given
     model_name name;
     tp_str key;
@@ -152,19 +155,19 @@ typedef struct tagging {
 
 static tapeout_status tag(tp_store *store, void *user, tapeout_error *err)
 {
-    const tagging *job = user;
+    tagging *job = user;
     tp_entry entry;
     TP_TRY(tp_entry_find(store, job->name.name, job->name.version, &entry, err));
     const bool is_set = job->value != NULL;
     TP_TRY(is_set ? tp_tag_set(store, &entry, job->key, tp_str_from(job->value), err)
                   : tp_tag_remove(store, &entry, job->key, err));
     // Gates ask for tags, so who sets one is to be known.
-    const tp_audit_field fields[] = {
-        {"model", job->model}, {"key", job->key}, {"value", tp_str_from(is_set ? job->value : "")}};
-    const tp_audit_note note = {
-        is_set ? "model.tagged" : "model.untagged", {NULL, 0}, fields, is_set ? 3 : 2};
-    return tp_audit_tell_home(tp_context_env(job->context)->alloc, tp_context_home(job->context),
-                              &note, err);
+    tp_telling_add(&job->telling, "model", job->model);
+    tp_telling_add(&job->telling, "key", job->key);
+    if (is_set) {
+        tp_telling_add(&job->telling, "value", tp_str_from(job->value));
+    }
+    return TAPEOUT_OK;
 }
 
 tapeout_status tapeout_registry_tag(tapeout_context *context, const char *model, const char *key,
@@ -174,15 +177,17 @@ tapeout_status tapeout_registry_tag(tapeout_context *context, const char *model,
         return tp_fail(err, TAPEOUT_E_INVALID,
                        "tapeout_registry_tag: needs a context, a model and a key");
     }
-    tagging job = {
-        .context = context, .model = tp_str_from(model), .key = tp_str_from(key), .value = value};
+    tagging job = {.telling = {.kind = value != NULL ? "model.tagged" : "model.untagged"},
+                   .model = tp_str_from(model),
+                   .key = tp_str_from(key),
+                   .value = value};
     TP_TRY(tp_model_name_parse(tp_str_from(model), &job.name, err));
     if (job.name.alias.size > 0) {
         return tp_fail(err, TAPEOUT_E_INVALID,
                        "\"%s\" is an alias, which may move: tag a version, as in %.*s:1", model,
                        TP_STR_ARGS(job.name.name));
     }
-    return change(context, tag, &job, err);
+    return change(context, tag, &job, &job.telling, err);
 }
 
 // -- upkeep --------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@
 #include "registry/s3_client.h"
 #include "registry/tp_registry.h"
 #include "registry/tp_store.h"
+#include "registry/tp_telling.h"
 #include "registry/tp_upload.h"
-#include "trust/tp_audit.h"
 
 typedef struct tp_blobs tp_blobs;
 
@@ -20,6 +20,7 @@ struct tp_registry {
     const tp_blobs *blobs; // where the bytes are
     tp_s3 *s3;             // NULL: in the home
     bool owns_blobs;       // the place in S3 was found to be this registry's
+    tp_teller teller;      // of changes
 };
 
 extern const tp_store_schema tp_registry_schema;
@@ -110,7 +111,17 @@ tapeout_status tp_registry_find(tp_registry *registry, const model_name *name,
                                 tapeout_model_ref *ret_ref, tapeout_error *err);
 
 // -- the audit log -------------------------------------------------------------------------------
-// Tells the home's log of what was done; the caller hears where that fails.
+// The context's registry, open to write, and its home's log, which hears of each change.
+typedef struct told_registry {
+    tp_registry *registry;
+    tp_audit *audit;
+} told_registry;
+tapeout_status tp_told_registry_open(const tapeout_context *context, told_registry *ret_told,
+                                     tapeout_error *err);
+void tp_told_registry_close(told_registry *told); // also after a failure
+
+// Tells the home's log of what was done to all of it, which is no change of rows; the caller hears
+// where that fails.
 tapeout_status tp_registry_tell(const tapeout_context *context, const tp_audit_note *note,
                                 tapeout_error *err);
 

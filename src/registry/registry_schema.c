@@ -140,7 +140,13 @@ static const char gated_moves[] =
     "UPDATE alias_moves SET is_gated = 1 WHERE kind = 'promote' AND evidence LIKE "
     "'%\"checks\":[{%';";
 
-static const char *const steps[] = {first_tables, rebuilt_tables, policy_tables, gated_moves};
+// How far the changes of each home are done (telling.c).
+static const char told_table[] = "CREATE TABLE told("
+                                 "  log {text} NOT NULL PRIMARY KEY,"
+                                 "  deed {int} NOT NULL){keyed};";
+
+static const char *const steps[] = {first_tables, rebuilt_tables, policy_tables, gated_moves,
+                                    told_table};
 
 const tp_store_schema tp_registry_schema = {
     .part = "registry", .steps = steps, .step_count = sizeof(steps) / sizeof(steps[0])};

@@ -75,6 +75,8 @@ typedef struct registering {
     tp_str data;
     tp_sha256 hash;
     tapeout_model_ref *ref;
+    tp_telling telling;
+    char version[24];  // as the log has it
     tp_buffer origins; // lineage.json of the bundle; empty: none
     tp_str key;        // empty: none
     char own_key[ANSWER_KEY_BYTES];
@@ -116,7 +118,7 @@ static tp_request request_of(const registering *job)
     return (tp_request){.scope = "register", .key = job->key, .content = tp_str_from(job->request)};
 }
 
-static tapeout_status insert_version(const registering *job, tp_store *store, tapeout_error *err)
+static tapeout_status insert_version(registering *job, tp_store *store, tapeout_error *err)
 {
     const tapeout_registration *what = job->what;
     const tp_version_facts facts = {.model = tp_str_from(what->name),
@@ -135,13 +137,14 @@ static tapeout_status insert_version(const registering *job, tp_store *store, ta
     TP_TRY(tp_version_create(store, &facts, &entry, err));
     TP_TRY(add_lineage(job, store, &entry, err));
     job->ref->version = (uint64_t)entry.version;
-    if (job->key.size == 0) {
-        return TAPEOUT_OK;
-    }
-    char answer[24];
-    (void)snprintf(answer, sizeof(answer), "%lld", (long long)entry.version);
+    (void)snprintf(job->version, sizeof(job->version), "%lld", (long long)entry.version);
+    tp_telling_add(&job->telling, "model", tp_str_from(what->name));
+    tp_telling_add(&job->telling, "version", tp_str_from(job->version));
+    tp_telling_add(&job->telling, "bundle", tp_str_from(job->ref->sha256));
+    tp_telling_add(&job->telling, "refused", what->is_refused ? TP_STR("yes") : TP_STR("no"));
     const tp_request request = request_of(job);
-    return tp_answer_keep(store, &request, tp_str_from(answer), err);
+    return job->key.size == 0 ? TAPEOUT_OK
+                              : tp_answer_keep(store, &request, tp_str_from(job->version), err);
 }
 
 // Whether the same request was carried out before; then its version is the answer.
@@ -168,7 +171,7 @@ static tapeout_status find_answer(const registering *job, tp_store *store, bool 
 // connection was lost, and the lock with it.
 static tapeout_status register_locked(tp_store *store, void *user, tapeout_error *err)
 {
-    const registering *job = user;
+    registering *job = user;
     bool is_found = false;
     bool is_new = false;
     TP_TRY(find_answer(job, store, &is_found, err));
@@ -224,12 +227,12 @@ static tapeout_status choose_key(registering *job, tapeout_error *err)
 // Whoever lost the answer asks again with the same key: what was done is not done twice.
 static tapeout_status register_surely(registering *job, tapeout_error *err)
 {
-    tp_store *store = job->registry->store;
-    tapeout_status status = tp_store_transact(store, TP_STORE_ALONE, register_locked, job, err);
+    tapeout_status status = tp_registry_transact(job->registry, TP_STORE_ALONE, register_locked,
+                                                 job, &job->telling, err);
     for (int i = 0; i < TP_MAX_STORE_ASKS && status == TAPEOUT_E_UNKNOWN && job->key.size > 0;
          i++) {
-        const tapeout_status again =
-            tp_store_transact(store, TP_STORE_ALONE, register_locked, job, NULL);
+        const tapeout_status again = tp_registry_transact(
+            job->registry, TP_STORE_ALONE, register_locked, job, &job->telling, NULL);
         status = again == TAPEOUT_E_UNAVAILABLE ? status : again;
     }
     return status;
@@ -272,7 +275,8 @@ tapeout_status tp_registry_register(tp_registry *registry, const tapeout_registr
     registering job = {.registry = registry,
                        .what = what,
                        .data = {(const char *)map.data, map.size},
-                       .ref = &ref};
+                       .ref = &ref,
+                       .telling = {.kind = "model.registered"}};
     const tapeout_status status = register_data(&job, err);
     tp_map_close(&map);
     if (status == TAPEOUT_OK) {
@@ -284,27 +288,30 @@ tapeout_status tp_registry_register(tp_registry *registry, const tapeout_registr
 // -- removing ------------------------------------------------------------------------------------
 typedef struct removing {
     tp_registry *registry;
+    tp_str model; // as it was given
     model_name name;
     tapeout_model_ref ref;
+    tp_telling telling;
 } removing;
 
 static tapeout_status remove_locked(tp_store *store, void *user, tapeout_error *err)
 {
     removing *job = user;
     TP_TRY(tp_registry_find(job->registry, &job->name, &job->ref, err));
+    tp_telling_add(&job->telling, "model", job->model);
     return tp_version_remove(store, job->name.name, job->name.version, err);
 }
 
 tapeout_status tp_registry_remove(tp_registry *registry, tp_str model, tapeout_error *err)
 {
-    removing job = {.registry = registry};
+    removing job = {.registry = registry, .model = model, .telling = {.kind = "model.removed"}};
     TP_TRY(tp_model_name_parse(model, &job.name, err));
     if (job.name.version == 0) {
         return tp_fail(err, TAPEOUT_E_INVALID,
                        "\"%.*s\" is no single version: say which, as in %.*s:1", TP_STR_ARGS(model),
                        TP_STR_ARGS(job.name.name));
     }
-    TP_TRY(tp_store_transact(registry->store, TP_STORE_ALONE, remove_locked, &job, err));
+    TP_TRY(tp_registry_transact(registry, TP_STORE_ALONE, remove_locked, &job, &job.telling, err));
     // The row is gone for good; its blob goes unless another version has it.
     return tp_registry_sweep(registry, tp_str_from(job.ref.sha256), err);
 }

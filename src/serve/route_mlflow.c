@@ -3,6 +3,7 @@
 // What all of MLflow's routes share: the fields are read, a handle on the tenant's registry is
 // borrowed, the route's own call runs, and a failure gets the code that MLflow's clients branch on.
 // Also what the server says of itself to them.
+#include "registry/tp_telling.h"
 #include "serve/mlflow_ask.h"
 #include "serve/mlflow_calls.h"
 #include "serve/serve_handlers.h"
@@ -87,6 +88,11 @@ static tapeout_status run_call(mlflow_ask *ask, tapeout_error *err)
     TP_TRY(
         tp_serve_store_take(exchange->state->store, tp_serve_tenant(exchange), &ask->handle, err));
     ask->mlflow = &ask->handle->mlflow;
+    const tp_teller teller = {.audit = exchange->state->audit,
+                              .who = exchange->principal == NULL ? TP_STR("anonymous")
+                                                                 : exchange->principal->id,
+                              .tenant = tp_serve_tenant(exchange)};
+    tp_registry_teller_set(ask->handle->registry, &teller);
     exchange->reply.content_type = "application/json";
     tp_buffer_append_char(ask->json, '{');
     TP_TRY(exchange->route->call(ask, err));
@@ -101,6 +107,9 @@ tapeout_status tp_serve_mlflow_model(serve_exchange *exchange, tapeout_error *er
     mlflow_ask ask = {.exchange = exchange, .json = &exchange->reply.body};
     tp_arena_init(&ask.arena, exchange->state->env->alloc, TP_MAX_MLFLOW_ASK_BYTES);
     const tapeout_status status = run_call(&ask, err);
+    if (ask.handle != NULL) {
+        tp_registry_teller_set(ask.handle->registry, NULL);
+    }
     tp_serve_store_give(exchange->state->store, ask.handle);
     yyjson_doc_free(ask.doc);
     tp_arena_deinit(&ask.arena);

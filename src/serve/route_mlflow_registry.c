@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // MLflow's model registry over HTTP. Each call asks for the route's right on the model that it
-// names; what names none asks for all of them. What was changed stands in the audit log before the
-// caller hears of it.
+// names; what names none asks for all of them. The audit log hears of changes where they are made
+// (registry/tp_telling.h).
 #include "registry/tp_mlflow_registry.h"
 #include "serve/mlflow_ask.h"
 #include "serve/mlflow_calls.h"
-#include "trust/tp_audit.h"
 
 #include "base/limits.h"
 #include "base/tp_error.h"
@@ -40,52 +39,6 @@ static tp_mlflow_change change_of(mlflow_ask *ask, bool has_version)
     return change;
 }
 
-// -- the audit log -------------------------------------------------------------------------------
-enum { TELL_MORE = 3, MODEL_TEXT_SIZE = TP_MAX_MODEL_NAME_BYTES + 32 };
-
-// "name", or "name:version".
-static tp_str model_text(const tp_mlflow_change *change, char place[MODEL_TEXT_SIZE])
-{
-    const int name_size =
-        (int)(change->name.size <= TP_MAX_MODEL_NAME_BYTES ? change->name.size : 0);
-    const int size = change->version == 0
-                         ? snprintf(place, MODEL_TEXT_SIZE, "%.*s", name_size, change->name.data)
-                         : snprintf(place, MODEL_TEXT_SIZE, "%.*s:%lld", name_size,
-                                    change->name.data, (long long)change->version);
-    return (tp_str){place, (size_t)size};
-}
-
-// Tenant and model, then at most TELL_MORE.
-static tapeout_status tell(const mlflow_ask *ask, const char *kind, tp_str model,
-                           const tp_audit_field *more, size_t more_count, tapeout_error *err)
-{
-    const serve_exchange *exchange = ask->exchange;
-    tp_audit_field fields[2 + TELL_MORE] = {{"tenant", tp_serve_tenant(exchange)},
-                                            {"model", model}};
-    if (exchange->state->audit == NULL) {
-        return TAPEOUT_OK;
-    }
-    for (size_t i = 0; i < more_count; i++) {
-        fields[2 + i] = more[i];
-    }
-    const tp_str who = exchange->principal == NULL ? TP_STR("anonymous") : exchange->principal->id;
-    const tp_audit_note note = {kind, who, fields, 2 + more_count};
-    const tapeout_status status = tp_audit_tell(exchange->state->audit, &note, err);
-    if (status != TAPEOUT_OK) {
-        tp_error_prefix(err, "%s, but the audit log does not say so", kind);
-    }
-    return status;
-}
-
-static tapeout_status tell_change(const mlflow_ask *ask, const char *kind,
-                                  const tp_mlflow_change *change, const char *key, tp_str text,
-                                  tapeout_error *err)
-{
-    char model[MODEL_TEXT_SIZE];
-    const tp_audit_field more = {key, text};
-    return tell(ask, kind, model_text(change, model), &more, key == NULL ? 0 : 1, err);
-}
-
 static tapeout_status answer_model(mlflow_ask *ask, tp_str name, tapeout_error *err)
 {
     tp_buffer_append_text(ask->json, "\"registered_model\":");
@@ -108,8 +61,7 @@ static tapeout_status unregister(mlflow_ask *ask, const tp_mlflow_change *change
         ask->exchange->fail_status = 409;
         ask->exchange->fail_code = "RESOURCE_CONFLICT";
     }
-    TP_TRY(status);
-    return tell_change(ask, "model.removed", change, NULL, TP_STR(""), err);
+    return status;
 }
 
 // -- registered models ---------------------------------------------------------------------------
@@ -123,7 +75,6 @@ tapeout_status tp_mlflow_registry_create(mlflow_ask *ask, tapeout_error *err)
     };
     TP_TRY(check(ask, spec.name, err));
     TP_TRY(tp_mlflow_registered_create(ask->mlflow, &spec, err));
-    TP_TRY(tell(ask, "model.created", spec.name, NULL, 0, err));
     return answer_model(ask, spec.name, err);
 }
 
@@ -150,7 +101,6 @@ tapeout_status tp_mlflow_registry_rename(mlflow_ask *ask, tapeout_error *err)
     TP_TRY(check(ask, change.name, err));
     TP_TRY(check(ask, change.value, err));
     TP_TRY(tp_mlflow_registered_rename(ask->mlflow, &change, err));
-    TP_TRY(tell_change(ask, "model.renamed", &change, "to", change.value, err));
     return answer_model(ask, change.value, err);
 }
 
@@ -190,12 +140,8 @@ static tapeout_status change_tag(mlflow_ask *ask, bool has_version, bool is_remo
     change.key = tp_ask_needed_text(ask, "key");
     change.value = tp_ask_text(ask, "value");
     TP_TRY(check(ask, change.name, err));
-    TP_TRY(is_removed ? tp_mlflow_untag(ask->mlflow, &change, err)
-                      : tp_mlflow_tag(ask->mlflow, &change, err));
-    char model[MODEL_TEXT_SIZE];
-    const tp_audit_field more[] = {{"key", change.key}, {"value", change.value}};
-    return tell(ask, is_removed ? "model.untagged" : "model.tagged", model_text(&change, model),
-                more, is_removed ? 1 : 2, err);
+    return is_removed ? tp_mlflow_untag(ask->mlflow, &change, err)
+                      : tp_mlflow_tag(ask->mlflow, &change, err);
 }
 
 tapeout_status tp_mlflow_registry_tag(mlflow_ask *ask, tapeout_error *err)
@@ -210,15 +156,9 @@ tapeout_status tp_mlflow_registry_untag(mlflow_ask *ask, tapeout_error *err)
 
 static tapeout_status move_alias(mlflow_ask *ask, tp_mlflow_change *change, tapeout_error *err)
 {
-    char version[24];
     change->key = tp_ask_needed_text(ask, "alias");
     TP_TRY(check(ask, change->name, err));
-    TP_TRY(tp_mlflow_alias(ask->mlflow, change, err));
-    (void)snprintf(version, sizeof(version), "%lld", (long long)change->version);
-    const tp_audit_field more[] = {{"alias", change->key}, {"version", tp_str_from(version)}};
-    const bool is_set = change->version != 0;
-    return tell(ask, is_set ? "alias.set" : "alias.removed", change->name, more, is_set ? 2 : 1,
-                err);
+    return tp_mlflow_alias(ask->mlflow, change, err);
 }
 
 tapeout_status tp_mlflow_registry_alias(mlflow_ask *ask, tapeout_error *err)
@@ -257,10 +197,6 @@ tapeout_status tp_mlflow_versions_create(mlflow_ask *ask, tapeout_error *err)
     int64_t version = 0;
     TP_TRY(check(ask, spec.name, err));
     TP_TRY(tp_mlflow_version_create(ask->mlflow, &spec, &version, err));
-    char number[24];
-    (void)snprintf(number, sizeof(number), "%lld", (long long)version);
-    const tp_audit_field more[] = {{"version", tp_str_from(number)}, {"source", spec.source}};
-    TP_TRY(tell(ask, "model.registered", spec.name, more, 2, err));
     return answer_version(ask, spec.name, version, err);
 }
 
@@ -294,7 +230,6 @@ tapeout_status tp_mlflow_versions_stage(mlflow_ask *ask, tapeout_error *err)
     change.archives = tp_ask_flag(ask, "archive_existing_versions");
     TP_TRY(check(ask, change.name, err));
     TP_TRY(tp_mlflow_stage(ask->mlflow, &change, err));
-    TP_TRY(tell_change(ask, "model.staged", &change, "stage", change.value, err));
     return answer_version(ask, change.name, change.version, err);
 }
 

@@ -74,6 +74,30 @@ def home(tapeout, tmp_path):
     return tapeout
 
 
+def changed(home, kind):
+    """What was told of changes, without their deeds, of which each has its own."""
+    entries = told(home, kind)
+    deeds = [one.pop("deed") for one in entries]
+    assert len(set(deeds)) == len(deeds) and all("-" in deed for deed in deeds)
+    return entries
+
+
+def test_no_version_without_its_entry(home, tmp_path):
+    log = home.home / "audit"
+    log.rename(home.home / "kept")
+    log.write_text("a file, no folder")
+    home.fails("train", tmp_path / "toy.yaml")
+    home.fails("tag", "set", "toy:1", "licence", "MIT")
+    home.fails("rm", "toy:1")
+    listed = home.json("list")["models"]
+    assert [(one["name"], len(one["versions"])) for one in listed] == [("toy", 1)]
+    log.unlink()
+    (home.home / "kept").rename(log)
+    assert home.json("train", tmp_path / "toy.yaml")["version"] == 2
+    assert [one["version"] for one in changed(home, "model.registered")] == ["1", "2"]
+    assert not told(home, "change.not_done")  # nothing had been told
+
+
 def test_models_keys_of_signers_and_exports(home, tmp_path):
     bundle = home.made["sha256"]
     home.ok("keys", "new", "ada", "--person", "Ada", "--no-passphrase")
@@ -94,10 +118,10 @@ def test_models_keys_of_signers_and_exports(home, tmp_path):
     signed = told(home, "model.signed")
     assert [(one["model"], one["bundle"], one["key"]) for one in signed] == [
         ("toy", bundle, "ada")]
-    assert told(home, "alias.set") == [{"model": "toy", "alias": "staging", "version": "1"}]
-    assert told(home, "alias.removed") == [{"model": "toy", "alias": "staging"}]
-    assert told(home, "model.tagged") == [{"model": "toy:1", "key": "licence", "value": "MIT"}]
-    assert told(home, "model.untagged") == [{"model": "toy:1", "key": "licence"}]
+    assert changed(home, "alias.set") == [{"model": "toy", "alias": "staging", "version": "1"}]
+    assert changed(home, "alias.removed") == [{"model": "toy", "alias": "staging"}]
+    assert changed(home, "model.tagged") == [{"model": "toy:1", "key": "licence", "value": "MIT"}]
+    assert changed(home, "model.untagged") == [{"model": "toy:1", "key": "licence"}]
     export = told(home, "export")
     assert [(one["what"], one["folder"]) for one in export] == [
         ("registry", str(tmp_path / "copy"))]

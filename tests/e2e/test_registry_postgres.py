@@ -38,7 +38,8 @@ def run(name, url, **environment):
     return done.stdout
 
 
-@pytest.mark.parametrize("name", ["test_registry", "test_registry_entry", "test_registry_crash"])
+@pytest.mark.parametrize("name", ["test_registry", "test_registry_entry", "test_registry_crash",
+                                  "test_telling"])
 def test_same_suite(server, name):
     schemas = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'tapeout%'"
     url = server.url()

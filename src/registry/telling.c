@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Changes and their entries: see tp_telling.h. The file HOME/changes is one line of MARK_BYTES,
+// written in place, so that it fits a sector:
+//
+//     <id, 32 digits> <number of the last deed, 20 digits> <open|done> <kind> … \n
+//
+// "done" is only a short cut, and not synced: a deed that stands as open is asked for in the table
+// `told`. docs/formats/audit.md has the form.
+#include "registry/tp_telling.h"
+
+#include "base/limits.h"
+#include "base/tp_error.h"
+#include "base/tp_file.h"
+#include "registry/registry_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    MARK_BYTES = 128,
+    ID_DIGITS = 32,
+    DEED_AT = ID_DIGITS + 1,
+    DEED_DIGITS = 20,
+    STATE_AT = DEED_AT + DEED_DIGITS + 1,
+    STATE_BYTES = 4,
+    KIND_AT = STATE_AT + STATE_BYTES + 1
+};
+
+typedef struct change_mark {
+    int fd; // holds the lock
+    char path[TP_MAX_PATH_BYTES];
+    char id[ID_DIGITS + 1];
+    uint64_t deed;
+    bool is_open; // begun, and not known to be done
+    char kind[TP_MAX_AUDIT_KIND_BYTES + 1];
+} change_mark;
+
+// A change on its way.
+typedef struct act {
+    tp_registry *registry;
+    change_mark *mark;
+    tp_store_body body;
+    void *user;
+    tp_telling *telling;
+    char deed[ID_DIGITS + DEED_DIGITS + 2];
+    bool is_told;
+} act;
+
+void tp_registry_teller_set(tp_registry *registry, const tp_teller *teller)
+{
+    registry->teller = teller == NULL ? (tp_teller){.audit = NULL} : *teller;
+}
+
+void tp_telling_add(tp_telling *telling, const char *key, tp_str text)
+{
+    if (telling->field_count < TP_TELLING_FIELDS) {
+        telling->fields[telling->field_count++] = (tp_audit_field){key, text};
+    }
+}
+
+// -- the file ------------------------------------------------------------------------------------
+static tapeout_status fail_file(const change_mark *mark, const char *what, tapeout_error *err)
+{
+    return tp_fail_errno(err, errno, "registry: %s %s", what, mark->path);
+}
+
+// Where a disk lost the sync, nothing more is written by this process.
+static tapeout_status sync_mark(tp_registry *registry, const change_mark *mark, tapeout_error *err)
+{
+    if (fdatasync(mark->fd) == 0) {
+        return TAPEOUT_OK;
+    }
+    tp_store_stop(registry->store);
+    return tp_fail_sync(err, errno, mark->path);
+}
+
+static tapeout_status write_mark(const change_mark *mark, tapeout_error *err)
+{
+    char line[MARK_BYTES + 1];
+    const int size =
+        snprintf(line, sizeof(line), "%s %020llu %s %s", mark->id, (unsigned long long)mark->deed,
+                 mark->is_open ? "open" : "done", mark->kind);
+    memset(line + size, ' ', sizeof(line) - (size_t)size);
+    line[MARK_BYTES - 1] = '\n';
+    return pwrite(mark->fd, line, MARK_BYTES, 0) == MARK_BYTES
+               ? TAPEOUT_OK
+               : fail_file(mark, "cannot write", err);
+}
+
+// A file that was never written has an id of its own from here on.
+static tapeout_status name_mark(tp_registry *registry, change_mark *mark, tapeout_error *err)
+{
+    uint64_t bits[2];
+    if (getrandom(bits, sizeof(bits), 0) != (ssize_t)sizeof(bits)) {
+        return tp_fail_errno(err, errno, "registry: no random numbers");
+    }
+    (void)snprintf(mark->id, sizeof(mark->id), "%016llx%016llx", (unsigned long long)bits[0],
+                   (unsigned long long)bits[1]);
+    TP_TRY(write_mark(mark, err));
+    TP_TRY(sync_mark(registry, mark, err));
+    return tp_directory_sync(mark->path, err);
+}
+
+static tapeout_status parse_mark(const char *line, change_mark *mark, tapeout_error *err)
+{
+    const tp_str kind = {line + KIND_AT, TP_MAX_AUDIT_KIND_BYTES};
+    const bool is_open = memcmp(line + STATE_AT, "open", STATE_BYTES) == 0;
+    const char *end = memchr(kind.data, ' ', kind.size);
+    if ((!is_open && memcmp(line + STATE_AT, "done", STATE_BYTES) != 0) ||
+        !tp_str_to_uint64((tp_str){line + DEED_AT, DEED_DIGITS}, &mark->deed)) {
+        return tp_fail(err, TAPEOUT_E_CORRUPT,
+                       "registry: %s is damaged, so that nobody knows what a process that was "
+                       "killed had begun; look at the end of the audit log, then remove the file",
+                       mark->path);
+    }
+    mark->is_open = is_open;
+    memcpy(mark->id, line, ID_DIGITS);
+    memcpy(mark->kind, kind.data, end == NULL ? kind.size : (size_t)(end - kind.data));
+    return TAPEOUT_OK;
+}
+
+static tapeout_status read_mark(tp_registry *registry, change_mark *mark, tapeout_error *err)
+{
+    char line[MARK_BYTES] = {0};
+    const ssize_t size = pread(mark->fd, line, sizeof(line), 0);
+    if (size < 0) {
+        return fail_file(mark, "cannot read", err);
+    }
+    // Its first bytes are not there where the power went while it was made.
+    return line[0] == '\0' ? name_mark(registry, mark, err) : parse_mark(line, mark, err);
+}
+
+static tapeout_status open_mark(tp_registry *registry, change_mark *mark, tapeout_error *err)
+{
+    *mark = (change_mark){.fd = -1};
+    const int size = snprintf(mark->path, sizeof(mark->path), "%s/changes", registry->home);
+    if (size < 0 || (size_t)size >= sizeof(mark->path)) {
+        return tp_fail(err, TAPEOUT_E_LIMIT,
+                       "registry: the path of the home directory is too long");
+    }
+    if (!tp_path_exists(mark->path)) {
+        TP_TRY(tp_directory_make(registry->home, err));
+    }
+    mark->fd = open(mark->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (mark->fd < 0) {
+        return fail_file(mark, "cannot write", err);
+    }
+    while (flock(mark->fd, LOCK_EX) != 0) {
+        if (errno != EINTR) {
+            return fail_file(mark, "cannot lock", err);
+        }
+    }
+    return read_mark(registry, mark, err);
+}
+
+static void close_mark(change_mark *mark)
+{
+    if (mark->fd >= 0) {
+        (void)close(mark->fd); // lets the lock go
+    }
+}
+
+// -- saying --------------------------------------------------------------------------------------
+static void name_deed(const change_mark *mark, char ret_deed[ID_DIGITS + DEED_DIGITS + 2])
+{
+    (void)snprintf(ret_deed, ID_DIGITS + DEED_DIGITS + 2, "%s-%llu", mark->id,
+                   (unsigned long long)mark->deed);
+}
+
+static tapeout_status say(const tp_registry *registry, const tp_telling *telling, const char *deed,
+                          tapeout_error *err)
+{
+    const tp_teller *teller = &registry->teller;
+    tp_audit_field fields[TP_TELLING_FIELDS + 2];
+    size_t count = 0;
+    if (teller->tenant.data != NULL) {
+        fields[count++] = (tp_audit_field){"tenant", teller->tenant};
+    }
+    for (size_t i = 0; i < telling->field_count; i++) {
+        fields[count++] = telling->fields[i];
+    }
+    fields[count++] = (tp_audit_field){"deed", tp_str_from(deed)};
+    const tp_audit_note note = {telling->kind, teller->who, fields, count};
+    return tp_audit_tell(teller->audit, &note, err);
+}
+
+static tapeout_status say_not_done(const tp_registry *registry, const change_mark *mark,
+                                   const char *why, tapeout_error *err)
+{
+    char deed[ID_DIGITS + DEED_DIGITS + 2];
+    tp_telling telling = {.kind = "change.not_done"};
+    name_deed(mark, deed);
+    tp_telling_add(&telling, "what", tp_str_from(mark->kind));
+    tp_telling_add(&telling, "why", tp_str_from(why));
+    return say(registry, &telling, deed, err);
+}
+
+// -- what a process left that died ---------------------------------------------------------------
+typedef struct asking {
+    const char *id;
+    int64_t deed;
+} asking;
+
+// The last deed that was done. Writing its row waits for a transaction that is still about to.
+static tapeout_status ask_last(tp_store *store, void *user, tapeout_error *err)
+{
+    asking *it = user;
+    tp_rows rows;
+    tp_store_query(store, &rows,
+                   "INSERT INTO told(log, deed) VALUES($1, 0) ON CONFLICT(log) DO UPDATE SET deed "
+                   "= told.deed RETURNING deed",
+                   TP_SQL(tp_sql_word(it->id)));
+    while (tp_rows_next(&rows)) {
+        it->deed = tp_rows_int(&rows, 0);
+    }
+    return tp_rows_close(&rows, err);
+}
+
+static tapeout_status settle(tp_registry *registry, change_mark *mark, tapeout_error *err)
+{
+    asking it = {.id = mark->id};
+    TP_TRY(tp_store_transact(registry->store, TP_STORE_ROWS, ask_last, &it, err));
+    if ((uint64_t)it.deed < mark->deed) {
+        TP_TRY(say_not_done(registry, mark, "the process ended or the answer was lost", err));
+    }
+    mark->is_open = false;
+    return TAPEOUT_OK;
+}
+
+// -- a change ------------------------------------------------------------------------------------
+static tapeout_status begin(tp_registry *registry, const tp_telling *telling, change_mark *mark,
+                            tapeout_error *err)
+{
+    TP_TRY(open_mark(registry, mark, err));
+    if (mark->is_open) {
+        TP_TRY(settle(registry, mark, err));
+    }
+    mark->deed++;
+    mark->is_open = true;
+    (void)snprintf(mark->kind, sizeof(mark->kind), "%s", telling->kind);
+    TP_TRY(write_mark(mark, err));
+    return sync_mark(registry, mark, err);
+}
+
+// A store may do the transaction again, and then perhaps with another outcome: of several entries
+// of a deed the last counts.
+static tapeout_status tell_behind(tp_store *store, void *user, tapeout_error *err)
+{
+    act *it = user;
+    it->telling->field_count = 0;
+    TP_TRY(it->body(store, it->user, err));
+    if (it->telling->field_count == 0) {
+        return TAPEOUT_OK;
+    }
+    TP_TRY(tp_store_run(store,
+                        "INSERT INTO told(log, deed) VALUES($1, $2) ON CONFLICT(log) DO UPDATE SET "
+                        "deed = excluded.deed",
+                        TP_SQL(tp_sql_word(it->mark->id), tp_sql_int((int64_t)it->mark->deed)),
+                        NULL, err));
+    TP_TRY(say(it->registry, it->telling, it->deed, err));
+    it->is_told = true;
+    return TAPEOUT_OK;
+}
+
+// What the log could not be told, and what nobody knows yet, stays open for the next change: an
+// answer that was lost, and a commit whose sync failed, which may be on disk all the same.
+static void end(const act *it, tapeout_status status)
+{
+    const bool is_known = status != TAPEOUT_E_UNKNOWN && status != TAPEOUT_E_IO;
+    const bool was_said =
+        status == TAPEOUT_OK || !it->is_told ||
+        (is_known &&
+         say_not_done(it->registry, it->mark, tapeout_status_name(status), NULL) == TAPEOUT_OK);
+    if (was_said) {
+        it->mark->is_open = false;
+        (void)write_mark(it->mark, NULL); // only spares the next change a question
+    }
+}
+
+tapeout_status tp_registry_transact(tp_registry *registry, tp_store_kind kind, tp_store_body body,
+                                    void *user, tp_telling *telling, tapeout_error *err)
+{
+    change_mark mark;
+    act it = {.registry = registry, .mark = &mark, .body = body, .user = user, .telling = telling};
+    if (registry->teller.audit == NULL) {
+        return tp_store_transact(registry->store, kind, body, user, err);
+    }
+    tapeout_status status = begin(registry, telling, &mark, err);
+    if (status == TAPEOUT_OK) {
+        name_deed(&mark, it.deed);
+        status = tp_store_transact(registry->store, kind, tell_behind, &it, err);
+        end(&it, status);
+    }
+    close_mark(&mark);
+    return status;
+}
