@@ -303,6 +303,7 @@
 #define TP_MAX_S3_PAGES 1000000u // of one list
 #define TP_MAX_S3_OBJECT_BYTES ((uint64_t)1 << 43)
 #define TP_MAX_UPLOADS 64u                        // into one home at once
+#define TP_UPLOAD_STEP_BYTES (32u << 20)          // of one, until it is synced again
 #define TP_MAX_ARTIFACT_BYTES ((uint64_t)5 << 30) // unless the configuration says otherwise
 #define TP_S3_FETCH_WAIT_MS 600000u               // for another that fetches the same blob
 

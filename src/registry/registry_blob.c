@@ -84,23 +84,12 @@ static bool has_hash(const char *path, const tp_sha256 *hash)
            memcmp(found.bytes, hash->bytes, sizeof(found.bytes)) == 0;
 }
 
-// An upload is a file already, which was synced and read back before the lock was taken. Where it
-// has got its name in an attempt that was undone, its bytes are still mapped.
-static bool is_file(const blob_source *source)
-{
-    return source->upload != NULL && tp_upload_has_file(source->upload);
-}
-
-static tapeout_status write_blob(tp_registry *registry, const char *path, const blob_source *source,
+static tapeout_status write_blob(tp_registry *registry, const char *path, tp_str data,
                                  tapeout_error *err)
 {
-    if (is_file(source)) {
-        return tp_upload_place(source->upload, path, err);
-    }
     tp_writer *writer = NULL;
     TP_TRY(tp_writer_open(registry->alloc, path, &writer, err));
-    const tapeout_status status =
-        tp_writer_write(writer, source->data.data, source->data.size, err);
+    const tapeout_status status = tp_writer_write(writer, data.data, data.size, err);
     if (status != TAPEOUT_OK) {
         tp_writer_abort(&writer);
         return status;
@@ -116,14 +105,20 @@ static tapeout_status put_local(tp_registry *registry, const blob_source *source
     char path[TP_MAX_PATH_BYTES];
     tp_sha256_hex(hash, hex);
     TP_TRY(tp_blob_path(registry->home, tp_str_from(hex), path, err));
+    // An upload is a file that was synced and read back before the lock was taken: quicker put in
+    // place of the same bytes than compared with them. Where it got its name in an attempt that was
+    // undone, its bytes are still mapped.
+    const bool is_file = source->upload != NULL && tp_upload_has_file(source->upload);
     *ret_is_new = !tp_path_exists(path);
-    const bool is_there = !*ret_is_new && has_hash(path, hash);
-    const bool is_read_back = is_there || is_file(source);
+    const bool is_there = !is_file && !*ret_is_new && has_hash(path, hash);
     tapeout_status status = tp_blob_folder_make(registry->home, path, err);
-    if (status == TAPEOUT_OK) {
+    if (status == TAPEOUT_OK && is_there) {
         // One that is there was put in place by somebody who may have been killed before its name
         // was on disk, and before the mode was set.
-        status = is_there ? tp_directory_sync(path, err) : write_blob(registry, path, source, err);
+        status = tp_directory_sync(path, err);
+    } else if (status == TAPEOUT_OK) {
+        status = is_file ? tp_upload_place(source->upload, path, err)
+                         : write_blob(registry, path, source->data, err);
     }
     if (status == TAPEOUT_E_IO) {
         // A failed sync may have dropped pages that a second one would call safe.
@@ -133,7 +128,7 @@ static tapeout_status put_local(tp_registry *registry, const blob_source *source
     if (chmod(path, 0444) != 0 && !is_there) {
         return tp_fail_errno(err, errno, "registry: %s: cannot be made read-only", path);
     }
-    if (!is_read_back && !has_hash(path, hash)) {
+    if (!is_there && !is_file && !has_hash(path, hash)) {
         return tp_fail(err, TAPEOUT_E_IO,
                        "registry: %s does not read back as it was written, or the bundle changed "
                        "meanwhile; register it again",

@@ -2,7 +2,9 @@
 //
 // A blob on its way in: bytes go into a temporary file in HOME/blobs/incoming as they come, hashed
 // meanwhile, and the file gets the name of its hash at the end. So a blob may be larger than the
-// memory, and nothing is written twice.
+// memory, and nothing is written twice. Every TP_UPLOAD_STEP_BYTES what came is synced and read
+// back, so that a client is no faster than the disk, no sync has much to do, and the end comes soon
+// after the last byte.
 //
 // The temporary files have numbers, and the lowest that is free is taken: what a crash left under a
 // number is removed by the next upload that gets it, and by a collection. More uploads at once than
@@ -17,11 +19,15 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { READ_STEP_BYTES = 1 << 20 };
+
 struct tp_upload {
     const tapeout_allocator *alloc;
-    tp_writer *writer; // NULL: the file has its name, or is gone
-    EVP_MD_CTX *hasher;
+    tp_writer *writer;   // NULL: the file has its name, or is gone
+    EVP_MD_CTX *hasher;  // of what came
+    EVP_MD_CTX *checker; // of what was read back
     uint64_t size;
+    uint64_t checked; // bytes that were synced and read back
 };
 
 static tapeout_status path_of(const tp_registry *registry, unsigned number,
@@ -67,6 +73,16 @@ static tapeout_status open_file(const tp_registry *registry, tp_upload *upload, 
                : status;
 }
 
+static EVP_MD_CTX *hasher_new(void)
+{
+    EVP_MD_CTX *hasher = EVP_MD_CTX_new();
+    if (hasher != NULL && EVP_DigestInit_ex(hasher, EVP_sha256(), NULL) != 1) {
+        EVP_MD_CTX_free(hasher);
+        hasher = NULL;
+    }
+    return hasher;
+}
+
 tapeout_status tp_upload_open(tp_registry *registry, tp_upload **ret_upload, tapeout_error *err)
 {
     TP_TRY(tp_store_check_stopped(registry->store, err));
@@ -75,9 +91,9 @@ tapeout_status tp_upload_open(tp_registry *registry, tp_upload **ret_upload, tap
         return tp_fail_nomem(err);
     }
     upload->alloc = registry->alloc;
-    upload->hasher = EVP_MD_CTX_new();
-    const bool is_good =
-        upload->hasher != NULL && EVP_DigestInit_ex(upload->hasher, EVP_sha256(), NULL) == 1;
+    upload->hasher = hasher_new();
+    upload->checker = hasher_new();
+    const bool is_good = upload->hasher != NULL && upload->checker != NULL;
     const tapeout_status status = is_good ? open_file(registry, upload, err) : tp_fail_nomem(err);
     if (status != TAPEOUT_OK) {
         tp_upload_free(&upload);
@@ -87,6 +103,39 @@ tapeout_status tp_upload_open(tp_registry *registry, tp_upload **ret_upload, tap
     return TAPEOUT_OK;
 }
 
+// In steps, so that little of the file is mapped at once.
+static bool read_back(tp_upload *upload, const tp_map *map)
+{
+    bool is_good = true;
+    while (upload->checked < upload->size && is_good) {
+        const uint64_t left = upload->size - upload->checked;
+        const size_t step = left < READ_STEP_BYTES ? (size_t)left : READ_STEP_BYTES;
+        const size_t at = (size_t)upload->checked;
+        is_good = EVP_DigestUpdate(upload->checker, map->data + at, step) == 1;
+        tp_map_release(map, at, step);
+        upload->checked += step;
+    }
+    return is_good;
+}
+
+// Syncs what came since the last time, and reads it back.
+static tapeout_status check_written(tp_upload *upload, tapeout_error *err)
+{
+    tp_map map;
+    const char *path = tp_writer_temporary(upload->writer);
+    TP_TRY(tp_writer_sync(upload->writer, err));
+    TP_TRY(tp_map_open(path, &map, err));
+    tapeout_status status = TAPEOUT_OK;
+    if (map.size != upload->size) {
+        status =
+            tp_fail(err, TAPEOUT_E_IO, "registry: %s is not as long as what was written", path);
+    } else if (!read_back(upload, &map)) {
+        status = tp_fail_nomem(err);
+    }
+    tp_map_close(&map);
+    return status;
+}
+
 tapeout_status tp_upload_write(tp_upload *upload, tp_str piece, tapeout_error *err)
 {
     if (EVP_DigestUpdate(upload->hasher, piece.data, piece.size) != 1) {
@@ -94,7 +143,8 @@ tapeout_status tp_upload_write(tp_upload *upload, tp_str piece, tapeout_error *e
     }
     TP_TRY(tp_writer_write(upload->writer, piece.data, piece.size, err));
     upload->size += piece.size;
-    return TAPEOUT_OK;
+    return upload->size - upload->checked < TP_UPLOAD_STEP_BYTES ? TAPEOUT_OK
+                                                                 : check_written(upload, err);
 }
 
 uint64_t tp_upload_size(const tp_upload *upload)
@@ -106,15 +156,14 @@ tapeout_status tp_upload_finish(tp_upload *upload, tp_sha256 *ret_hash, tapeout_
 {
     tp_sha256 hash;
     tp_sha256 found;
-    const char *path = tp_writer_temporary(upload->writer);
-    if (EVP_DigestFinal_ex(upload->hasher, hash.bytes, NULL) != 1) {
+    TP_TRY(check_written(upload, err));
+    if (EVP_DigestFinal_ex(upload->hasher, hash.bytes, NULL) != 1 ||
+        EVP_DigestFinal_ex(upload->checker, found.bytes, NULL) != 1) {
         return tp_fail_nomem(err);
     }
-    TP_TRY(tp_writer_sync(upload->writer, err));
-    TP_TRY(tp_sha256_file(path, &found, err));
     if (memcmp(found.bytes, hash.bytes, sizeof(hash.bytes)) != 0) {
         return tp_fail(err, TAPEOUT_E_IO, "registry: %s does not read back as it was written",
-                       path);
+                       tp_writer_temporary(upload->writer));
     }
     *ret_hash = hash;
     return TAPEOUT_OK;
@@ -142,6 +191,7 @@ void tp_upload_free(tp_upload **upload)
     if (self != NULL) {
         tp_writer_abort(&self->writer);
         EVP_MD_CTX_free(self->hasher);
+        EVP_MD_CTX_free(self->checker);
         tp_free(self->alloc, self, sizeof(*self));
     }
 }

@@ -23,13 +23,14 @@ enum { LARGE_BYTES = 300000 }; // more than the writer keeps
 // -- calls that fail -----------------------------------------------------------------------------
 static int write_error;
 static int sync_error;
+static int sync_count;
 static bool tears; // the first byte of a write does not get there
 
 __attribute__((visibility("default"))) ssize_t pwrite(int fd, const void *data, size_t size,
                                                       off_t offset)
 {
     if (tears && size > 1) {
-        (void)syscall(SYS_pwrite64, fd, "", 1, offset);
+        (void)syscall(SYS_pwrite64, fd, "\1", 1, offset);
         return 1 + syscall(SYS_pwrite64, fd, (const char *)data + 1, size - 1, offset + 1);
     }
     errno = write_error != 0 ? write_error : errno;
@@ -38,6 +39,7 @@ __attribute__((visibility("default"))) ssize_t pwrite(int fd, const void *data, 
 
 __attribute__((visibility("default"))) int fsync(int fd)
 {
+    sync_count++;
     errno = sync_error != 0 ? sync_error : errno;
     return sync_error != 0 ? -1 : (int)syscall(SYS_fsync, fd);
 }
@@ -230,6 +232,53 @@ static void test_torn_write(void)
     tp_registry_close(&registry);
 }
 
+// A large one is synced on its way, and each part of it read back.
+static void test_steps(void)
+{
+    const char *home = test_temp_dir();
+    tp_registry *registry = cases_open(home);
+    tp_mlflow mlflow = open_tables(registry);
+    tp_upload *upload = NULL;
+    const tp_str text = large_text();
+    ASSERT_OK(put(registry, "small", TP_STR("small"), &test_err));
+    for (int torn_at = 0; torn_at < 3; torn_at++) {
+        ASSERT_OK(tp_upload_open(registry, &upload, &test_err));
+        sync_count = 0;
+        for (uint64_t size = 0; size < 2 * (uint64_t)TP_UPLOAD_STEP_BYTES + text.size;
+             size += text.size) {
+            tears = torn_at > 0 && size / TP_UPLOAD_STEP_BYTES == (uint64_t)torn_at;
+            ASSERT_OK(tp_upload_write(upload, text, &test_err));
+            ASSERT_EQ_INT(sync_count, tp_upload_size(upload) / TP_UPLOAD_STEP_BYTES);
+        }
+        tears = false;
+        if (torn_at == 0) {
+            ASSERT_OK(tp_mlflow_artifact_put(&mlflow, TP_STR("large"), upload, &test_err));
+        } else {
+            ASSERT_FAILS(tp_mlflow_artifact_put(&mlflow, TP_STR("large"), upload, &test_err),
+                         TAPEOUT_E_IO, "does not read back");
+            ASSERT(tp_store_is_stopped(tp_registry_store(registry)));
+            tp_upload_free(&upload);
+            tp_registry_close(&registry);
+            registry = cases_open(home);
+            mlflow = open_tables(registry);
+        }
+        tp_upload_free(&upload);
+    }
+    ASSERT_EQ_INT(files_in(home, "incoming"), 0);
+    ASSERT_EQ_INT(files_in(home, "sha256"), 2);
+    // A sync that fails on the way.
+    ASSERT_OK(tp_upload_open(registry, &upload, &test_err));
+    sync_error = EIO;
+    tapeout_status status = TAPEOUT_OK;
+    while (status == TAPEOUT_OK && tp_upload_size(upload) < TP_UPLOAD_STEP_BYTES) {
+        status = tp_upload_write(upload, text, &test_err);
+    }
+    sync_error = 0;
+    ASSERT_EQ_INT(status, TAPEOUT_E_IO);
+    tp_upload_free(&upload);
+    tp_registry_close(&registry);
+}
+
 // Three uploads of a process that is killed.
 static void leave_files(const char *home)
 {
@@ -331,5 +380,5 @@ static void test_memory(void)
 }
 
 TEST_MAIN(TEST(test_pieces), TEST(test_place), TEST(test_ends_early), TEST(test_full_disk),
-          TEST(test_failed_sync), TEST(test_torn_write), TEST(test_after_a_death),
+          TEST(test_failed_sync), TEST(test_torn_write), TEST(test_steps), TEST(test_after_a_death),
           TEST(test_too_many), TEST_SLOW(test_memory, 300))
