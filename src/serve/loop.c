@@ -241,6 +241,11 @@ void tp_loop_phase_set(tp_loop *loop, tp_loop_phase phase)
     (void)uv_async_send(&loop->wake); // fails only for a closed handle, and then the loop has ended
 }
 
+void tp_loop_wake(tp_loop *loop)
+{
+    (void)uv_async_send(&loop->wake); // fails only for a closed handle
+}
+
 tp_loop_stats tp_loop_stats_read(const tp_loop *loop)
 {
     return (tp_loop_stats){

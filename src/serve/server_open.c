@@ -117,6 +117,11 @@ static tapeout_status bind_address(struct tapeout_server *server, tapeout_error 
     return TAPEOUT_OK;
 }
 
+static void wake_loop(void *loop)
+{
+    tp_loop_wake(loop);
+}
+
 static tapeout_status open_shard(struct tapeout_server *server, uint32_t index, tapeout_error *err)
 {
     server_shard *shard = &server->shards[index];
@@ -146,7 +151,10 @@ static tapeout_status open_shard(struct tapeout_server *server, uint32_t index, 
         .turned = tp_server_turned,
         .user = shard,
     };
-    return tp_loop_new(&options, &shard->loop, err);
+    TP_TRY(tp_loop_new(&options, &shard->loop, err));
+    shard->uploads =
+        (upload_gate){.line = &server->uploads, .wake = wake_loop, .user = shard->loop};
+    return TAPEOUT_OK;
 }
 
 static tapeout_status open_handles(struct tapeout_server *server, tapeout_error *err)
@@ -267,6 +275,7 @@ tapeout_status tapeout_server_open(tapeout_context *context, const tapeout_serve
     server->listen_fd = -1;
     tp_arena_init(&server->models_arena, env->alloc, 0);
     (void)pthread_mutex_init(&server->log_lock, NULL); // cannot fail with default attributes
+    tp_upload_line_init(&server->uploads, SERVER_UPLOAD_JOBS);
     const tapeout_status status = open_parts(server, err);
     if (status != TAPEOUT_OK) {
         tapeout_server_close(&server);
@@ -313,5 +322,6 @@ void tapeout_server_close(tapeout_server **server_place)
     }
     tp_arena_deinit(&server->models_arena);
     (void)pthread_mutex_destroy(&server->log_lock);
+    tp_upload_line_deinit(&server->uploads);
     tp_free(alloc, server, sizeof(*server));
 }

@@ -9,6 +9,7 @@
 #include "serve/serve_access.h"
 #include "serve/tp_loop.h"
 #include "serve/tp_serve_config.h"
+#include "serve/upload_line.h"
 
 #include <pthread.h>
 
@@ -70,7 +71,11 @@ typedef enum server_metric {
     METRIC_COUNT
 } server_metric;
 
-enum { SERVER_STATUS_SLOTS = 24, SERVER_MAX_ROUTES = 256 };
+enum {
+    SERVER_STATUS_SLOTS = 24,
+    SERVER_MAX_ROUTES = 256,
+    SERVER_UPLOAD_JOBS = 2 // at once, of the four threads that libuv has
+};
 
 typedef struct server_shard {
     struct tapeout_server *server;
@@ -81,6 +86,7 @@ typedef struct server_shard {
     serve_exchange exchange; // of requests answered on the loop itself, one after another
     serve_auth *auth;        // NULL: nobody is told apart
     tp_buffer log;           // lines of this turn
+    upload_gate uploads;     // whose next step may begin
 } server_shard;
 
 struct tapeout_server {
@@ -94,6 +100,7 @@ struct tapeout_server {
     server_shard *shards;       // [shard_count]
     uint32_t shard_count;
     tp_http_budget bodies;             // that the loops share
+    upload_line uploads;               // the same
     tp_tls *tls;                       // NULL: plain HTTP
     char self_cert[TP_MAX_PATH_BYTES]; // where the certificate of our own making lies
     char self_key[TP_MAX_PATH_BYTES];
@@ -206,6 +213,7 @@ bool tp_server_job_start(server_shard *shard, tp_client *client, bool is_later);
 bool tp_server_is_upload(void *user, const tp_http_request *request);
 // Does what the connection's upload_step says, on another thread.
 void tp_server_upload_step(server_shard *shard, tp_client *client);
+void tp_server_uploads_start(server_shard *shard); // those that waited for it; once a turn
 void tp_server_upload_gone(void *user, tp_client *client, bool is_refused);
 
 #endif

@@ -244,6 +244,7 @@ void tp_server_log(struct tapeout_server *server, const tp_buffer *lines)
 void tp_server_turned(void *user)
 {
     server_shard *shard = user;
+    tp_server_uploads_start(shard);
     if (shard->log.size > 0) {
         tp_server_log(shard->server, &shard->log);
         tp_buffer_clear(&shard->log);

@@ -5,12 +5,15 @@
 // the page cache too, once the kernel holds back who writes more than the disk takes. So the loop
 // never waits, and between two jobs no thread is taken.
 //
+// The steps of all uploads stand in one line for the few threads that are theirs (upload_line.c).
+//
 // An upload belongs to its client's connection until there is a reply; what a client leaves behind
 // goes on another thread too, for a large file is not removed at once.
 #include "serve/server_priv.h"
 
 #include "base/tp_alloc.h"
 
+#include <stddef.h>
 #include <string.h>
 
 enum { STATUS_CLIENT_LEFT = 499 }; // nginx's number for it, in the log alone
@@ -18,7 +21,9 @@ enum { STATUS_CLIENT_LEFT = 499 }; // nginx's number for it, in the log alone
 typedef struct server_upload {
     tp_loop_job base; // first
     server_shard *shard;
+    tp_client *client;
     serve_exchange exchange;
+    upload_turn turn;         // for the step
     tp_http_upload_step step; // that is being done
     bool is_answered;         // there is a reply
 } server_upload;
@@ -68,6 +73,7 @@ static void account(server_upload *self, int status, uint64_t bytes)
 static void on_answer(tp_loop_job *base)
 {
     server_upload *self = (server_upload *)base;
+    tp_upload_line_leave(&self->turn);
     if (self->step == TP_HTTP_UPLOAD_HEAD) {
         tp_serve_auth_settle(&self->exchange);
     }
@@ -95,6 +101,7 @@ static server_upload *upload_begin(server_shard *shard, tp_client *client)
         return NULL;
     }
     self->shard = shard;
+    self->client = client;
     self->base.run = on_run;
     self->base.answer = on_answer;
     self->base.done = on_done;
@@ -106,16 +113,34 @@ static server_upload *upload_begin(server_shard *shard, tp_client *client)
     return self;
 }
 
+static void step_start(server_upload *self)
+{
+    if (tp_client_offload(self->client, &self->base, NULL) != TAPEOUT_OK) {
+        tp_upload_line_leave(&self->turn);
+        tp_http_connection_refuse(&self->client->http, 503, "no thread for an upload");
+    }
+}
+
 void tp_server_upload_step(server_shard *shard, tp_client *client)
 {
     server_upload *self = client->http.upload_step == TP_HTTP_UPLOAD_HEAD
                               ? upload_begin(shard, client)
                               : client->http.upload_owner;
-    if (self != NULL) {
-        self->step = client->http.upload_step;
-    }
-    if (self == NULL || tp_client_offload(client, &self->base, NULL) != TAPEOUT_OK) {
+    if (self == NULL) {
         tp_http_connection_refuse(&client->http, 503, "out of memory");
+        return;
+    }
+    self->step = client->http.upload_step;
+    if (tp_upload_line_enter(&shard->uploads, &self->turn)) {
+        step_start(self);
+    }
+}
+
+void tp_server_uploads_start(server_shard *shard)
+{
+    for (upload_turn *turn = tp_upload_line_next(&shard->uploads); turn != NULL;
+         turn = tp_upload_line_next(&shard->uploads)) {
+        step_start((server_upload *)((char *)turn - offsetof(server_upload, turn)));
     }
 }
 
@@ -139,7 +164,8 @@ void tp_server_upload_gone(void *user, tp_client *client, bool is_refused)
     if (!is_refused) {
         account(self, STATUS_CLIENT_LEFT, 0);
     }
-    self->exchange.request = NULL; // it goes with the connection
+    self->exchange.request = NULL;     // it goes with the connection
+    tp_upload_line_leave(&self->turn); // where it was still waiting
     self->base.work.data = self;
     if (uv_queue_work(tp_loop_uv(shard->loop), &self->base.work, on_remove, on_removed) != 0) {
         upload_free(self); // slowly is better than not

@@ -127,6 +127,7 @@ tapeout_status tp_loop_new(const tp_loop_options *options, tp_loop **ret_loop, t
 void tp_loop_run(tp_loop *loop);
 void tp_loop_free(tp_loop *loop); // after tp_loop_run returned, or before it was called
 void tp_loop_phase_set(tp_loop *loop, tp_loop_phase phase);
+void tp_loop_wake(tp_loop *loop); // to a turn, if it sleeps; from any thread, while it has a client
 tp_loop_stats tp_loop_stats_read(const tp_loop *loop);
 uv_loop_t *tp_loop_uv(tp_loop *loop);
 void *tp_loop_user(tp_loop *loop);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Artifacts on their way in: who may send one, how much of one, and what is left of one that does
 not come to its end. test_artifact_memory has what it costs."""
+import concurrent.futures
 import gzip
 import hashlib
 import http.client
@@ -258,6 +259,23 @@ def test_what_is_pipelined_behind(server, link):
         assert link.reply()[0] == 200
         status, _, body = link.reply()
         assert (status, body) == (200, bytes([i]) * 300000)
+
+
+def test_many_at_once(server):
+    """More than there are threads for, from many connections, some of which leave."""
+    bodies = {f"many/{i}": bytes([i]) * (200000 + 40000 * i) for i in range(20)}
+    leaving = [Link(server) for _ in range(10)]
+    for link in leaving:
+        link.head(FILES + "many/left", f"Content-Length: {LIMIT}")
+        link.send(bytes(LIMIT // 2))
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        answers = [pool.submit(put, server, name, body) for name, body in bodies.items()]
+        for link in leaving:
+            link.close()
+        assert all(answer.result() == (200, b"{}") for answer in answers)
+    assert all(get(server, name) == body for name, body in bodies.items())
+    wait_until(lambda: not coming(server), "files are left")
+    assert get(server, "many/left") is None
 
 
 def test_who_waits_to_be_asked(server, link):
