@@ -63,6 +63,28 @@ static void append_sampling(tp_buffer *json, const tp_sampling *sampling)
     tp_buffer_append_char(json, ']');
 }
 
+static const char *const kinds[] = {[TP_GRAMMAR_JSON_SCHEMA] = "json_schema",
+                                    [TP_GRAMMAR_JSON_OBJECT] = "json_object",
+                                    [TP_GRAMMAR_GBNF] = "gbnf",
+                                    [TP_GRAMMAR_REGEX] = "regex"};
+enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };
+
+// What the answer is held to, and from where on.
+static void append_grammar(tp_buffer *json, const tp_grammar_source *grammar,
+                           const tp_generation_request *request)
+{
+    tp_json_append_key(json, "grammar");
+    tp_buffer_append_char(json, '{');
+    tp_json_put_str(json, "kind", tp_str_from(kinds[grammar->kind]));
+    tp_json_put_str(json, "text", grammar->text);
+    tp_json_put_str(json, "prefix", grammar->options.prefix);
+    tp_json_put_str(json, "suffix", grammar->options.suffix);
+    append_flag(json, "compact", grammar->options.is_compact);
+    tp_json_put_str(json, "trigger", request->trigger);
+    append_flag(json, "triggers_once", request->triggers_once);
+    tp_buffer_append_char(json, '}');
+}
+
 void tp_receipt_generation_write(const tp_receipt_generation *generation, tp_buffer *json)
 {
     const tp_generation_request *request = &generation->request;
@@ -82,7 +104,11 @@ void tp_receipt_generation_write(const tp_receipt_generation *generation, tp_buf
         tp_buffer_append_text(json, i == 0 ? "" : ",");
         tp_json_append_str(json, request->stops[i]);
     }
-    tp_buffer_append_text(json, "]}");
+    tp_buffer_append_char(json, ']');
+    if (generation->grammar != NULL) {
+        append_grammar(json, generation->grammar, request);
+    }
+    tp_buffer_append_char(json, '}');
 }
 
 void tp_receipt_answer_write(const tp_receipt_choice *choices, uint32_t count, tp_buffer *json)
@@ -207,6 +233,52 @@ static tapeout_status read_sampling(yyjson_val *root, tp_arena *arena, tp_sampli
     return TAPEOUT_OK;
 }
 
+static tapeout_status read_kind(yyjson_val *root, tp_grammar_kind *ret_kind, tapeout_error *err)
+{
+    const tp_str word = tp_json_get_str(root, "kind");
+    for (size_t i = 0; i < KIND_COUNT; i++) {
+        if (tp_str_equal(word, tp_str_from(kinds[i]))) {
+            *ret_kind = (tp_grammar_kind)i;
+            return TAPEOUT_OK;
+        }
+    }
+    return fail_member("kind", err);
+}
+
+static tapeout_status read_text(yyjson_val *root, const char *key, tp_str *ret_text,
+                                tapeout_error *err)
+{
+    yyjson_val *value = yyjson_obj_get(root, key);
+    *ret_text = tp_json_str(value);
+    return yyjson_is_str(value) && ret_text->size <= TP_MAX_GRAMMAR_TEXT_BYTES
+               ? TAPEOUT_OK
+               : fail_member(key, err);
+}
+
+static tapeout_status read_grammar(yyjson_val *root, tp_arena *arena, tp_receipt_generation *read,
+                                   tapeout_error *err)
+{
+    yyjson_val *value = yyjson_obj_get(root, "grammar");
+    tp_generation_request *request = &read->request;
+    if (value == NULL) {
+        return TAPEOUT_OK;
+    }
+    if (!yyjson_is_obj(value) || !read->is_constrained) {
+        return fail_member("grammar", err);
+    }
+    tp_grammar_source *grammar = tp_arena_array(arena, 1, sizeof(*grammar));
+    TP_TRY(tp_arena_check(arena, "a generation", err));
+    TP_TRY(read_kind(value, &grammar->kind, err));
+    TP_TRY(read_text(value, "text", &grammar->text, err));
+    TP_TRY(read_text(value, "prefix", &grammar->options.prefix, err));
+    TP_TRY(read_text(value, "suffix", &grammar->options.suffix, err));
+    TP_TRY(read_flag(value, "compact", &grammar->options.is_compact, err));
+    TP_TRY(read_text(value, "trigger", &request->trigger, err));
+    TP_TRY(read_flag(value, "triggers_once", &request->triggers_once, err));
+    read->grammar = grammar;
+    return TAPEOUT_OK;
+}
+
 tapeout_status tp_receipt_generation_read(yyjson_val *root, tp_arena *arena,
                                           tp_receipt_generation *ret_generation, tapeout_error *err)
 {
@@ -231,6 +303,7 @@ tapeout_status tp_receipt_generation_read(yyjson_val *root, tp_arena *arena,
     if (request->choice_count == 0 || request->choice_count > TP_MAX_LLM_CHOICES) {
         return fail_member("choices", err);
     }
+    TP_TRY(read_grammar(root, arena, &read, err));
     *ret_generation = read;
     return TAPEOUT_OK;
 }

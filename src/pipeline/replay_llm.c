@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A language model's answer once more: the same bundle, a scheduler of the same context and cache,
-// the same request, by itself. A request has the same tokens alone or among others, so that is
-// enough.
+// the same request, held to the same grammar, by itself. A request has the same tokens alone or
+// among others, so that is enough.
 #include "pipeline/tp_receipt_llm.h"
 
 #include "base/limits.h"
@@ -43,7 +43,9 @@ static tapeout_status check_input(const tp_receipt_replay *replay, const generat
         tp_sha256_hex(&hash, hex);
         if (!tp_str_equal(replay->input, tp_str_from(hex))) {
             status =
-                tp_fail(err, TAPEOUT_E_CORRUPT, "this generation is not that of the receipt (%.*s)",
+                tp_fail(err, TAPEOUT_E_CORRUPT,
+                        "this generation (prompt, sampling, grammar) is not that of the receipt "
+                        "(%.*s)",
                         TP_STR_ARGS(replay->input));
         }
     }
@@ -108,6 +110,20 @@ static tapeout_status generate_with(const tp_receipt_replay *replay, generating 
     return status;
 }
 
+static tapeout_status make_grammar(generating *self, tapeout_error *err)
+{
+    tp_receipt_generation *generation = &self->generation;
+    if (generation->grammar != NULL) {
+        return tp_grammar_from(self->env, generation->grammar, &generation->request.grammar, err);
+    }
+    return !generation->is_constrained
+               ? TAPEOUT_OK
+               : tp_fail(err, TAPEOUT_E_UNSUPPORTED,
+                         "the answer was held to a grammar (a JSON schema or a tool's arguments), "
+                         "which this receipt, of an earlier tapeout, does not have: it cannot be "
+                         "run again");
+}
+
 tapeout_status tp_receipt_generate(const tp_receipt_replay *replay, tp_buffer *output,
                                    tapeout_error *err)
 {
@@ -119,14 +135,13 @@ tapeout_status tp_receipt_generate(const tp_receipt_replay *replay, tp_buffer *o
     if (status == TAPEOUT_OK) {
         status = check_input(replay, &self, err);
     }
-    if (status == TAPEOUT_OK && self.generation.is_constrained) {
-        status = tp_fail(err, TAPEOUT_E_UNSUPPORTED,
-                         "the answer was held to a grammar (a JSON schema or a tool's arguments), "
-                         "which receipts do not keep: it cannot be run again");
+    if (status == TAPEOUT_OK) {
+        status = make_grammar(&self, err);
     }
     if (status == TAPEOUT_OK) {
         status = generate_with(replay, &self, output, err);
     }
+    tp_grammar_unref(self.generation.request.grammar);
     tp_arena_deinit(&arena);
     return status;
 }

@@ -17,11 +17,15 @@ typedef struct tp_receipt_generation {
     tp_generation_request request; // its callbacks, deadline and tenant do not count
     uint32_t context_length;       // of the scheduler, and the form of its cache
     bool kv_is_q8;
-    bool is_constrained; // by a grammar, which is not kept
+    bool is_constrained; // by a grammar
+    // That which holds; NULL also where it did and tapeout did not keep it yet.
+    const tp_grammar_source *grammar; // `request.grammar` does not count
 } tp_receipt_generation;
 
-// Appends {"prompt":[ids],"context":…,"kv_q8":…,"max_tokens":…,"choices":…,"constrained":…,
-// "temperature":…,…,"seed":…,"biases":[[id,bias],…],"stops":["…"],…}.
+// Appends {"prompt":[ids],"context":…,"kv_q8":…,"constrained":…,"max_tokens":…,"choices":…,
+// "temperature":…,…,"seed":…,"biases":[[id,bias],…],"stops":["…"]}, with a "grammar" where there is
+// one: {"kind":"json_schema","text":"…","prefix":"","suffix":"","compact":false,"trigger":"",
+// "triggers_once":false}.
 void tp_receipt_generation_write(const tp_receipt_generation *generation, tp_buffer *json);
 // Arrays and texts are the arena's, or the document's as long as it lives. E_DATA.
 tapeout_status tp_receipt_generation_read(yyjson_val *root, tp_arena *arena,
@@ -45,7 +49,8 @@ typedef struct tp_receipt_replay {
     tp_str input; // the hash that its written form must have
 } tp_receipt_replay;
 
-// Generates again and appends the answer. E_UNSUPPORTED where a grammar held it.
+// Generates again and appends the answer. E_UNSUPPORTED where a grammar held it that the receipt
+// does not have.
 tapeout_status tp_receipt_generate(const tp_receipt_replay *replay, tp_buffer *output,
                                    tapeout_error *err);
 

@@ -24,10 +24,15 @@ void tp_llm_receipt_begin(llm_answer *answer, const tp_generation_request *reque
 {
     const tp_scheduler *scheduler = tp_llm_host_scheduler(answer->model->llm);
     if (is_kept(answer)) {
-        const tp_receipt_generation generation = {.request = *request,
-                                                  .context_length = tp_scheduler_context(scheduler),
-                                                  .kv_is_q8 = tp_scheduler_kv_is_q8(scheduler),
-                                                  .is_constrained = request->grammar != NULL};
+        tp_receipt_generation generation = {.request = *request,
+                                            .context_length = tp_scheduler_context(scheduler),
+                                            .kv_is_q8 = tp_scheduler_kv_is_q8(scheduler),
+                                            .is_constrained = request->grammar != NULL};
+        tp_grammar_source grammar;
+        if (request->grammar != NULL) {
+            grammar = tp_grammar_source_of(request->grammar);
+            generation.grammar = &grammar;
+        }
         tp_receipt_generation_write(&generation, &answer->parts[index].generation_text);
     }
 }

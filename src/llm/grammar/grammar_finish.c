@@ -410,5 +410,6 @@ void tp_grammar_unref(tp_grammar *grammar)
     tp_grammar_mask_cache_free(grammar->masks);
     tp_free_array(alloc, grammar->nodes, grammar->node_count, sizeof(*grammar->nodes));
     tp_free_array(alloc, grammar->edges, grammar->edge_count, sizeof(*grammar->edges));
+    tp_free(alloc, grammar->texts, grammar->texts_size);
     tp_free(alloc, grammar, sizeof(*grammar));
 }

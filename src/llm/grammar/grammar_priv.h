@@ -185,6 +185,9 @@ struct tp_grammar {
     uint32_t edge_count;
     uint32_t start;
     grammar_mask_cache *masks;
+    tp_grammar_source source; // its texts follow each other in `texts`
+    char *texts;
+    size_t texts_size;
 };
 tapeout_status tp_grammar_finish(grammar_builder *b, uint32_t start_rule, tp_grammar **ret,
                                  tapeout_error *err);

@@ -29,6 +29,20 @@ typedef struct tp_grammar_options {
                      // blanks, wherever JSON allows some
 } tp_grammar_options;
 
+typedef enum tp_grammar_kind {
+    TP_GRAMMAR_JSON_SCHEMA,
+    TP_GRAMMAR_JSON_OBJECT, // has no text
+    TP_GRAMMAR_GBNF,
+    TP_GRAMMAR_REGEX
+} tp_grammar_kind;
+
+// What a grammar is made from: the same source gives the same masks.
+typedef struct tp_grammar_source {
+    tp_grammar_kind kind;
+    tp_str text;
+    tp_grammar_options options;
+} tp_grammar_source;
+
 // Each returns a grammar with one reference. E_INVALID: malformed, or no text can follow it;
 // E_UNSUPPORTED: a keyword or construct that is refused, by its name; E_LIMIT: beyond a limit of
 // base/limits.h. docs/constrained.md says what is taken.
@@ -46,6 +60,11 @@ tapeout_status tp_grammar_from_gbnf(const tp_env *env, tp_str text,
 tapeout_status tp_grammar_from_regex(const tp_env *env, tp_str pattern,
                                      const tp_grammar_options *options, tp_grammar **ret,
                                      tapeout_error *err);
+// Any of them.
+tapeout_status tp_grammar_from(const tp_env *env, const tp_grammar_source *source, tp_grammar **ret,
+                               tapeout_error *err);
+// What it was made from, kept by the grammar as long as it lives.
+tp_grammar_source tp_grammar_source_of(const tp_grammar *grammar);
 tp_grammar *tp_grammar_ref(tp_grammar *grammar);
 void tp_grammar_unref(tp_grammar *grammar); // NULL is fine
 

@@ -16,6 +16,10 @@ static const tp_logit_bias biases[] = {{20, -1.5f}, {4294967295u, 0.1f}};
 static tp_receipt_generation make_generation(void)
 {
     static const tp_str stops[] = {{"\n\"", 2}, {"", 0}};
+    static const tp_grammar_source grammar = {
+        .kind = TP_GRAMMAR_GBNF,
+        .text = {"root ::= \"a\"\n", 15},
+        .options = {.prefix = {"<t>\n", 4}, .suffix = {"</t>", 4}, .is_compact = true}};
     tp_receipt_generation it = {.context_length = 2048, .kv_is_q8 = true};
     tp_sampling_init(&it.request.sampling);
     it.request.prompt = prompt;
@@ -30,6 +34,10 @@ static tp_receipt_generation make_generation(void)
     it.request.sampling.seed = UINT64_MAX;
     it.request.sampling.biases = biases;
     it.request.sampling.bias_count = 2;
+    it.is_constrained = true;
+    it.grammar = &grammar;
+    it.request.trigger = (tp_str){"<t>", 3};
+    it.request.triggers_once = true;
     return it;
 }
 
@@ -49,9 +57,8 @@ static void write_text(const tp_receipt_generation *generation, tp_buffer *text)
     ASSERT_OK(tp_buffer_check(text, "text", &test_err));
 }
 
-static void test_round_trip(void)
+static void round_trip(tp_receipt_generation generation)
 {
-    const tp_receipt_generation generation = make_generation();
     tp_receipt_generation again;
     tp_buffer text;
     tp_buffer text_again;
@@ -64,10 +71,33 @@ static void test_round_trip(void)
     ASSERT_EQ_STR(text_again.data, text.data);
     ASSERT_EQ_UINT(again.request.sampling.seed, UINT64_MAX);
     ASSERT(again.request.sampling.biases[1].bias == 0.1f && again.kv_is_q8);
+    ASSERT((again.grammar != NULL) == (generation.grammar != NULL));
     yyjson_doc_free(doc);
     tp_arena_deinit(&arena);
     tp_buffer_deinit(&text);
     tp_buffer_deinit(&text_again);
+}
+
+static void test_round_trip(void)
+{
+    tp_receipt_generation generation = make_generation();
+    round_trip(generation);
+    generation.grammar = NULL; // held, but not kept: of an earlier tapeout
+    round_trip(generation);
+    generation.is_constrained = false;
+    round_trip(generation);
+}
+
+static void test_kinds(void)
+{
+    static const tp_grammar_kind kinds[] = {TP_GRAMMAR_JSON_SCHEMA, TP_GRAMMAR_JSON_OBJECT,
+                                            TP_GRAMMAR_GBNF, TP_GRAMMAR_REGEX};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        const tp_grammar_source grammar = {.kind = kinds[i], .text = {"", 0}};
+        tp_receipt_generation generation = make_generation();
+        generation.grammar = &grammar;
+        round_trip(generation);
+    }
 }
 
 // Each member replaced by what it can't be.
@@ -115,6 +145,15 @@ static void test_wrong_members(void)
     for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]); i++) {
         try_member(reals[i], "\"1\"");
     }
+    try_member("kind", "\"bnf\"");
+    try_member("text", "1");
+    try_member("prefix", "null");
+    try_member("suffix", "[]");
+    try_member("compact", "0");
+    try_member("trigger", "1");
+    try_member("triggers_once", "null");
+    try_member("grammar", "null");
+    try_member("grammar", "[]");
     try_member("choices", "0");
     try_member("choices", "4000000000");
     try_member("seed", "-1");
@@ -140,4 +179,4 @@ static void test_no_object(void)
     tp_arena_deinit(&arena);
 }
 
-TEST_MAIN(TEST(test_round_trip), TEST(test_wrong_members), TEST(test_no_object))
+TEST_MAIN(TEST(test_round_trip), TEST(test_kinds), TEST(test_wrong_members), TEST(test_no_object))

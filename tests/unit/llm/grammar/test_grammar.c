@@ -185,5 +185,29 @@ static void test_gbnf_refused(void)
     refuses(GBNF, "root ::= <[5]>", TAPEOUT_E_INVALID, "expected a literal");
 }
 
-TEST_MAIN(TEST(test_regex), TEST(test_regex_refused), TEST(test_adversarial),
-          TEST(test_nesting_is_bounded), TEST(test_gbnf), TEST(test_gbnf_refused))
+// What it was made from, whatever becomes of the caller's bytes, makes it again.
+static void test_source_is_kept(void)
+{
+    const tp_env env = tp_env_plain();
+    char text[] = "[a-c]{2}";
+    char around[] = "<>";
+    const tp_grammar_options options = {.prefix = {around, 1}, .suffix = {around + 1, 1}};
+    tp_grammar *grammar = NULL;
+    tp_grammar *again = NULL;
+    ASSERT_OK(tp_grammar_from_regex(&env, tp_str_from(text), &options, &grammar, &test_err));
+    memset(text, 'x', sizeof(text) - 1);
+    memset(around, 'x', sizeof(around) - 1);
+    const tp_grammar_source source = tp_grammar_source_of(grammar);
+    ASSERT(source.kind == TP_GRAMMAR_REGEX && !source.options.is_compact);
+    ASSERT(tp_str_equal(source.text, TP_STR("[a-c]{2}")));
+    ASSERT(tp_str_equal(source.options.prefix, TP_STR("<")));
+    ASSERT(tp_str_equal(source.options.suffix, TP_STR(">")));
+    ASSERT_OK(tp_grammar_from(&env, &source, &again, &test_err));
+    tp_grammar_unref(grammar);
+    ASSERT(tp_str_equal(tp_grammar_source_of(again).text, TP_STR("[a-c]{2}")));
+    tp_grammar_unref(again);
+}
+
+TEST_MAIN(TEST(test_source_is_kept), TEST(test_regex), TEST(test_regex_refused),
+          TEST(test_adversarial), TEST(test_nesting_is_bounded), TEST(test_gbnf),
+          TEST(test_gbnf_refused))
