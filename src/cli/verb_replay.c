@@ -8,7 +8,8 @@
 #include <yyjson.h>
 
 static const cli_flag flags[] = {
-    {"bundle", "FILE", "the bundle, where it is not registered under the receipt's name", false},
+    {"bundle", "FILE",
+     "the bundle or model file, where it is not registered under the receipt's name", false},
     {"input", "FILE",
      "the rows, a JSON array of objects, where the receipt has their hash alone; "
      "of a language model the generation, as other receipts have it",

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // tapeout_replay: from a receipt of the audit log to the same prediction once more. The bundle is
-// found by name and must have the receipt's hash; the rows are the receipt's own, or a file's whose
-// written form has the receipt's hash; what comes out is compared as text, which is as good as
-// bits.
+// found by name or path and must have the receipt's hash; the rows are the receipt's own, or a
+// file's whose written form has the receipt's hash; what comes out is compared as text, which is as
+// good as bits.
 #include <tapeout/replay.h>
 
 #include "base/limits.h"
@@ -11,6 +11,7 @@
 #include "base/tp_context.h"
 #include "base/tp_error.h"
 #include "base/tp_file.h"
+#include "pipeline/tp_model_file.h"
 #include "pipeline/tp_receipt.h"
 #include "pipeline/tp_receipt_llm.h"
 #include "table/tp_json.h"
@@ -107,25 +108,46 @@ static tapeout_status find_bundle(const replay *self, tapeout_model_ref *ret_ref
     return status;
 }
 
-static tapeout_status check_bundle(const replay *self, const tp_sha256 *hash, const char *path,
+// A model file of another program is known by the hash of the bundle that it becomes.
+static tapeout_status check_bundle(const replay *self, const tp_sha256 *hash, bool is_foreign,
                                    tapeout_error *err)
 {
+    static const char named[] = "; a bundle made of a model file has the file's name in it, so it "
+                                "must be called as it was served";
     char hex[TP_SHA256_HEX_SIZE + 1];
     tp_sha256_hex(hash, hex);
     const tp_str want = tp_json_get_str(self->what, "bundle");
     return tp_str_equal(want, tp_str_from(hex))
                ? TAPEOUT_OK
                : tp_fail(err, TAPEOUT_E_CORRUPT,
-                         "%s has the hash %s, and the prediction was made by %.*s", path, hex,
-                         TP_STR_ARGS(want));
+                         "%s has the hash %s, and the prediction was made by %.*s%s",
+                         self->ref.path, hex, TP_STR_ARGS(want), is_foreign ? named : "");
 }
 
+// A model file of another program is imported first, as the server did.
+static tapeout_status open_file(const replay *self, bool is_foreign, tp_bundle **ret_bundle,
+                                tapeout_error *err)
+{
+    const tp_admission asked = {.home = tp_context_home(self->context), .path = self->ref.path};
+    tp_admitted admitted;
+    return is_foreign ? tp_model_file_open(self->env, &asked, ret_bundle, &admitted, err)
+                      : tp_bundle_open(self->env, self->ref.path, ret_bundle, err);
+}
+
+// The receipt's hash says which bytes they must be, signed or not.
 static tapeout_status open_bundle(replay *self, tapeout_error *err)
 {
+    tp_bundle *bundle = NULL;
     TP_TRY(find_bundle(self, &self->ref, err));
-    TP_TRY(tp_scorer_open(self->env, self->ref.path, &self->scorer, err));
-    const tp_sha256 hash = tp_bundle_hash(tp_scorer_bundle(self->scorer));
-    return check_bundle(self, &hash, self->ref.path, err);
+    const bool is_foreign = !tp_bundle_probe(self->ref.path);
+    TP_TRY(open_file(self, is_foreign, &bundle, err));
+    const tp_sha256 hash = tp_bundle_hash(bundle);
+    const tapeout_status status = check_bundle(self, &hash, is_foreign, err);
+    if (status != TAPEOUT_OK) {
+        tp_bundle_close(&bundle);
+        return status;
+    }
+    return tp_scorer_from_bundle(self->env, &bundle, &self->scorer, err);
 }
 
 // -- the rows ------------------------------------------------------------------------------------
@@ -198,7 +220,7 @@ static tapeout_status generate(replay *self, tapeout_error *err)
         .context = self->context, .ref = &self->ref, .input = tp_json_get_str(self->what, "input")};
     TP_TRY(find_bundle(self, &self->ref, err));
     TP_TRY(tp_sha256_file(self->ref.path, &hash, err));
-    TP_TRY(check_bundle(self, &hash, self->ref.path, err));
+    TP_TRY(check_bundle(self, &hash, false, err));
     TP_TRY(find_input(self, "generation", &job.generation, err));
     return tp_receipt_generate(&job, &self->output, err);
 }

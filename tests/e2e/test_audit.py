@@ -5,6 +5,7 @@ by the RFC's definitions, what happens when it is changed, and predictions that 
 import base64
 import hashlib
 import json
+import pathlib
 import shutil
 
 import pytest
@@ -85,6 +86,35 @@ def test_a_server_tells_what_it_does(toy, own, serve):
     for receipt in found[2:4]:
         answer = own.json("replay", receipt["seq"])
         assert answer["same"] and answer["recorded"] == answer["replayed"]
+
+
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+FOREIGN = {"xgboost.ubj": TESTS / "fuzz/corpus/xgboost/binary.ubj",
+           "xgboost.json": TESTS / "fuzz/corpus/xgboost/binary.json",
+           "lightgbm.txt": TESTS / "fuzz/corpus/lightgbm/binary.txt",
+           "line.onnx": TESTS / "conformance/onnx/line.onnx"}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_a_model_file_said_is_said_again(name, tapeout, serve, tmp_path):
+    """Files of other programs by their path, served and replayed."""
+    path = shutil.copy(FOREIGN[name], tmp_path / name)
+    columns = [column["name"] for column in tapeout.json("inspect", path)["schema"]["columns"]]
+    with serve(path, "--receipts") as server:
+        rows = [{column: 0.25 * (number - at) for at, column in enumerate(columns)}
+                for number in range(5)]
+        assert server.post("/invocations", {"dataframe_records": rows})[0] == 200
+    receipt = entries(tapeout, "--kind", "prediction")[0]
+    answer = tapeout.json("replay", receipt["seq"], "--bundle", path)
+    assert answer["same"] and answer["rows"] == 5 and answer["recorded"] == answer["replayed"]
+    assert "--bundle" in tapeout.fails("replay", receipt["seq"])  # it is registered nowhere
+    renamed = shutil.copy(path, tmp_path / f"other-{name}")
+    assert "must be called as it was served" in tapeout.fails(
+        "replay", receipt["seq"], "--bundle", renamed)
+    other = FOREIGN["line.onnx" if name != "line.onnx" else "lightgbm.txt"]
+    assert "was made by" in tapeout.fails("replay", receipt["seq"], "--bundle", other)
+    tapeout.json("import", path)  # the same bundle, by whichever way
+    assert tapeout.json("replay", receipt["seq"], "--bundle", path.stem + ":1")["same"]
 
 
 def test_proofs_hold_by_the_rfc(toy, own, serve, tmp_path):
