@@ -305,7 +305,11 @@
 #define TP_MAX_UPLOADS 64u                        // into one home at once
 #define TP_UPLOAD_STEP_BYTES (32u << 20)          // of one, until it is synced again
 #define TP_MAX_ARTIFACT_BYTES ((uint64_t)5 << 30) // unless the configuration says otherwise
-#define TP_S3_FETCH_WAIT_MS 600000u               // for another that fetches the same blob
+#define TP_S3_COPIES_MIB 10240u // of copies in a home, unless the address says otherwise
+#define TP_MAX_S3_COPIES_MIB (1u << 30)
+#define TP_MAX_S3_EVICTIONS 256u    // copies that one new copy makes go
+#define TP_S3_COPY_REST_S 60        // a copy that was used so lately stays
+#define TP_S3_FETCH_WAIT_MS 600000u // for another that fetches the same blob
 
 // -- registry: MLflow ----------------------------------------------------------------------------
 #define TP_MAX_MLFLOW_FILTER_BYTES 16384u

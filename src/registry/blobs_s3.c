@@ -24,7 +24,9 @@ static tapeout_status send_s3(tp_registry *registry, const blob_source *source, 
     TP_TRY(tp_blob_claim(registry, err));
     // Also where it is there: its age begins anew, so that no collection takes it now, and what was
     // damaged is whole again.
-    return tp_s3_put(registry->s3, tp_str_from(hex), source->data, err);
+    TP_TRY(tp_s3_put(registry->s3, tp_str_from(hex), source->data, err));
+    tp_copies_make_room(registry, tp_str_from(hex), source->data.size);
+    return TAPEOUT_OK;
 }
 
 static tapeout_status has_object(tp_registry *registry, tp_str hex, uint64_t size, bool *ret_has,
@@ -41,11 +43,14 @@ static tapeout_status put_s3(tp_registry *registry, const blob_source *source, b
                              tapeout_error *err)
 {
     char hex[TP_SHA256_HEX_SIZE + 1];
+    char path[TP_MAX_PATH_BYTES];
     bool is_new_copy = false;
     bool has = false;
     const tp_str name = {hex, TP_SHA256_HEX_SIZE};
     tp_sha256_hex(&source->hash, hex);
-    *ret_is_new = false; // another server may have named it: what nobody names is collected
+    TP_TRY(tp_blob_path(registry->home, name, path, err));
+    (void)tp_copy_use(path); // one that is there stays while it is compared
+    *ret_is_new = false;     // another server may have named it: what nobody names is collected
     TP_TRY(tp_blobs_local.put(registry, source, &is_new_copy, err));
     TP_TRY(has_object(registry, name, source->data.size, &has, err));
     if (!has) {
@@ -64,9 +69,12 @@ static tapeout_status fetch_file(tp_registry *registry, tp_str hex, const char *
 {
     TP_TRY(tp_blob_folder_make(registry->home, path, err));
     TP_TRY(tp_s3_fetch(registry->s3, hex, path, err));
-    return chmod(path, 0444) == 0
-               ? TAPEOUT_OK
-               : tp_fail_errno(err, errno, "registry: %s: cannot be made read-only", path);
+    struct stat about;
+    if (chmod(path, 0444) != 0 || stat(path, &about) != 0) {
+        return tp_fail_errno(err, errno, "registry: %s: cannot be made read-only", path);
+    }
+    tp_copies_make_room(registry, hex, (uint64_t)about.st_size);
+    return TAPEOUT_OK;
 }
 
 // Whoever comes second waits for the first; where that one fails, it tries by itself.
@@ -77,7 +85,7 @@ static tapeout_status fetch_s3(tp_registry *registry, tp_str hex, tapeout_error 
     tapeout_status status = TAPEOUT_E_BUSY;
     TP_TRY(tp_blob_path(registry->home, hex, path, err));
     while (status == TAPEOUT_E_BUSY) {
-        if (tp_path_exists(path)) {
+        if (tp_copy_use(path)) {
             return TAPEOUT_OK;
         }
         status = fetch_file(registry, hex, path, err);

@@ -69,6 +69,11 @@ tapeout_status tp_mlflow_artifact_open(tp_mlflow *mlflow, tp_str path, tp_map *r
     }
     TP_TRY(tp_blob_path(mlflow->registry->home, tp_str_from(hex), file, err));
     TP_TRY(tp_blob_fetch(mlflow->registry, tp_str_from(hex), err));
+    if (tp_map_open(file, ret_map, NULL) == TAPEOUT_OK) {
+        return TAPEOUT_OK;
+    }
+    // A copy of what lies in S3 may have gone in this very moment.
+    TP_TRY(tp_blob_fetch(mlflow->registry, tp_str_from(hex), err));
     return tp_map_open(file, ret_map, err);
 }
 

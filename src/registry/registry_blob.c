@@ -179,6 +179,7 @@ static tapeout_status visit_file(const tp_registry *registry, const char *folder
     }
     about.size = (uint64_t)info.st_size;
     about.modified_s = (int64_t)info.st_mtime;
+    about.used_ns = (int64_t)info.st_atim.tv_sec * 1000000000 + info.st_atim.tv_nsec;
     *ret_about = about;
     return TAPEOUT_OK;
 }

@@ -21,6 +21,7 @@ struct tp_registry {
     tp_s3 *s3;             // NULL: in the home
     bool owns_blobs;       // the place in S3 was found to be this registry's
     tp_teller teller;      // of changes
+    uint64_t copies_room;  // bytes of copies that may come before the others are looked at
 };
 
 extern const tp_store_schema tp_registry_schema;
@@ -35,6 +36,7 @@ typedef struct blob_about {
     char hex[TP_SHA256_HEX_SIZE + 1];
     uint64_t size;
     int64_t modified_s; // when it was put last, since 1970
+    int64_t used_ns;    // of a file
     bool is_copy;       // of one that lies elsewhere
 } blob_about;
 
@@ -83,6 +85,12 @@ tapeout_status tp_blob_list(tp_registry *registry, blob_visit *visit, void *user
 tapeout_status tp_blob_folder_make(const char *home, const char *path, tapeout_error *err);
 // Makes the names of all blobs in the home durable, whoever put them there.
 tapeout_status tp_blob_names_sync(const char *home, tapeout_error *err);
+
+// The copies in the home of what lies in S3 (blobs_s3_copies.c). Whether there is one at `path`,
+// which is used now; and room for one more, by the end of those that were used longest ago. That is
+// an attempt: what does not go now goes with the next one. In no transaction, since S3 is asked.
+bool tp_copy_use(const char *path);
+void tp_copies_make_room(tp_registry *registry, tp_str hex, uint64_t size);
 
 // For whoever puts an upload. What was written is synced, read back and hashed; that takes long and
 // needs no lock. E_IO also where it does not read back.

@@ -104,15 +104,23 @@ static tapeout_status take_endpoint(tp_str value, s3_address *address, tapeout_e
     return TAPEOUT_OK;
 }
 
-static tapeout_status take_part(tp_str value, s3_address *address, tapeout_error *err)
+// "name=value", a number of MiB.
+typedef struct mib_parameter {
+    tp_str name;
+    tp_str value;
+    uint32_t min;
+    uint32_t max;
+} mib_parameter;
+
+static tapeout_status take_mib(const mib_parameter *it, uint64_t *ret_bytes, tapeout_error *err)
 {
     uint64_t mib = 0;
-    if (!tp_str_to_uint64(value, &mib) || mib < TP_MIN_S3_PART_MIB || mib > TP_MAX_S3_PART_MIB) {
+    if (!tp_str_to_uint64(it->value, &mib) || mib < it->min || mib > it->max) {
         return tp_fail(err, TAPEOUT_E_INVALID,
-                       "blobs: part_mib is a number from %u to %u, not \"%.*s\"",
-                       TP_MIN_S3_PART_MIB, TP_MAX_S3_PART_MIB, TP_STR_ARGS(value));
+                       "blobs: %.*s is a number from %u to %u, not \"%.*s\"", TP_STR_ARGS(it->name),
+                       it->min, it->max, TP_STR_ARGS(it->value));
     }
-    address->part_bytes = mib << 20;
+    *ret_bytes = mib << 20;
     return TAPEOUT_OK;
 }
 
@@ -147,13 +155,17 @@ static tapeout_status take_parameters(tp_str rest, s3_address *address, tapeout_
         } else if (tp_str_equal(name, TP_STR("endpoint"))) {
             TP_TRY(take_endpoint(value, address, err));
         } else if (tp_str_equal(name, TP_STR("part_mib"))) {
-            TP_TRY(take_part(value, address, err));
+            const mib_parameter part = {name, value, TP_MIN_S3_PART_MIB, TP_MAX_S3_PART_MIB};
+            TP_TRY(take_mib(&part, &address->part_bytes, err));
+        } else if (tp_str_equal(name, TP_STR("copies_mib"))) {
+            const mib_parameter copies = {name, value, 1, TP_MAX_S3_COPIES_MIB};
+            TP_TRY(take_mib(&copies, &address->copies_bytes, err));
         } else if (tp_str_equal(name, TP_STR("style"))) {
             style = value;
         } else {
             return tp_fail(err, TAPEOUT_E_INVALID,
-                           "blobs: \"%.*s\": the parameters are region, endpoint, style and "
-                           "part_mib",
+                           "blobs: \"%.*s\": the parameters are region, endpoint, style, "
+                           "part_mib and copies_mib",
                            TP_STR_ARGS(name));
         }
     }
@@ -177,7 +189,9 @@ static void settle_host(s3_address *address)
 tapeout_status tp_s3_address_parse(tp_str text, const char *region, s3_address *ret_address,
                                    tapeout_error *err)
 {
-    s3_address address = {.scheme = "https", .part_bytes = (uint64_t)TP_S3_PART_MIB << 20};
+    s3_address address = {.scheme = "https",
+                          .part_bytes = (uint64_t)TP_S3_PART_MIB << 20,
+                          .copies_bytes = (uint64_t)TP_S3_COPIES_MIB << 20};
     const tp_str scheme = TP_STR("s3://");
     tp_str parameters;
     tp_str prefix;

@@ -20,6 +20,7 @@ typedef struct s3_address {
     char host[S3_HOST_SIZE]; // as in the Host header: with the port where it is not the scheme's
     bool has_path_style;     // the bucket stands in the path, not in the host
     uint64_t part_bytes;     // a larger blob goes up in parts of this size
+    uint64_t copies_bytes;   // that are kept in a home
 } s3_address;
 
 // E_INVALID with what was expected. `region` stands where the address names none; NULL: us-east-1.

@@ -99,6 +99,11 @@ void tp_s3_close(tp_s3 **s3)
     *s3 = NULL;
 }
 
+uint64_t tp_s3_copies_bytes(const tp_s3 *s3)
+{
+    return s3->address.copies_bytes;
+}
+
 const char *tp_s3_place(const tp_s3 *s3)
 {
     return s3->place;

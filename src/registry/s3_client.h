@@ -53,6 +53,9 @@ typedef tapeout_status s3_visit(void *user, const s3_object *object, tapeout_err
 // no blobs are passed over.
 tapeout_status tp_s3_list(tp_s3 *s3, s3_visit *visit, void *user, tapeout_error *err);
 
+// How many bytes of copies the address allows a home.
+uint64_t tp_s3_copies_bytes(const tp_s3 *s3);
+
 // "s3://bucket/prefix", for messages.
 const char *tp_s3_place(const tp_s3 *s3);
 

@@ -3,6 +3,7 @@
 served from a checked copy, and is collected, backed up and restored as in a home. The server is
 moto's, which checks every signature; what goes wrong on the way is made by a proxy before it."""
 import concurrent.futures
+import hashlib
 import json
 import os
 import shutil
@@ -289,6 +290,81 @@ def test_in_parts(s3, stored, serve, toy):
         assert server.curl(f"{FILES}/1/other.bin", "-X", "PUT", body=data[1:])[0] != 200
         left = s3.client().list_multipart_uploads(Bucket="models")
         assert not left.get("Uploads") and len(objects(s3, stored)) == 1
+
+
+# -- copies in the home --------------------------------------------------------------------------
+def copy_of(command, body):
+    digest = hashlib.sha256(body).hexdigest()
+    return command.home / "blobs/sha256" / digest[:2] / digest[2:]
+
+
+def used_ago(copy, hours):
+    """As if it had been used then last."""
+    about = copy.stat()
+    os.utime(copy, ns=(time.time_ns() - hours * 3600 * 10**9, about.st_mtime_ns))
+
+
+def test_copies_are_bounded(s3, stored, serve, toy):
+    """With room for two copies the one goes that was used longest ago; S3 has it still."""
+    stored.blobs = s3.env(prefix=stored.prefix, more="&copies_mib=3")
+    names = ("a", "b", "c", "d")
+    bodies = {name: name.encode() * (5 << 18) for name in names}
+    copies = {name: copy_of(stored, bodies[name]) for name in names}
+
+    def there():
+        return "".join(name for name in names if copies[name].exists())
+
+    with serve(toy.bundle, command=stored) as server:
+        def put(name):
+            assert server.curl(f"{FILES}/1/{name}.bin", "-X", "PUT", body=bodies[name])[0] == 200
+
+        def has(name):
+            return server.curl(f"{FILES}/1/{name}.bin")[2] == bodies[name]
+
+        put("a")
+        put("b")
+        used_ago(copies["a"], 3)
+        used_ago(copies["b"], 2)
+        assert has("a") and time.time() - copies["a"].stat().st_atime < 60, "using it is noted"
+        used_ago(copies["a"], 1)
+        put("c")
+        assert there() == "ac"
+        # It is fetched, and what makes room for it is the one that was not used just now.
+        fetched = len(s3.seen)
+        assert has("b") and there() == "bc"
+        assert any(seen[0] == "GET" and copies["b"].name in seen[1] for seen in s3.seen[fetched:])
+        # A copy whose object is gone is all that there is.
+        used_ago(copies["b"], 5)
+        used_ago(copies["c"], 4)
+        s3.client().delete_object(
+            Bucket="models", Key=key_of(stored, hashlib.sha256(bodies["b"]).hexdigest()))
+        put("d")
+        assert there() == "bd" and has("b") and has("c") and has("d")
+    assert stored.json("gc", "--grace", "0")["kept"] == 3, "b has no object any more"
+
+
+def test_two_servers_on_one_home(s3, stored, serve, toy):
+    """Both make room for what is new and fetch what is old; every answer has its bytes."""
+    stored.blobs = s3.env(prefix=stored.prefix, more="&copies_mib=2")
+    bodies = [bytes([48 + i]) * (3 << 18) for i in range(6)]
+    with serve(toy.bundle, command=stored) as one, serve(toy.bundle, command=stored) as two:
+        def ask(i, *words, **body):
+            return (one, two)[i % 2].curl(f"{FILES}/1/{i // 2}.bin", *words, **body)[::2]
+
+        for i, body in enumerate(bodies):
+            assert ask(2 * i, "-X", "PUT", body=body)[0] == 200
+        for again in range(5):
+            for copy in stored.home.glob("blobs/sha256/*/*"):
+                used_ago(copy, 1)
+            assert ask(100 + again, "-X", "PUT", body=b"%d" % again * (1 << 19))[0] == 200
+            with concurrent.futures.ThreadPoolExecutor(8) as crowd:
+                fresh = crowd.submit(ask, 200 + again, "-X", "PUT", body=b"%d" % again * (1 << 18))
+                got = list(crowd.map(ask, range(12)))
+                assert fresh.result()[0] == 200
+            assert got == [(200, bodies[i // 2]) for i in range(12)]
+    place = f"{stored.prefix}/sha256/"
+    fetched = [seen for seen in s3.seen if seen[0] == "GET" and place in seen[1]]
+    assert len(fetched) >= len(bodies), "none had gone"
 
 
 # -- upkeep --------------------------------------------------------------------------------------

@@ -21,10 +21,12 @@ static void test_amazon(void)
     ASSERT_EQ_STR(address.host, "models.s3.us-east-1.amazonaws.com");
     ASSERT(!address.has_path_style);
     ASSERT_EQ_UINT(address.part_bytes, 64u << 20);
-    address = parse("s3://models/a/b.c/?part_mib=5", "eu-west-1");
+    ASSERT_EQ_UINT(address.copies_bytes, UINT64_C(10) << 30);
+    address = parse("s3://models/a/b.c/?part_mib=5&copies_mib=7", "eu-west-1");
     ASSERT_EQ_STR(address.prefix, "a/b.c");
     ASSERT_EQ_STR(address.host, "models.s3.eu-west-1.amazonaws.com");
     ASSERT_EQ_UINT(address.part_bytes, 5u << 20);
+    ASSERT_EQ_UINT(address.copies_bytes, 7u << 20);
     address = parse("s3://models?region=eu-central-1", "eu-west-1");
     ASSERT_EQ_STR(address.host, "models.s3.eu-central-1.amazonaws.com");
     // A certificate for *.s3.… does not hold for two names in front.
@@ -64,6 +66,8 @@ static void test_refused(void)
         {"s3://models?style=other", "style is path or host"},
         {"s3://models?part_mib=4", "from 5 to 5120"},
         {"s3://models?part_mib=5121", "from 5 to 5120"},
+        {"s3://models?copies_mib=0", "copies_mib is a number from 1 to"},
+        {"s3://models?copies_mib=1073741825", "copies_mib is a number from 1 to"},
         {"s3://models?endpoint=http://example.org", "without TLS"},
         {"s3://models?endpoint=https://a:b@example.org", "no name and password"},
         {"s3://models?endpoint=https://example.org/path", "without a path"},
