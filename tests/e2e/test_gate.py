@@ -243,9 +243,18 @@ def test_the_checker_knows_a_history_that_is_none():
     assert linear.order_of(good) is not None
     for bad in (call(7, 8, "read", None, "done", (1,)),              # back again by itself
                 call(7, 8, "promote", 3, "done", (1, 3)),            # from where it was no more
+                call(7, 8, "promote", 1, "done", (2, 1)),            # backwards
+                call(7, 8, "promote", 3, "backwards"),               # though it is forwards
+                call(7, 8, "promote", 1, "gone"),                    # nobody deleted it
+                call(7, 8, "delete", 1, "gone"),
+                call(7, 8, "delete", 1, "in-use"),                   # nothing leads to it
                 call(10, 11, "delete", 2, "done"),                   # of what it leads to
                 call(7, 8, "rollback", None, "nothing")):            # though there is a way
         assert linear.order_of(good + [bad]) is None
+    gone = good + [call(10, 11, "delete", 3, "done")]
+    assert linear.order_of(gone + [call(12, 13, "delete", 3, "gone")]) is not None
+    assert linear.order_of(gone + [call(12, 13, "delete", 3, "done")]) is None
+    assert linear.order_of(gone + [call(12, 13, "promote", 3, "done", (2, 3))]) is None
     gone = good + [call(10, 11, "delete", 1, "done")]
     assert linear.order_of(gone + [call(12, 13, "rollback", None, "done", (2, 1))]) is None
     assert linear.order_of(gone + [call(12, 13, "rollback", None, "nothing")]) is not None
