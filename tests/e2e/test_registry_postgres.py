@@ -3,7 +3,6 @@
 get lost between COMMIT and client (R5)."""
 import json
 import os
-import pathlib
 import socket
 import subprocess
 import threading
@@ -11,9 +10,9 @@ import threading
 import pytest
 
 import postgres
-from conftest import TOY_COLUMNS, TOY_SPEC, Command, Server, toy_rows, write_csv
+from conftest import ROOT, TOY_COLUMNS, TOY_SPEC, Command, Server, toy_rows, write_csv
 
-TESTS = pathlib.Path(os.environ.get("TAPEOUT", "build/tapeout")).resolve().parent / "tests"
+TESTS = ROOT / os.environ.get("BUILD", "build") / "tests"
 REASON = postgres.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
