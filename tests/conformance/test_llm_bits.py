@@ -215,9 +215,8 @@ def test_draws(tapeout, serve, model):
         assert texts[0] == want["text"] and len(set(texts)) == 3
 
 
+@pytest.mark.parametrize("model", REAL[:1], indirect=True)  # the one with a chat template
 def test_chat_as_generate(tapeout, serve, model):
-    if model.name != REAL[0]:
-        pytest.skip("this model has no chat template")
     question, system = "What is the capital of France?", "You answer in one word."
     want = tapeout.json("generate", model, "--prompt", question, "--system", system,
                         "--max-tokens", ANSWER)
