@@ -52,6 +52,12 @@ static uint32_t first_repeats(const import_column *column)
     return repeats;
 }
 
+// How often the level behind `level` does, which itself does `repeats` times.
+static uint32_t repeats_behind(const import_column *column, uint32_t level, uint32_t repeats)
+{
+    return repeats - (level + 1 < column->levels->count && !is_before(column, level) ? 1 : 0);
+}
+
 // The rows that the longest column takes.
 static tapeout_status measure(fitting *f)
 {
@@ -64,7 +70,7 @@ static tapeout_status measure(fitting *f)
         uint32_t repeats = first_repeats(column);
         for (uint32_t i = 0; i < column->levels->count; i++) {
             rows += repeats;
-            repeats -= i + 1 < column->levels->count && !is_before(column, i) ? 1 : 0;
+            repeats = repeats_behind(column, i, repeats);
         }
         f->column_count++;
         f->row_count = rows > f->row_count ? rows : f->row_count;
@@ -102,7 +108,7 @@ static tapeout_status append_column(const fitting *f, const import_column *colum
                 return tp_fail_nomem(f->err);
             }
         }
-        repeats -= i + 1 < column->levels->count && !is_before(column, i) ? 1 : 0;
+        repeats = repeats_behind(column, i, repeats);
     }
     for (; rows < f->row_count; rows++) {
         if (tp_table_builder_null(builder, at) != TAPEOUT_OK) {
