@@ -9,6 +9,8 @@
 #include "serve/serve_audit.h"
 #include "table/tp_json.h"
 
+#include <string.h>
+
 tapeout_status tp_serve_v2_server(serve_exchange *exchange, tapeout_error *err)
 {
     (void)err;
@@ -156,30 +158,27 @@ static void write_stats(tp_buffer *json, const tp_served *model)
     tp_buffer_append_text(json, "},\"batch_stats\":[],\"memory_usage\":[],\"response_stats\":{}}");
 }
 
+// Of the model that the path names, or of all that the caller may see.
 tapeout_status tp_serve_v2_stats(serve_exchange *exchange, tapeout_error *err)
 {
-    TP_TRY(tp_serve_model_find(exchange, err));
-    tp_buffer *json = &exchange->reply.body;
-    exchange->reply.content_type = "application/json";
-    tp_buffer_append_text(json, "{\"model_stats\":[");
-    write_stats(json, exchange->model);
-    tp_buffer_append_text(json, "]}");
-    return TAPEOUT_OK;
-}
-
-tapeout_status tp_serve_v2_stats_all(serve_exchange *exchange, tapeout_error *err)
-{
-    (void)err;
     tp_served *models[TP_MAX_SERVED_MODELS];
-    tp_engine *engine = exchange->state->engine;
-    const size_t count = tp_serve_models_list(exchange, models);
+    const bool is_named = strchr(exchange->route->pattern, '{') != NULL;
+    size_t count = 1;
+    if (is_named) {
+        TP_TRY(tp_serve_model_find(exchange, err));
+        models[0] = exchange->model;
+    } else {
+        count = tp_serve_models_list(exchange, models);
+    }
     tp_buffer *json = &exchange->reply.body;
     exchange->reply.content_type = "application/json";
     tp_buffer_append_text(json, "{\"model_stats\":[");
     for (size_t i = 0; i < count; i++) {
         tp_buffer_append_text(json, i == 0 ? "" : ",");
         write_stats(json, models[i]);
-        tp_engine_unref(engine, models[i]);
+        if (!is_named) {
+            tp_engine_unref(exchange->state->engine, models[i]);
+        }
     }
     tp_buffer_append_text(json, "]}");
     return TAPEOUT_OK;

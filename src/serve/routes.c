@@ -37,7 +37,7 @@
     X(GET, "/v2/health/live", PROBE, PLAIN, tp_serve_v2_live, "The process answers")               \
     X(GET, "/v2/health/ready", PROBE, PLAIN, tp_serve_v2_ready, "Models are loaded")               \
     X(GET, "/v2/models", READ, PLAIN, tp_serve_v2_list, "Names of the models")                     \
-    X(GET, "/v2/models/stats", READ, PLAIN, tp_serve_v2_stats_all, "Statistics of all models")     \
+    X(GET, "/v2/models/stats", READ, PLAIN, tp_serve_v2_stats, "Statistics of all models")         \
     X(GET, "/v2/models/{model}", READ, PLAIN, tp_serve_v2_model, "Inputs and outputs of a model")  \
     X(GET, "/v2/models/{model}/versions/{version}", READ, PLAIN, tp_serve_v2_model,                \
       "Inputs and outputs of a version")                                                           \

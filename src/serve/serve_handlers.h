@@ -15,8 +15,7 @@ serve_handler tp_serve_promote, tp_serve_roll_back;                         // r
 serve_handler tp_serve_mlflow, tp_serve_mlflow_model, tp_serve_mlflow_info; // route_mlflow.c
 serve_handler tp_serve_v1_list, tp_serve_v1_model, tp_serve_v1_predict;     // route_v1.c
 serve_handler tp_serve_v2_server, tp_serve_v2_list, tp_serve_v2_model, tp_serve_v2_model_ready,
-    tp_serve_v2_config, tp_serve_v2_stats, tp_serve_v2_stats_all, tp_serve_v2_index,
-    tp_serve_v2_load,
+    tp_serve_v2_config, tp_serve_v2_stats, tp_serve_v2_index, tp_serve_v2_load,
     tp_serve_v2_unload;          // route_v2.c
 serve_handler tp_serve_v2_infer; // oip_infer.c
 

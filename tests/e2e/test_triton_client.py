@@ -50,6 +50,16 @@ def expected(toy, records):
     return ([float(row["prediction"]) for row in rows], [float(row["probability"]) for row in rows])
 
 
+def test_statistics(client, toy):
+    client.infer(toy.name, tensors(without_missing(toy.records)[:3], True))
+    of_one = client.get_inference_statistics(toy.name)["model_stats"]
+    assert client.get_inference_statistics()["model_stats"] == of_one  # there is no other
+    assert [one["name"] for one in of_one] == [toy.name] and of_one[0]["inference_count"] >= 3
+    assert of_one[0]["inference_stats"]["success"]["count"] >= 1
+    with pytest.raises(InferenceServerException):
+        client.get_inference_statistics("nobody")
+
+
 def test_health_and_metadata(client, toy):
     assert client.is_server_live() and client.is_server_ready() and client.is_model_ready(toy.name)
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
