@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -301,11 +302,20 @@ static int remove_entry(const char *path, const struct stat *info, int type, str
     return remove(path);
 }
 
-static void remove_temp_dir(void)
+void test_remove_tree(const char *path)
 {
-    if (access(state.temp_dir, F_OK) == 0) {
-        (void)nftw(state.temp_dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    if (access(path, F_OK) == 0 && nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0) {
+        test_fail(__FILE__, __LINE__, "cannot remove %s: %s", path, strerror(errno));
     }
+}
+
+// Where a program's folders lie: in memory for one that asks so and where there is room.
+static const char *temp_base(void)
+{
+    struct statvfs disk;
+    const bool has_room = statvfs("/dev/shm", &disk) == 0 &&
+                          (uint64_t)disk.f_bavail * disk.f_frsize >= UINT64_C(1) << 30;
+    return getenv("TEST_IN_MEMORY") != NULL && has_room ? "/dev/shm" : TEST_TEMP_DIR;
 }
 
 const char *test_temp_dir(void)
@@ -390,7 +400,7 @@ static outcome run_forked(const test_case *one)
 static outcome run_case(const test_case *one)
 {
     state.case_name = one->name;
-    (void)snprintf(state.temp_dir, sizeof(state.temp_dir), "%s/%s-%s-%d", TEST_TEMP_DIR,
+    (void)snprintf(state.temp_dir, sizeof(state.temp_dir), "%s/%s-%s-%d", temp_base(),
                    state.program, one->name, (int)getpid());
     outcome result = PASSED;
     if (state.no_fork) {
@@ -399,7 +409,7 @@ static outcome run_case(const test_case *one)
         result = run_forked(one);
     }
     if (result != FAILED) {
-        remove_temp_dir();
+        test_remove_tree(state.temp_dir);
     }
     if (result != SKIPPED) { // the case itself said why it was skipped
         (void)printf("%s %s\n", result == PASSED ? "ok" : "not ok", one->name);

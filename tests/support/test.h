@@ -114,8 +114,12 @@ void test_out_of_memory(tapeout_status (*scenario)(const tapeout_allocator *allo
                                                    tapeout_error *err),
                         void *user);
 
-// A new empty folder below the build's temporary folder, removed when the case ends well.
+// A new empty folder below the build's temporary folder, removed when the case ends well. With
+// TEST_IN_MEMORY in the environment it lies in /dev/shm: for disks that a test only plays.
 const char *test_temp_dir(void);
+// Removes the folder and what is in it; none there is fine. A test that does so a thousand times
+// has no time for a shell.
+void test_remove_tree(const char *path);
 // The folder `shared` beside the checkout, or NULL (then skip and say so).
 const char *test_shared_dir(void);
 // The checkout's root.

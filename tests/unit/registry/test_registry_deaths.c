@@ -182,7 +182,6 @@ static void check_picture(const acknowledged *acks)
 {
     char folder[PATH_SIZE];
     char left[PATH_SIZE + 16];
-    char command[PATH_SIZE + 16];
     if (who != WATCHED) {
         return;
     }
@@ -203,8 +202,7 @@ static void check_picture(const acknowledged *acks)
         }
         tp_registry_close(&registry);
     }
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-    ASSERT_EQ_INT(system(command), 0);
+    test_remove_tree(folder);
     who = WATCHED;
 }
 
@@ -240,9 +238,7 @@ static void kill_at_every_sync(void)
     bool has_died = true;
     for (die_at = 1; has_died; die_at++) {
         acknowledged acks = {.count = 0};
-        char command[PATH_SIZE + 16];
-        (void)snprintf(command, sizeof(command), "rm -rf '%s'", root);
-        ASSERT_EQ_INT(system(command), 0);
+        test_remove_tree(root);
         ASSERT_EQ_INT(mkdir(root, 0755), 0);
         power_picture_begin(root);
         has_died = kill_the_first();

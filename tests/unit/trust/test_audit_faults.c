@@ -33,10 +33,8 @@ static void heal(void)
 // A new log and two appends, the n-th call of one kind failing.
 static void try_fault(disk_call call, uint64_t n, int error_number)
 {
-    char command[AUDIT_CASES_PATH + 32];
     const char *home = audit_case_home();
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", home);
-    ASSERT_EQ_INT(system(command), 0);
+    test_remove_tree(home);
     tp_audit *audit = audit_case_open(home);
     uint64_t acknowledged = 0;
     bool has_failed_sync = false;

@@ -12,6 +12,7 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <tapeout/audit.h>
 #include <unistd.h>
@@ -165,10 +166,9 @@ static bool is_whole(const ack *acks, size_t count)
 
 static void clean(void)
 {
-    char command[3 * AUDIT_CASES_PATH];
-    (void)snprintf(command, sizeof(command), "rm -rf '%.4000s' '%.4000s'; mkdir '%.4000s'", root,
-                   image, root);
-    ASSERT_EQ_INT(system(command), 0);
+    test_remove_tree(root);
+    test_remove_tree(image);
+    ASSERT_EQ_INT(mkdir(root, 0755), 0);
 }
 
 static bool try_cut(disk_plan *plan)
