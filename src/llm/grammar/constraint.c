@@ -136,9 +136,10 @@ static tapeout_status step(tp_constraint *c, uint32_t state, uint8_t byte, uint3
     return tp_grammar_walk_step(&c->walk, state, byte, ret_state, err);
 }
 
-static void allow(tp_constraint *c, uint32_t token)
+static void allow(tp_constraint *c, const vocab_node *node)
 {
-    for (; token != VOCAB_NONE; token = c->index->same[token]) {
+    for (uint32_t token = node->token; token != VOCAB_NONE;
+         token = node->has_twins ? c->index->same[token] : VOCAB_NONE) {
         c->mask.bits[token / 32] |= 1u << (token % 32);
     }
 }
@@ -174,7 +175,7 @@ static tapeout_status compute(tp_constraint *c, uint32_t state, tapeout_error *e
             TP_TRY(step(c, c->states[depth], node->byte, &next, err));
         }
         if (next != GRAMMAR_STATE_DEAD) {
-            allow(c, node->token);
+            allow(c, node);
         } else if (c->opens[depth]) {
             leave_open(c, node->token);
         } else {

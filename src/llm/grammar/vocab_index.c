@@ -118,6 +118,7 @@ static void put_nodes(tp_vocab_index *index, const sorted_piece *pieces, uint32_
             node = filled++;
         }
         index->same[pieces[i].id] = index->nodes[node].token;
+        index->nodes[node].has_twins = index->nodes[node].token != VOCAB_NONE;
         index->nodes[node].token = pieces[i].id;
         before = piece;
     }

@@ -14,6 +14,7 @@ typedef struct vocab_node {
     uint32_t token; // the first that ends here, or VOCAB_NONE
     uint16_t depth; // bytes before this one
     uint8_t byte;
+    bool has_twins; // `same` goes on from `token`: seldom, and a look there is a miss in the cache
 } vocab_node;
 
 struct tp_vocab_index {
