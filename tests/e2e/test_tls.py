@@ -181,6 +181,16 @@ def test_both_ends_say_goodbye(server):
         connection.unwrap()
 
 
+def test_an_artifact_both_ways(server, authority):
+    url = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/large.bin"
+    body = os.urandom(1 << 20) * 20
+    answer = requests.put(url, data=iter([body[:7 << 20], body[7 << 20:]]),
+                          verify=str(authority.cert), timeout=60)
+    assert (answer.status_code, answer.text) == (200, "{}")
+    assert requests.get(url, verify=str(authority.cert), timeout=60).content == body
+    assert not list(server.command.home.glob("blobs/incoming/.*"))
+
+
 def test_streams(binary, smollm, authority, pair, tmp_path):
     """openai over https: pieces come as they are made, and the whole is the same as unstreamed."""
     openai = pytest.importorskip("openai")

@@ -59,7 +59,9 @@ static void on_request(void *user, tp_http_connection *connection)
     self->steps[self->count] = connection->upload_step;
     self->sizes[self->count++] = body->size;
     ASSERT(body->size <= LARGE_BYTES - self->received_size);
-    memcpy(self->received + self->received_size, body->data, body->size);
+    for (size_t i = 0; i < body->size; i++) {
+        self->received[self->received_size + i] = body->data[i];
+    }
     self->received_size += body->size;
     if (!self->probe.is_slow) {
         take(self);
