@@ -210,7 +210,31 @@ static void test_relative_path(void)
     ASSERT_EQ_UINT(count_files(), 1);
 }
 
-TEST_MAIN(TEST(test_commit), TEST(test_many_sizes), TEST(test_abort_leaves_the_old_file),
-          TEST(test_kill_leaves_the_old_file), TEST(test_second_writer_is_refused),
-          TEST(test_full_disk), TEST(test_link_is_not_followed), TEST(test_refusals),
-          TEST(test_relative_path))
+// A name that is known last; until then what was synced can be read by the temporary one.
+static void test_commit_as(void)
+{
+    char last[2048];
+    tp_map map;
+    tp_writer *writer = open_writer("0");
+    ASSERT_OK(tp_writer_write(writer, "hello ", 6, &test_err));
+    ASSERT_OK(tp_writer_sync(writer, &test_err));
+    ASSERT_OK(tp_map_open(tp_writer_temporary(writer), &map, &test_err));
+    ASSERT_EQ_BYTES(map.data, map.size, "hello ", 6);
+    tp_map_close(&map);
+    ASSERT_OK(tp_writer_write(writer, "world", 5, &test_err)); // and goes on
+    (void)snprintf(last, sizeof(last), "%s", name_path("last"));
+    ASSERT_OK(tp_writer_commit_as(&writer, last, &test_err));
+    ASSERT(writer == NULL);
+    check_content("last", "hello world", 11);
+    ASSERT_EQ_UINT(count_files(), 1);
+    // A place that is not there leaves nothing.
+    writer = open_writer("0");
+    (void)snprintf(last, sizeof(last), "%s", name_path("none/last"));
+    ASSERT_FAILS(tp_writer_commit_as(&writer, last, &test_err), TAPEOUT_E_NOT_FOUND, "none/last");
+    ASSERT_EQ_UINT(count_files(), 1);
+}
+
+TEST_MAIN(TEST(test_commit), TEST(test_commit_as), TEST(test_many_sizes),
+          TEST(test_abort_leaves_the_old_file), TEST(test_kill_leaves_the_old_file),
+          TEST(test_second_writer_is_refused), TEST(test_full_disk),
+          TEST(test_link_is_not_followed), TEST(test_refusals), TEST(test_relative_path))
