@@ -14,6 +14,8 @@ import warnings
 
 import pytest
 
+from conftest import FULL
+
 jinja2 = pytest.importorskip("jinja2")
 from jinja2 import nodes  # noqa: E402
 from jinja2.compiler import CodeGenerator  # noqa: E402
@@ -304,7 +306,8 @@ def is_refused_rightly(case, got):
         "cannot go over the items of loop" in got["error"])
 
 
-@pytest.mark.parametrize("kind,count", [("expression", 3000), ("statement", 1500)])
+@pytest.mark.parametrize("kind,count", [("expression", 6000 if FULL else 1000),
+                                        ("statement", 3000 if FULL else 500)])
 def test_generated(tool, kind, count):
     rendered = refused = 0
     for case in cases_of(generated(kind, count)):

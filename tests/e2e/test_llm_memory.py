@@ -10,9 +10,11 @@ import time
 import ollama
 import pytest
 
+from conftest import FULL
+
 MODEL = "SmolLM2-135M-Instruct.Q4_1"
 CONTEXT = 1024
-CACHE = 128 << 20
+CACHE = (128 if FULL else 64) << 20
 HI = [{"role": "user", "content": "hi"}]
 # The plan is that of full use, and what a process keeps beside its models differs by machine.
 MARGIN = 0.1
