@@ -4,6 +4,7 @@
 // figures, and where idle ones may go, the one that was not asked for longest makes room.
 #include "base/limits.h"
 #include "base/tp_error.h"
+#include "bundle/tp_llm_bundle.h"
 #include "pipeline/tp_llm_size.h"
 #include "serve/tp_engine.h"
 #include "test.h"
@@ -16,13 +17,12 @@ enum { COUNT = 3 };
 static char path[4096];
 static tp_model_spec specs[COUNT]; // the same file by three names
 
-static uint64_t one_model(void)
+// What the model at `path` takes.
+static uint64_t measure(void)
 {
     const tp_env env = tp_env_plain();
     tp_llm_size size;
     uint64_t bytes = 0;
-    (void)snprintf(path, sizeof(path), "%s/tests/conformance/llm_tiny/llama-q4_1.gguf",
-                   test_source_dir());
     ASSERT_OK(tp_llm_size_open(&env, path, &size, &test_err));
     ASSERT_OK(tp_llm_size_total(&size, &(tp_scheduler_options){.thread_count = 1}, NULL, &bytes,
                                 &test_err));
@@ -32,6 +32,36 @@ static uint64_t one_model(void)
         specs[i] = (tp_model_spec){.name = tp_str_from(names[i]), .path = path};
     }
     return bytes;
+}
+
+static uint64_t one_model(void)
+{
+    (void)snprintf(path, sizeof(path), "%s/tests/conformance/llm_tiny/llama-q4_1.gguf",
+                   test_source_dir());
+    return measure();
+}
+
+// The same model as a bundle, which is opened without a child: of that each attempt would need
+// some.
+static uint64_t one_bundle(void)
+{
+    const tp_env env = tp_env_plain();
+    tp_gguf *gguf = NULL;
+    tp_gguf_builder builder;
+    tp_sha256 hash;
+    (void)one_model();
+    ASSERT_OK(tp_gguf_open(&env, path, &gguf, &test_err));
+    tp_gguf_builder_init(&builder, env.alloc);
+    tp_gguf_builder_copy_all(&builder, gguf);
+    const tp_llm_content content = {.name = TP_STR("tiny"),
+                                    .model = &builder,
+                                    .licence = TP_STR(""),
+                                    .lineage_json = TP_STR("{}")};
+    (void)snprintf(path, sizeof(path), "%s/tiny.tapeout", test_temp_dir());
+    ASSERT_OK(tp_llm_bundle_write(&env, path, &content, &hash, &test_err));
+    tp_gguf_builder_deinit(&builder);
+    tp_gguf_close(&gguf);
+    return measure();
 }
 
 static tp_env env;
@@ -190,7 +220,7 @@ static tapeout_status scenario(const tapeout_allocator *alloc, void *user, tapeo
 static void test_without_memory(void)
 {
     tp_engine_options options = {.llm = {.thread_count = 1},
-                                 .memory_bytes = one_model() + TP_LLM_PROCESS_BYTES,
+                                 .memory_bytes = one_bundle() + TP_LLM_PROCESS_BYTES,
                                  .unloads_idle = true};
     test_out_of_memory(scenario, &options);
 }
