@@ -12,8 +12,8 @@
 #include "bundle/tp_bundle.h"
 #include "registry/tp_entry.h"
 #include "registry/tp_registry.h"
+#include "registry/tp_telling.h"
 #include "table/tp_json.h"
-#include "trust/tp_audit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ typedef struct decision {
     tp_buffer checks; // JSON
     tp_buffer evidence;
     bool passed;
-    bool is_told;   // the audit log knows
+    tp_telling telling;
     bool goes_back; // to where the alias pointed before, wherever that is
 } decision;
 
@@ -166,6 +166,15 @@ static tapeout_status write_evidence(decision *self, tapeout_error *err)
     return tp_buffer_check(json, "evidence", err);
 }
 
+static tapeout_status open_log(const tp_gate_call *call, tp_audit **ret_audit, tapeout_error *err)
+{
+    TP_TRY(tp_audit_open(call->env->alloc, call->home, ret_audit, err));
+    if (call->is_stopped != NULL) {
+        tp_audit_stop_share(*ret_audit, call->is_stopped);
+    }
+    return TAPEOUT_OK;
+}
+
 static tapeout_status append(const tp_gate_call *call, const tp_audit_event *event,
                              tapeout_error *err)
 {
@@ -173,10 +182,7 @@ static tapeout_status append(const tp_gate_call *call, const tp_audit_event *eve
     if (audit != NULL) {
         return tp_audit_append(audit, event, NULL, err);
     }
-    TP_TRY(tp_audit_open(call->env->alloc, call->home, &audit, err));
-    if (call->is_stopped != NULL) {
-        tp_audit_stop_share(audit, call->is_stopped);
-    }
+    TP_TRY(open_log(call, &audit, err));
     const tapeout_status status = tp_audit_append(audit, event, NULL, err);
     tp_audit_close(&audit);
     return status;
@@ -231,7 +237,6 @@ static tapeout_status check_way_back(decision *self, tapeout_error *err)
 }
 
 // -- the move ------------------------------------------------------------------------------------
-// A store may do the transaction again; the log hears of it once.
 static tapeout_status move_in_transaction(tp_store *store, void *user, tapeout_error *err)
 {
     decision *self = user;
@@ -246,25 +251,26 @@ static tapeout_status move_in_transaction(tp_store *store, void *user, tapeout_e
                                 .now_us = tp_clock_unix_us()};
     TP_TRY(tp_alias_apply(store, &move, NULL, err));
     TP_TRY(check_way_back(self, err));
-    if (self->is_told) {
-        return TAPEOUT_OK;
-    }
-    TP_TRY(
-        tell(self, self->kind == TP_ALIAS_PROMOTE ? "model.promoted" : "model.rolled_back", err));
-    self->is_told = true;
+    self->telling.what = tp_buffer_view(&self->evidence);
     return TAPEOUT_OK;
 }
 
-// Committing may fail after the log was told; then the log hears of that too, or that nobody knows.
+// Told in the transaction, and taken back where that is not committed (tp_telling.h).
 static tapeout_status move_alias(decision *self, tapeout_error *err)
 {
-    const tapeout_status status =
-        tp_store_transact(store_of(self), TP_STORE_ALONE, move_in_transaction, self, err);
-    if (status != TAPEOUT_OK && self->is_told) {
-        // The failure that counts is the first.
-        (void)tell(self, status == TAPEOUT_E_UNKNOWN ? "alias.move_unknown" : "alias.not_moved",
-                   NULL);
+    tp_registry *registry = self->call->registry;
+    tp_audit *own = NULL;
+    tp_teller teller = {.audit = self->call->audit, .who = self->ask->who};
+    if (teller.audit == NULL) {
+        TP_TRY(open_log(self->call, &own, err));
+        teller.audit = own;
     }
+    self->telling.kind = self->kind == TP_ALIAS_PROMOTE ? "model.promoted" : "model.rolled_back";
+    tp_registry_teller_set(registry, &teller);
+    const tapeout_status status = tp_registry_transact(
+        registry, TP_STORE_ALONE, move_in_transaction, self, &self->telling, err);
+    tp_registry_teller_set(registry, NULL);
+    tp_audit_close(&own);
     return status;
 }
 

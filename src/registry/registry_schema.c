@@ -145,8 +145,11 @@ static const char told_table[] = "CREATE TABLE told("
                                  "  log {text} NOT NULL PRIMARY KEY,"
                                  "  deed {int} NOT NULL){keyed};";
 
-static const char *const steps[] = {first_tables, rebuilt_tables, policy_tables, gated_moves,
-                                    told_table};
+// How often it was asked what became of one: asking must write (telling.c).
+static const char told_asked[] = "ALTER TABLE told ADD COLUMN asked {int} NOT NULL DEFAULT 0;";
+
+static const char *const steps[] = {first_tables, rebuilt_tables, policy_tables,
+                                    gated_moves,  told_table,     told_asked};
 
 const tp_store_schema tp_registry_schema = {
     .part = "registry", .steps = steps, .step_count = sizeof(steps) / sizeof(steps[0])};

@@ -13,6 +13,7 @@
 #include "base/tp_error.h"
 #include "base/tp_file.h"
 #include "registry/registry_priv.h"
+#include "table/tp_json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,8 @@ enum {
     DEED_DIGITS = 20,
     STATE_AT = DEED_AT + DEED_DIGITS + 1,
     STATE_BYTES = 4,
-    KIND_AT = STATE_AT + STATE_BYTES + 1
+    KIND_AT = STATE_AT + STATE_BYTES + 1,
+    SAID_BYTES = 4 * TP_MAX_AUDIT_WHAT_BYTES // of fields before they are cut
 };
 
 typedef struct change_mark {
@@ -50,6 +52,7 @@ typedef struct act {
     void *user;
     tp_telling *telling;
     char deed[ID_DIGITS + DEED_DIGITS + 2];
+    tp_buffer said; // what the log was told
     bool is_told;
 } act;
 
@@ -174,10 +177,33 @@ static void name_deed(const change_mark *mark, char ret_deed[ID_DIGITS + DEED_DI
                    (unsigned long long)mark->deed);
 }
 
+// The object that was given, and the deed as its last member.
+static tapeout_status say_whole(const tp_registry *registry, const tp_telling *telling,
+                                const char *deed, tapeout_error *err)
+{
+    tp_buffer what;
+    tp_buffer_init(&what, registry->alloc, TP_MAX_AUDIT_WHAT_BYTES);
+    tp_buffer_append(&what, telling->what.data, telling->what.size - 1);
+    tp_buffer_append_text(&what, ",\"deed\":");
+    tp_json_append_str(&what, tp_str_from(deed));
+    tp_buffer_append_char(&what, '}');
+    tapeout_status status = tp_buffer_check(&what, "audit: an entry", err);
+    if (status == TAPEOUT_OK) {
+        const tp_audit_event event = {telling->kind, registry->teller.who, tp_buffer_view(&what),
+                                      0};
+        status = tp_audit_append(registry->teller.audit, &event, NULL, err);
+    }
+    tp_buffer_deinit(&what);
+    return status;
+}
+
 static tapeout_status say(const tp_registry *registry, const tp_telling *telling, const char *deed,
                           tapeout_error *err)
 {
     const tp_teller *teller = &registry->teller;
+    if (telling->what.size > 0) {
+        return say_whole(registry, telling, deed, err);
+    }
     tp_audit_field fields[TP_TELLING_FIELDS + 2];
     size_t count = 0;
     if (teller->tenant.data != NULL) {
@@ -208,14 +234,17 @@ typedef struct asking {
     int64_t deed;
 } asking;
 
-// The last deed that was done. Writing its row waits for a transaction that is still about to.
+// The last deed that was done. It is written and not only read: that waits for a transaction that
+// is still on its way, and it covers up, in SQLite's log, what a process that was killed had
+// written of its commit and not yet shown to others, which would come to light when the log is next
+// recovered.
 static tapeout_status ask_last(tp_store *store, void *user, tapeout_error *err)
 {
     asking *it = user;
     tp_rows rows;
     tp_store_query(store, &rows,
-                   "INSERT INTO told(log, deed) VALUES($1, 0) ON CONFLICT(log) DO UPDATE SET deed "
-                   "= told.deed RETURNING deed",
+                   "INSERT INTO told(log, deed, asked) VALUES($1, 0, 1) ON CONFLICT(log) DO UPDATE "
+                   "SET asked = told.asked + 1 RETURNING deed",
                    TP_SQL(tp_sql_word(it->id)));
     while (tp_rows_next(&rows)) {
         it->deed = tp_rows_int(&rows, 0);
@@ -249,14 +278,48 @@ static tapeout_status begin(tp_registry *registry, const tp_telling *telling, ch
     return sync_mark(registry, mark, err);
 }
 
-// A store may do the transaction again, and then perhaps with another outcome: of several entries
-// of a deed the last counts.
+// The telling as bytes, to compare.
+static tapeout_status write_said(const tp_telling *telling, tp_buffer *said, tapeout_error *err)
+{
+    tp_buffer_append_str(said, telling->what);
+    for (size_t i = 0; i < telling->field_count; i++) {
+        tp_buffer_append_text(said, telling->fields[i].key);
+        tp_buffer_append_char(said, '\0');
+        tp_buffer_append_str(said, telling->fields[i].text);
+        tp_buffer_append_char(said, '\0');
+    }
+    return tp_buffer_check(said, "audit: an entry", err);
+}
+
+// A store may do the transaction again. Then the log hears of it once more only where something
+// else came out of it, and of several entries of a deed the last counts.
+static tapeout_status say_once(act *it, tapeout_error *err)
+{
+    tp_buffer now;
+    tp_buffer_init(&now, it->registry->alloc, SAID_BYTES);
+    tapeout_status status = write_said(it->telling, &now, err);
+    const bool is_said =
+        it->is_told && tp_str_equal(tp_buffer_view(&now), tp_buffer_view(&it->said));
+    if (status == TAPEOUT_OK && !is_said) {
+        status = say(it->registry, it->telling, it->deed, err);
+    }
+    if (status == TAPEOUT_OK && !is_said) {
+        it->is_told = true;
+        tp_buffer_clear(&it->said);
+        tp_buffer_append_str(&it->said, tp_buffer_view(&now));
+        status = tp_buffer_check(&it->said, "audit: an entry", err);
+    }
+    tp_buffer_deinit(&now);
+    return status;
+}
+
 static tapeout_status tell_behind(tp_store *store, void *user, tapeout_error *err)
 {
     act *it = user;
     it->telling->field_count = 0;
+    it->telling->what = (tp_str){NULL, 0};
     TP_TRY(it->body(store, it->user, err));
-    if (it->telling->field_count == 0) {
+    if (it->telling->field_count == 0 && it->telling->what.size == 0) {
         return TAPEOUT_OK;
     }
     TP_TRY(tp_store_run(store,
@@ -264,9 +327,7 @@ static tapeout_status tell_behind(tp_store *store, void *user, tapeout_error *er
                         "deed = excluded.deed",
                         TP_SQL(tp_sql_word(it->mark->id), tp_sql_int((int64_t)it->mark->deed)),
                         NULL, err));
-    TP_TRY(say(it->registry, it->telling, it->deed, err));
-    it->is_told = true;
-    return TAPEOUT_OK;
+    return say_once(it, err);
 }
 
 // What the log could not be told, and what nobody knows yet, stays open for the next change: an
@@ -295,8 +356,10 @@ tapeout_status tp_registry_transact(tp_registry *registry, tp_store_kind kind, t
     tapeout_status status = begin(registry, telling, &mark, err);
     if (status == TAPEOUT_OK) {
         name_deed(&mark, it.deed);
+        tp_buffer_init(&it.said, registry->alloc, SAID_BYTES);
         status = tp_store_transact(registry->store, kind, tell_behind, &it, err);
         end(&it, status);
+        tp_buffer_deinit(&it.said);
     }
     close_mark(&mark);
     return status;

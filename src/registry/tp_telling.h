@@ -29,12 +29,14 @@ void tp_registry_teller_set(tp_registry *registry, const tp_teller *teller);
 
 enum { TP_TELLING_FIELDS = 5 }; // that a body may add
 
-// What the log says of a change. Its transaction's body adds the fields, whose texts live as long
-// as the call; where it adds none, nothing was changed and nothing is said.
+// What the log says of a change. Its transaction's body adds the fields, or gives the whole as an
+// object that is not empty; texts live as long as the call. Where it does neither, nothing was
+// changed and nothing is said.
 typedef struct tp_telling {
     const char *kind;
     tp_audit_field fields[TP_TELLING_FIELDS];
     size_t field_count;
+    tp_str what; // JSON; {NULL, 0}: the fields
 } tp_telling;
 
 void tp_telling_add(tp_telling *telling, const char *key, tp_str text);

@@ -2,10 +2,9 @@
 //
 // kill -9 at any moment under several processes that register, promote and go back, in one registry
 // and one audit log: what was acknowledged is in both, once and whole, and the two agree. A killed
-// process may leave one thing that nobody was told of: a promotion in the log that did not happen,
-// for promoting tells it first. So does registering, but there the next change takes the entry
-// back, so that every version has its entry and every entry its version. 100 kills, 1,000 in the
-// full run, four a round.
+// process may have told of one thing that it did not do; the next change takes that back, so that
+// every version and every move has its entry and every entry its version or move. 100 kills, 1,000
+// in the full run, four a round.
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
 #include "base/tp_random.h"
@@ -216,6 +215,7 @@ static tapeout_status note_entry(void *user, const char *line, size_t size, tape
         memcpy(it->word, word.data, word.size);
         ASSERT(!is_version || tp_str_to_uint64(tp_json_get_str(what, "version"), &it->version));
         const tp_str name = tp_json_get_str(what, "deed");
+        ASSERT(name.size > 0 && name.size < sizeof(it->name));
         memcpy(it->name, name.data, name.size);
     } else if (tp_str_equal(kind, TP_STR("change.not_done"))) {
         take_back(reading->entries, tp_json_get_str(what, "deed"));
@@ -285,7 +285,6 @@ static void check_order(const deeds *rows, const deeds *entries)
 static void compare(tp_registry *registry, const deeds *told, const deeds *rows,
                     const deeds *entries)
 {
-    size_t undone = 0;
     for (size_t i = 0; i < told->count; i++) {
         ASSERT_EQ_UINT(count_of(rows, &told->items[i]), 1);
         ASSERT_EQ_UINT(count_of(entries, &told->items[i]), 1);
@@ -297,11 +296,8 @@ static void compare(tp_registry *registry, const deeds *told, const deeds *rows,
         ASSERT_EQ_UINT(count_of(entries, &rows->items[i]), 1);
     }
     for (size_t i = 0; i < entries->count; i++) {
-        const size_t done = count_of(rows, &entries->items[i]);
-        ASSERT(done <= 1 && (done == 1 || entries->items[i].version == 0));
-        undone += done == 0;
+        ASSERT_EQ_UINT(count_of(rows, &entries->items[i]), 1);
     }
-    ASSERT(undone <= WRITERS);
     ASSERT(rows->count - told->count <= WRITERS);
     check_order(rows, entries);
 }

@@ -140,14 +140,16 @@ static tapeout_status note_entry(void *user, const char *line, size_t size, tape
         const tp_str version = tp_json_get_str(what, "version");
         *it = (entry){.version = 0};
         memcpy(it->deed, deed.data, deed.size);
-        memcpy(it->bundle, bundle.data, bundle.size);
+        if (bundle.size > 0) { // a removal has none
+            memcpy(it->bundle, bundle.data, bundle.size);
+        }
         ASSERT(version.size == 0 || tp_str_to_uint64(version, &it->version));
     }
     yyjson_doc_free(doc);
     return TAPEOUT_OK;
 }
 
-static void read_log(entries *ret_all)
+static void list_log(tapeout_write_fn visit, void *user)
 {
     tapeout_context_options options;
     tapeout_audit_list_options list;
@@ -156,11 +158,16 @@ static void read_log(entries *ret_all)
     tapeout_audit_list_options_init(&list);
     options.home = home;
     options.thread_count = 1;
+    ASSERT_OK(tapeout_context_new(&options, &context, &test_err));
+    ASSERT_OK(tapeout_audit_list(context, &list, visit, user, &test_err));
+    tapeout_context_free(context);
+}
+
+static void read_log(entries *ret_all)
+{
     ret_all->count = 0;
     ret_all->taken_back = 0;
-    ASSERT_OK(tapeout_context_new(&options, &context, &test_err));
-    ASSERT_OK(tapeout_audit_list(context, &list, note_entry, ret_all, &test_err));
-    tapeout_context_free(context);
+    list_log(note_entry, ret_all);
 }
 
 static size_t entries_of(const entries *all, uint64_t version)
@@ -283,6 +290,39 @@ static void test_nothing_to_say(void)
     close_place(&it);
 }
 
+static tapeout_status give_object(tp_store *store, void *user, tapeout_error *err)
+{
+    tp_telling *telling = user;
+    (void)store;
+    (void)err;
+    telling->what = TP_STR("{\"model\":\"m\",\"version\":7,\"bundle\":\"b\"}");
+    return TAPEOUT_OK;
+}
+
+static tapeout_status look_at_object(void *user, const char *line, size_t size, tapeout_error *err)
+{
+    (void)err;
+    const tp_str want =
+        TP_STR("\"what\":{\"model\":\"m\",\"version\":7,\"bundle\":\"b\",\"deed\":\"");
+    ASSERT(tp_str_contains((tp_str){line, size}, want));
+    ASSERT(tp_str_contains((tp_str){line, size}, TP_STR("\"who\":\"tester\"")));
+    ++*(int *)user;
+    return TAPEOUT_OK;
+}
+
+static void test_whole_object(void)
+{
+    int count = 0;
+    (void)snprintf(home, sizeof(home), "%.4000s/whole", test_temp_dir());
+    place it = open_place();
+    tp_telling telling = {.kind = "model.promoted"};
+    ASSERT_OK(tp_registry_transact(it.registry, TP_STORE_ALONE, give_object, &telling, &telling,
+                                   &test_err));
+    list_log(look_at_object, &count);
+    ASSERT_EQ_INT(count, 1);
+    close_place(&it);
+}
+
 static tapeout_status end_transaction(tp_store *store, void *user, tapeout_error *err)
 {
     (void)err;
@@ -328,4 +368,4 @@ static void test_damaged(void)
 }
 
 TEST_MAIN(TEST_SLOW(test_deaths, 300), TEST_SLOW(test_failures, 300), TEST(test_nothing_to_say),
-          TEST(test_commit_fails), TEST(test_damaged))
+          TEST(test_whole_object), TEST(test_commit_fails), TEST(test_damaged))
