@@ -128,7 +128,8 @@ def search():
         frame = mlflow.search_runs(experiment_names=["search"], output_format="list",
                                    filter_string="params.i = '7'")
     return {
-        "greater": names("metrics.acc >= 2.3"), "and": names(
+        "signs": [names(f"metrics.acc {sign} 2.2") for sign in ("=", "!=", "<", "<=", ">", ">=")],
+        "and": names(
             "metrics.acc < 0.5 AND params.model = 'CNN'"),
         "like": names("params.model LIKE 'C%'"), "case": names("params.model LIKE 'c%'"),
         "ilike": names("params.model ILIKE 'c_n' and metrics.acc < 0.4"),

@@ -104,7 +104,9 @@ def test_artifacts(seen):
 
 def test_searches(seen):
     saw = seen["search"]
-    assert saw["greater"] == [23, 24] and saw["and"] == [1, 3]
+    below, above = list(range(22)), [23, 24]
+    assert saw["signs"] == [[22], below + above, below, below + [22], above, [22] + above]
+    assert saw["and"] == [1, 3]
     assert saw["like"] == list(range(1, 25, 2)) and saw["case"] == [] and saw["ilike"] == [1, 3]
     assert saw["tag"] == saw["not_null"] == [0, 3, 6, 9] and saw["null"] == [1, 2, 4]
     assert saw["name"] == [3] and saw["ids"] == 1 and saw["pages"] == [10, 10, 5]
