@@ -18,7 +18,7 @@ static tp_receipt_generation make_generation(void)
     static const tp_str stops[] = {{"\n\"", 2}, {"", 0}};
     static const tp_grammar_source grammar = {
         .kind = TP_GRAMMAR_GBNF,
-        .text = {"root ::= \"a\"\n", 15},
+        .text = {"root ::= \"a\"\n", 13},
         .options = {.prefix = {"<t>\n", 4}, .suffix = {"</t>", 4}, .is_compact = true}};
     tp_receipt_generation it = {.context_length = 2048, .kv_is_q8 = true};
     tp_sampling_init(&it.request.sampling);
