@@ -123,6 +123,7 @@ def test_a_version_that_is_kept_out_is_told_why(tapeout, serve, tmp_path):
 
 
 def test_going_back_is_no_promotion(tapeout, tmp_path):
+    """M7: who may promote may not bring an older version back with it."""
     train_versions(tapeout, tmp_path, (1, 2))
     tapeout.ok("promote", "toy:2", "prod")
     assert "is a rollback" in tapeout.fails("promote", "toy:1", "prod")

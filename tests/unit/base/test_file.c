@@ -64,6 +64,7 @@ static void test_map_refusals(void)
     ASSERT_FAILS(tp_map_open(path, &map, &test_err), TAPEOUT_E_NOT_FOUND, path);
     ASSERT_FAILS(tp_map_open(test_temp_dir(), &map, &test_err), TAPEOUT_E_INVALID,
                  "is a directory, expected a regular file");
+    // M2
     ASSERT_FAILS(tp_map_open("/dev/null", &map, &test_err), TAPEOUT_E_INVALID, "device or pipe");
     (void)snprintf(path, sizeof(path), "%s/fifo", test_temp_dir());
     ASSERT(mkfifo(path, 0600) == 0);

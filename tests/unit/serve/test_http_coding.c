@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Content codings: there and back, what is asked for, and bombs that are found early.
+// Content codings: there and back, what is asked for, and bombs that are found early (M3).
 #include "base/tp_alloc.h"
 #include "serve/tp_http.h"
 #include "test.h"

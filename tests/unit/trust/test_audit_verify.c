@@ -3,7 +3,7 @@
 // Whatever is done to the log is found, and the first entry that isn't what was written is named:
 // bytes changed, entries changed with their own hash made anew, left out, put in, moved, repeated;
 // and, against checkpoints kept elsewhere, ends that were cut off or rewritten with every hash
-// right. 300 trials, 10,000 in the full run.
+// right (R3). 300 trials, 10,000 in the full run.
 #include "audit_cases.h"
 #include "base/tp_alloc.h"
 #include "base/tp_random.h"
