@@ -140,11 +140,16 @@ static tapeout_status read_mark(tp_registry *registry, change_mark *mark, tapeou
     return line[0] == '\0' ? name_mark(registry, mark, err) : parse_mark(line, mark, err);
 }
 
+static bool name_path(change_mark *mark, const char *home)
+{
+    const int size = snprintf(mark->path, sizeof(mark->path), "%s/changes", home);
+    return size > 0 && (size_t)size < sizeof(mark->path);
+}
+
 static tapeout_status open_mark(tp_registry *registry, change_mark *mark, tapeout_error *err)
 {
     *mark = (change_mark){.fd = -1};
-    const int size = snprintf(mark->path, sizeof(mark->path), "%s/changes", registry->home);
-    if (size < 0 || (size_t)size >= sizeof(mark->path)) {
+    if (!name_path(mark, registry->home)) {
         return tp_fail(err, TAPEOUT_E_LIMIT,
                        "registry: the path of the home directory is too long");
     }
@@ -261,6 +266,35 @@ static tapeout_status settle(tp_registry *registry, change_mark *mark, tapeout_e
     }
     mark->is_open = false;
     return TAPEOUT_OK;
+}
+
+bool tp_registry_has_open_change(const char *home)
+{
+    change_mark mark;
+    char state[STATE_BYTES] = {0};
+    mark.fd = name_path(&mark, home) ? open(mark.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    const bool is_read =
+        mark.fd >= 0 && pread(mark.fd, state, sizeof(state), STATE_AT) == sizeof(state);
+    close_mark(&mark);
+    return is_read && memcmp(state, "open", sizeof(state)) == 0;
+}
+
+tapeout_status tp_registry_settle(tp_registry *registry, const tp_teller *teller,
+                                  tapeout_error *err)
+{
+    change_mark mark;
+    const tp_teller before = registry->teller;
+    registry->teller = *teller;
+    tapeout_status status = open_mark(registry, &mark, err);
+    if (status == TAPEOUT_OK && mark.is_open) {
+        status = settle(registry, &mark, err);
+        if (status == TAPEOUT_OK) {
+            status = write_mark(&mark, err);
+        }
+    }
+    close_mark(&mark);
+    registry->teller = before;
+    return status;
 }
 
 // -- a change ------------------------------------------------------------------------------------

@@ -45,4 +45,12 @@ void tp_telling_add(tp_telling *telling, const char *key, tp_str text);
 tapeout_status tp_registry_transact(tp_registry *registry, tp_store_kind kind, tp_store_body body,
                                     void *user, tp_telling *telling, tapeout_error *err);
 
+// Whether a change in that home stands as begun: under way, or left by a process that died.
+bool tp_registry_has_open_change(const char *home);
+
+// Takes back at once, rather than with the next change, what a process told that died. Nothing to
+// do is no failure; after one the next change does it.
+tapeout_status tp_registry_settle(tp_registry *registry, const tp_teller *teller,
+                                  tapeout_error *err);
+
 #endif

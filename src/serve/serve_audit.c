@@ -9,7 +9,10 @@
 #include "base/tp_alloc.h"
 #include "base/tp_context.h"
 #include "base/tp_error.h"
+#include "registry/tp_telling.h"
+#include "serve/serve_store.h"
 #include "table/tp_json.h"
+#include "trust/tp_identity.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -81,6 +84,21 @@ static tapeout_status write_start(const struct tapeout_server *server, tp_buffer
     return tp_buffer_check(what, "audit: an entry", err);
 }
 
+// What a process that was killed had told and not done is taken back before anybody asks. Where
+// that fails the next change tries again, and says why it can't.
+static void settle_changes(struct tapeout_server *server)
+{
+    serve_store *store = server->state.store;
+    serve_handle *handle = NULL;
+    const tp_str home_tenant = TP_STR(TP_TENANT_OPERATOR);
+    const tp_teller teller = {.audit = server->audit->log, .who = TP_STR("server")};
+    if (tp_registry_has_open_change(tp_context_home(server->context)) &&
+        tp_serve_store_take(store, home_tenant, &handle, NULL) == TAPEOUT_OK) {
+        (void)tp_registry_settle(handle->registry, &teller, NULL);
+        tp_serve_store_give(store, handle);
+    }
+}
+
 tapeout_status tp_server_audit_open(struct tapeout_server *server, tapeout_error *err)
 {
     if (!server->config->audit_log) {
@@ -112,6 +130,7 @@ tapeout_status tp_server_audit_open(struct tapeout_server *server, tapeout_error
     }
     TP_TRY(tp_audit_lane_start(server->audit->log, err));
     server->state.audit = server->audit->log;
+    settle_changes(server);
     server->state.keeps_receipts = server->config->audit_receipts;
     server->state.receipts_have_rows = server->config->audit_rows;
     return TAPEOUT_OK;

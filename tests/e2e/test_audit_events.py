@@ -98,6 +98,23 @@ def test_no_version_without_its_entry(home, tmp_path):
     assert not told(home, "change.not_done")  # nothing had been told
 
 
+def test_a_server_takes_back_what_a_killed_process_told(home, serve):
+    """As a process leaves it that dies between its entry and its commit."""
+    mark = home.home / "changes"
+    number, deed, state, kind = mark.read_text().split()
+    assert (state, kind) == ("done", "model.registered")
+    killed = f"{number} {int(deed) + 1:020} open model.tagged"
+    mark.write_text(f"{killed:127}\n")
+    with serve("toy", command=home) as server:
+        server.wait_until_ready()
+        taken_back = told(home, "change.not_done")
+    assert taken_back == [{"what": "model.tagged", "deed": f"{number}-{int(deed) + 1}",
+                           "why": "the process ended or the answer was lost"}]
+    home.ok("tag", "set", "toy:1", "licence", "MIT")
+    assert told(home, "change.not_done") == taken_back  # once
+    assert home.json("audit", "verify")["ok"]
+
+
 def test_models_keys_of_signers_and_exports(home, tmp_path):
     bundle = home.made["sha256"]
     home.ok("keys", "new", "ada", "--person", "Ada", "--no-passphrase")
