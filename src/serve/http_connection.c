@@ -429,6 +429,11 @@ void tp_http_connection_resume(tp_http_connection *connection)
     if (must_wait(connection)) {
         return;
     }
+    if (connection->pending.status != TAPEOUT_OK) {
+        // Some of what was sent is missing, and what lies behind it must not be taken for it.
+        tp_http_connection_refuse(connection, 503, "out of memory");
+        return;
+    }
     if (connection->pending.size > 0) {
         // Moved out, since parsing may hold back its rest in `pending` again.
         tp_buffer taken = connection->pending;

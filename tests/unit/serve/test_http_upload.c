@@ -436,8 +436,28 @@ static void test_memory(void)
     }
 }
 
+// What comes while a piece is taken, and for which there is no memory, is missing in the middle:
+// what comes behind it must not be taken for it.
+static void test_what_could_not_be_held_back(void)
+{
+    static uploader self;
+    uploader_init(&self);
+    self.probe.is_slow = true;
+    feed(&self, "PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
+    self.probe.connection.upload_owner = &self;
+    self.probe.allocator.fail_at = self.probe.allocator.count + 1;
+    feed(&self, "01234");
+    feed(&self, "56789" NEXT);
+    go_on(&self);
+    ASSERT_EQ_INT(self.probe.refused_status, 503);
+    ASSERT_EQ_INT(self.gone, 1);
+    ASSERT_EQ_INT(self.count, 1);
+    http_probe_deinit(&self.probe);
+}
+
 TEST_MAIN(TEST(test_pieces), TEST(test_a_body_of_one_piece_exactly), TEST(test_small_pieces),
           TEST(test_chunks), TEST(test_many_chunks), TEST(test_what_is_no_upload),
           TEST(test_an_upload_has_no_limit_here), TEST(test_continue_only_for_who_is_let_in),
           TEST(test_refused), TEST(test_who_takes_pieces_slowly), TEST(test_ends),
-          TEST(test_closed_meanwhile), TEST(test_budget), TEST(test_memory))
+          TEST(test_closed_meanwhile), TEST(test_budget), TEST(test_memory),
+          TEST(test_what_could_not_be_held_back))
