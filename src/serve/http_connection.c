@@ -278,7 +278,7 @@ static void request_clear(tp_http_connection *connection)
     request->segment_count = 0;
     request->content_coding = TP_HTTP_IDENTITY;
     request->target = request->query = (tp_str){NULL, 0};
-    request->content_length = request->body_bytes = 0;
+    request->content_length = request->body_bytes = request->held_up_ns = 0;
     request->id[0] = request->trace_id[0] = '\0';
     tp_buffer_clear(&request->head);
     tp_buffer_clear(&request->decoded_path);
@@ -410,6 +410,7 @@ static void parse(tp_http_connection *connection, const char *data, size_t size)
         size -= used;
         if (error == HPE_PAUSED || tp_http_upload_is_full(connection)) {
             connection->state = TP_HTTP_HANDLING;
+            tp_http_upload_hand_out(connection);
             connection->shared->handle(connection->shared->user, connection);
         }
     }

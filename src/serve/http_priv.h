@@ -26,6 +26,7 @@ bool tp_http_upload_begin(tp_http_connection *connection, bool expects_continue)
 // Of `size` bytes those that may be parsed at once, so that a piece does not become too large.
 size_t tp_http_upload_room(const tp_http_connection *connection, size_t size);
 bool tp_http_upload_is_full(const tp_http_connection *connection); // a piece is to be handed out
+void tp_http_upload_hand_out(tp_http_connection *connection);      // what is there
 void tp_http_upload_complete(tp_http_connection *connection);      // the body is there to its end
 // Whether some of the body may still be to come.
 bool tp_http_upload_is_under_way(const tp_http_connection *connection);

@@ -10,6 +10,8 @@
 // what is pending, is all that an upload holds.
 #include "serve/http_priv.h"
 
+#include "base/tp_clock.h"
+
 bool tp_http_upload_begin(tp_http_connection *connection, bool expects_continue)
 {
     const tp_http_shared *shared = connection->shared;
@@ -48,6 +50,14 @@ bool tp_http_upload_is_full(const tp_http_connection *connection)
            connection->request.body.size == piece_bytes(connection);
 }
 
+// From here until tp_http_upload_go_on it is not the client that takes its time.
+void tp_http_upload_hand_out(tp_http_connection *connection)
+{
+    if (connection->upload_step != TP_HTTP_UPLOAD_NONE) {
+        connection->handed_out_ns = tp_clock_monotonic_ns();
+    }
+}
+
 void tp_http_upload_complete(tp_http_connection *connection)
 {
     if (connection->upload_step != TP_HTTP_UPLOAD_NONE) {
@@ -70,6 +80,7 @@ void tp_http_upload_go_on(tp_http_connection *connection)
         tp_buffer_append_text(&connection->out, "HTTP/1.1 100 Continue\r\n\r\n");
     }
     tp_buffer_clear(&connection->request.body);
+    connection->request.held_up_ns += tp_clock_monotonic_ns() - connection->handed_out_ns;
     connection->upload_step = TP_HTTP_UPLOAD_PIECE;
     connection->state = TP_HTTP_BODY_PART;
 }

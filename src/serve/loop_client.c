@@ -99,9 +99,11 @@ static uint64_t earned_ms(uint64_t size_bytes)
     return size_bytes * 1000 / RATE_BYTES_PER_S;
 }
 
+// As far as it is the client's doing.
 static uint64_t request_age_ms(const tp_client *client)
 {
-    return (tp_clock_monotonic_ns() - client->http.request.begin_ns) / 1000000;
+    const tp_http_request *request = &client->http.request;
+    return (tp_clock_monotonic_ns() - request->begin_ns - request->held_up_ns) / 1000000;
 }
 
 uint64_t tp_loop_write_deadline(const tp_client *client, size_t size_bytes)

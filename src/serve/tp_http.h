@@ -69,6 +69,7 @@ typedef struct tp_http_request {
     uint64_t content_length; // as announced; 0 where the body comes in chunks
     uint64_t body_bytes;     // of the body, received so far
     uint64_t begin_ns;       // monotonic, when its first byte came
+    uint64_t held_up_ns;     // since then, while whoever took an upload's pieces let it wait
     char id[TP_HTTP_ID_SIZE + 1];
     char trace_id[TP_HTTP_TRACE_SIZE + 1]; // of a valid traceparent, else empty
     const char *peer_name; // by the client's certificate (tp_tls.h), as long as the connection; or
@@ -170,10 +171,11 @@ struct tp_http_connection {
     tp_http_file file; // being sent; its request is still being handled
     tp_http_upload_step upload_step;
     bool upload_expects_continue;
-    void *upload_owner;    // whoever takes the pieces; set and cleared by it
-    const char *chunk;     // what the parser is looking at,
-    uint64_t chunk_offset; // and its place in all that was received
-    uint64_t method_end;   // place of the byte behind the method
+    uint64_t handed_out_ns; // monotonic, when a step of an upload was
+    void *upload_owner;     // whoever takes the pieces; set and cleared by it
+    const char *chunk;      // what the parser is looking at,
+    uint64_t chunk_offset;  // and its place in all that was received
+    uint64_t method_end;    // place of the byte behind the method
     // Of the request that is being received:
     uint32_t span_begin; // of the header name or value under way, in `head`
     uint32_t url_size;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Replies that another thread makes, over real sockets: whole and in pieces, for both versions of
-// HTTP, with a client that leaves, one that never reads, and a loop that is told to end.
+// HTTP, with a client that leaves, one that never reads, and a loop that is told to end. And an
+// upload that has to wait for its turn.
 #include "serve/tp_loop.h"
 
 #include "base/tp_alloc.h"
@@ -16,7 +17,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PIECES = 20, FLOOD_BYTES = 64 << 10, PATIENCE_MS = 20000 };
+enum {
+    PIECES = 20,
+    FLOOD_BYTES = 64 << 10,
+    PATIENCE_MS = 20000,
+    BODY_MS = 2000,   // that a client has for a body
+    TURN_MS = 2500,   // that it waits for its turn
+    THINKING_MS = 500 // and then takes itself
+};
 
 // What the first segment of the path asks for.
 typedef enum script { SCRIPT_WHOLE, SCRIPT_PIECES, SCRIPT_FLOOD, SCRIPT_WAIT } script;
@@ -41,6 +49,8 @@ typedef struct fixture {
     atomic_int gone;
     atomic_int done;
     atomic_ullong sent_bytes;
+    tp_loop_job job; // of an upload
+    tp_http_reply reply;
 } fixture;
 
 static void *locked_alloc(void *user, size_t size)
@@ -133,9 +143,57 @@ static void *produce(void *argument)
     return NULL;
 }
 
+// -- an upload, whose first step takes long ------------------------------------------------------
+static bool is_upload(void *user, const tp_http_request *request)
+{
+    (void)user;
+    return request->method == TP_HTTP_PUT;
+}
+
+static void on_upload_gone(void *user, tp_client *client, bool is_refused)
+{
+    (void)client;
+    (void)is_refused;
+    atomic_fetch_add(&((fixture *)user)->gone, 1);
+}
+
+static void on_step_run(tp_loop_job *job)
+{
+    if (job->client->http.upload_step == TP_HTTP_UPLOAD_HEAD) {
+        (void)usleep(TURN_MS * 1000);
+    }
+}
+
+static void on_step_answer(tp_loop_job *job)
+{
+    fixture *self = job->client->http.upload_owner;
+    if (job->client->http.upload_step == TP_HTTP_UPLOAD_LAST) {
+        job->client->http.upload_owner = NULL;
+        job->reply = &self->reply;
+    } else {
+        tp_http_upload_go_on(&job->client->http);
+    }
+}
+
+static void on_step_done(tp_loop_job *job)
+{
+    (void)job;
+}
+
+static void take_step(fixture *self, tp_client *client)
+{
+    client->http.upload_owner = self;
+    self->job = (tp_loop_job){.run = on_step_run, .answer = on_step_answer, .done = on_step_done};
+    ASSERT_OK(tp_client_offload(client, &self->job, &test_err));
+}
+
 static void on_handle(void *user, tp_client *client)
 {
     fixture *self = user;
+    if (client->http.upload_step != TP_HTTP_UPLOAD_NONE) {
+        take_step(self, client);
+        return;
+    }
     producer *made = tp_alloc_zero(&self->locked, sizeof(*made));
     const tp_str path = client->http.request.segments[0];
     pthread_t thread;
@@ -174,8 +232,10 @@ static void start(fixture *self)
                                      .listen_fd = self->listen_fd,
                                      .max_connections = 100,
                                      .max_body_bytes = 1000,
-                                     .timeouts = {10000, 10000, 10000, 10000},
+                                     .timeouts = {10000, 10000, BODY_MS, 10000},
                                      .handle = on_handle,
+                                     .is_upload = is_upload,
+                                     .upload_gone = on_upload_gone,
                                      .user = self};
     ASSERT_OK(tp_loop_new(&options, &self->loop, &test_err));
     ASSERT_EQ_INT(pthread_create(&self->thread, NULL, run_loop, self), 0);
@@ -351,5 +411,26 @@ static void test_loop_is_killed(void)
     (void)close(fd);
 }
 
+// The time for a body is the client's: what it waits for its turn does not count.
+static void test_an_upload_waits_for_its_turn(void)
+{
+    static fixture self;
+    char text[4096];
+    start(&self);
+    tp_http_reply_init(&self.reply, &self.locked);
+    const int fd = ask(&self, "PUT /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+                              "Content-Length: 5\r\n\r\n");
+    read_until(fd, "100 Continue\r\n\r\n", text, sizeof(text));
+    (void)usleep(THINKING_MS * 1000);
+    ASSERT_EQ_INT(send(fd, "12345", 5, MSG_NOSIGNAL), 5);
+    read_until(fd, "\r\n\r\n", text, sizeof(text));
+    ASSERT(strstr(text, "HTTP/1.1 200 OK\r\n") == text);
+    ASSERT_EQ_INT(atomic_load(&self.gone), 0);
+    (void)close(fd);
+    tp_http_reply_deinit(&self.reply);
+    stop(&self, TP_LOOP_STOP);
+}
+
 TEST_MAIN(TEST(test_whole), TEST(test_pieces), TEST(test_pieces_1_0), TEST(test_client_leaves),
-          TEST(test_client_never_reads), TEST(test_loop_is_killed))
+          TEST(test_client_never_reads), TEST(test_loop_is_killed),
+          TEST(test_an_upload_waits_for_its_turn))
