@@ -54,6 +54,7 @@ typedef struct act {
     char deed[ID_DIGITS + DEED_DIGITS + 2];
     tp_buffer said; // what the log was told
     bool is_told;
+    bool is_noted; // in the table, by the last attempt
 } act;
 
 void tp_registry_teller_set(tp_registry *registry, const tp_teller *teller)
@@ -352,6 +353,7 @@ static tapeout_status tell_behind(tp_store *store, void *user, tapeout_error *er
     act *it = user;
     it->telling->field_count = 0;
     it->telling->what = (tp_str){NULL, 0};
+    it->is_noted = false;
     TP_TRY(it->body(store, it->user, err));
     if (it->telling->field_count == 0 && it->telling->what.size == 0) {
         return TAPEOUT_OK;
@@ -361,6 +363,7 @@ static tapeout_status tell_behind(tp_store *store, void *user, tapeout_error *er
                         "deed = excluded.deed",
                         TP_SQL(tp_sql_word(it->mark->id), tp_sql_int((int64_t)it->mark->deed)),
                         NULL, err));
+    it->is_noted = true;
     return say_once(it, err);
 }
 
@@ -369,10 +372,13 @@ static tapeout_status tell_behind(tp_store *store, void *user, tapeout_error *er
 static void end(const act *it, tapeout_status status)
 {
     const bool is_known = status != TAPEOUT_E_UNKNOWN && status != TAPEOUT_E_IO;
+    // Done again, it may have found that there was nothing to do any more.
+    const bool holds = status == TAPEOUT_OK && it->is_noted;
+    const char *why =
+        status == TAPEOUT_OK ? "somebody else had done it" : tapeout_status_name(status);
     const bool was_said =
-        status == TAPEOUT_OK || !it->is_told ||
-        (is_known &&
-         say_not_done(it->registry, it->mark, tapeout_status_name(status), NULL) == TAPEOUT_OK);
+        !it->is_told || holds ||
+        (is_known && say_not_done(it->registry, it->mark, why, NULL) == TAPEOUT_OK);
     if (was_said) {
         it->mark->is_open = false;
         (void)write_mark(it->mark, NULL); // only spares the next change a question

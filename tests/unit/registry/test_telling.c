@@ -6,6 +6,7 @@
 // unless a later one says of its deed that it was not done.
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
+#include "registry/store_priv.h"
 #include "registry/tp_entry.h"
 #include "registry/tp_telling.h"
 #include "registry_cases.h"
@@ -352,6 +353,52 @@ static void test_commit_fails(void)
     close_place(&it);
 }
 
+static tapeout_status refuse_commit(tp_store *store, tapeout_error *err)
+{
+    store->driver->rollback(store);
+    store->wants_retry = true;
+    return tp_fail(err, TAPEOUT_E_BUSY, "once more");
+}
+
+typedef struct second_thought {
+    tp_telling telling;
+    const tp_store_driver *driver;
+    tp_store_driver refusing; // the commit of the first attempt
+    int attempts;
+} second_thought;
+
+static tapeout_status think_twice(tp_store *store, void *user, tapeout_error *err)
+{
+    second_thought *it = user;
+    (void)err;
+    if (it->attempts++ > 0) {
+        store->driver = it->driver;
+        return TAPEOUT_OK;
+    }
+    it->driver = store->driver;
+    it->refusing = *store->driver;
+    it->refusing.commit = refuse_commit;
+    store->driver = &it->refusing;
+    tp_telling_add(&it->telling, "model", TP_STR("m"));
+    return TAPEOUT_OK;
+}
+
+// What the first attempt told is taken back where the second finds that there is nothing to do.
+static void test_nothing_to_do_any_more(void)
+{
+    static entries all;
+    second_thought it = {.telling = {.kind = "model.tagged"}};
+    (void)snprintf(home, sizeof(home), "%.4000s/twice", test_temp_dir());
+    place where = open_place();
+    ASSERT_OK(tp_registry_transact(where.registry, TP_STORE_ROWS, think_twice, &it, &it.telling,
+                                   &test_err));
+    ASSERT_EQ_INT(it.attempts, 2);
+    read_log(&all);
+    ASSERT_EQ_UINT(all.count, 0);
+    ASSERT_EQ_UINT(all.taken_back, 1);
+    close_place(&where);
+}
+
 static void write_changes(const char *text)
 {
     char path[4300];
@@ -374,4 +421,5 @@ static void test_damaged(void)
 }
 
 TEST_MAIN(TEST_SLOW(test_deaths, 300), TEST_SLOW(test_failures, 300), TEST(test_nothing_to_say),
-          TEST(test_whole_object), TEST(test_commit_fails), TEST(test_damaged))
+          TEST(test_whole_object), TEST(test_commit_fails), TEST(test_nothing_to_do_any_more),
+          TEST(test_damaged))
