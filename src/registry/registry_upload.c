@@ -95,6 +95,9 @@ tapeout_status tp_upload_open(tp_registry *registry, tp_upload **ret_upload, tap
     upload->checker = hasher_new();
     const bool is_good = upload->hasher != NULL && upload->checker != NULL;
     const tapeout_status status = is_good ? open_file(registry, upload, err) : tp_fail_nomem(err);
+    if (status == TAPEOUT_E_IO) {
+        tp_store_stop(registry->store); // a failed sync, as in putting a blob
+    }
     if (status != TAPEOUT_OK) {
         tp_upload_free(&upload);
         return status;

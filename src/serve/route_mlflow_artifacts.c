@@ -9,6 +9,7 @@
 
 #include "base/limits.h"
 #include "base/tp_error.h"
+#include "registry/tp_store.h"
 #include "table/tp_json.h"
 #include "trust/tp_audit.h"
 
@@ -116,6 +117,9 @@ static tapeout_status put_body(mlflow_ask *ask, tp_str path, tapeout_error *err)
     tp_upload *upload = NULL;
     TP_TRY(tp_mlflow_artifact_begin(ask->mlflow, path, &upload, err));
     tapeout_status status = tp_upload_write(upload, ask->exchange->body, err);
+    if (status == TAPEOUT_E_IO) {
+        tp_store_stop(tp_registry_store(ask->handle->registry)); // a failed sync
+    }
     if (status == TAPEOUT_OK) {
         status = tp_mlflow_artifact_put(ask->mlflow, path, upload, err);
     }

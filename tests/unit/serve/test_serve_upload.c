@@ -10,7 +10,18 @@
 #include "test.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int sync_error; // 0: none
+
+__attribute__((visibility("default"))) int fsync(int fd)
+{
+    errno = sync_error;
+    return sync_error != 0 ? -1 : (int)syscall(SYS_fsync, fd);
+}
 
 typedef struct upload_case {
     tp_env env;
@@ -40,7 +51,7 @@ static void case_init(upload_case *self, const tapeout_allocator *alloc)
 
 static tapeout_status case_open(upload_case *self, tapeout_error *err)
 {
-    const serve_store_place place = {.home = self->home};
+    const serve_store_place place = {.home = self->home, .is_stopped = self->state.is_stopped};
     const tp_principal_spec everybody = {.id = TP_STR("anonymous"), .grants = TP_STR("admin")};
     TP_TRY(tp_principal_new(self->env.alloc, &everybody, &self->state.anonymous, err));
     return tp_serve_store_new(self->env.alloc, &place, &self->state.store, err);
@@ -156,6 +167,46 @@ static void test_left(void)
     case_deinit(&self);
 }
 
+// A body that came whole, and is so large that it is synced on the way: nothing more is written
+// then, nor where the folder for uploads could not be synced.
+static void fail_sync(bool has_folder)
+{
+    char folder[4200];
+    upload_case self;
+    serve_exchange exchange;
+    atomic_bool is_stopped = false;
+    case_init(&self, tp_allocator_default());
+    self.state.is_stopped = &is_stopped;
+    ASSERT_OK(case_open(&self, &test_err));
+    assert_artifact(&self, NULL); // makes the tables, which is not what is looked at
+    (void)snprintf(folder, sizeof(folder), "%s/blobs/incoming", self.home);
+    if (has_folder) {
+        ASSERT_OK(tp_directory_make(folder, &test_err));
+    }
+    tp_buffer_init(&self.request.body, self.env.alloc, TP_UPLOAD_STEP_BYTES);
+    while (self.request.body.size < TP_UPLOAD_STEP_BYTES) {
+        tp_buffer_append_text(&self.request.body, "0123456789abcdef0123456789abcdef");
+    }
+    tp_serve_exchange_init(&exchange, &self.state);
+    tp_serve_exchange_begin(&exchange, &self.request);
+    sync_error = EIO;
+    tp_serve_exchange_run(&exchange);
+    sync_error = 0;
+    ASSERT_EQ_INT(exchange.reply.status, 503);
+    ASSERT(atomic_load(&is_stopped));
+    ASSERT_EQ_INT(strstr(exchange.error.message, "incoming/0") != NULL, has_folder);
+    tp_serve_exchange_deinit(&exchange);
+    tp_buffer_deinit(&self.request.body);
+    assert_artifact(&self, NULL);
+    case_deinit(&self);
+}
+
+static void test_whole_with_a_sync_that_fails(void)
+{
+    fail_sync(false);
+    fail_sync(true);
+}
+
 static tapeout_status upload_with(const tapeout_allocator *alloc, void *user, tapeout_error *err)
 {
     static const char *const pieces[] = {"01", "2345", NULL};
@@ -185,4 +236,5 @@ static void test_memory(void)
     test_out_of_memory(upload_with, NULL);
 }
 
-TEST_MAIN(TEST(test_in_pieces), TEST(test_limit), TEST(test_left), TEST_SLOW(test_memory, 300))
+TEST_MAIN(TEST(test_in_pieces), TEST(test_limit), TEST(test_left),
+          TEST(test_whole_with_a_sync_that_fails), TEST_SLOW(test_memory, 300))
