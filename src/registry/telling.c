@@ -22,6 +22,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -147,6 +148,22 @@ static bool name_path(change_mark *mark, const char *home)
     return size > 0 && (size_t)size < sizeof(mark->path);
 }
 
+// Not for ever: whoever has it may be stopped, and threads of a server wait here.
+static tapeout_status lock_mark(const change_mark *mark, tapeout_error *err)
+{
+    for (unsigned waited_ms = 0; flock(mark->fd, LOCK_EX | LOCK_NB) != 0; waited_ms++) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            return fail_file(mark, "cannot lock", err);
+        }
+        if (waited_ms >= TP_REGISTRY_BUSY_MS) {
+            return tp_fail(err, TAPEOUT_E_BUSY, "registry: %s: another process holds it: try again",
+                           mark->path);
+        }
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return TAPEOUT_OK;
+}
+
 static tapeout_status open_mark(tp_registry *registry, change_mark *mark, tapeout_error *err)
 {
     *mark = (change_mark){.fd = -1};
@@ -161,11 +178,7 @@ static tapeout_status open_mark(tp_registry *registry, change_mark *mark, tapeou
     if (mark->fd < 0) {
         return fail_file(mark, "cannot write", err);
     }
-    while (flock(mark->fd, LOCK_EX) != 0) {
-        if (errno != EINTR) {
-            return fail_file(mark, "cannot lock", err);
-        }
-    }
+    TP_TRY(lock_mark(mark, err));
     return read_mark(registry, mark, err);
 }
 

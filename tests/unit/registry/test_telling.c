@@ -14,9 +14,13 @@
 #include "test.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <tapeout/audit.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { DIED = 9, ENTRIES_MAX = 64, DEED_SIZE = 64 };
@@ -46,6 +50,21 @@ __attribute__((visibility("default"))) int fdatasync(int fd)
 __attribute__((visibility("default"))) int fsync(int fd)
 {
     return fdatasync(fd);
+}
+
+// -- our own waits -------------------------------------------------------------------------------
+static bool has_no_patience; // time flies, and is counted
+
+static uint64_t slept_ms;
+
+__attribute__((visibility("default"))) int nanosleep(const struct timespec *time,
+                                                     struct timespec *ret_left)
+{
+    if (!has_no_patience) {
+        return (int)syscall(SYS_nanosleep, time, ret_left);
+    }
+    slept_ms += (uint64_t)time->tv_nsec / 1000000;
+    return 0;
 }
 
 // -- the work ------------------------------------------------------------------------------------
@@ -399,6 +418,25 @@ static void test_nothing_to_do_any_more(void)
     close_place(&where);
 }
 
+// Who is stopped in the middle of a change keeps nobody waiting for ever.
+static void test_somebody_else_changes(void)
+{
+    char path[4300];
+    (void)snprintf(home, sizeof(home), "%.4000s/held", test_temp_dir());
+    place it = open_place();
+    ASSERT_OK(register_one(&it, "one", &test_err));
+    (void)snprintf(path, sizeof(path), "%s/changes", home);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ASSERT(fd >= 0 && flock(fd, LOCK_EX) == 0);
+    has_no_patience = true;
+    ASSERT_FAILS(register_one(&it, "two", &test_err), TAPEOUT_E_BUSY, "another process");
+    has_no_patience = false;
+    ASSERT_EQ_UINT(slept_ms, TP_REGISTRY_BUSY_MS);
+    ASSERT_EQ_INT(close(fd), 0);
+    ASSERT_OK(register_one(&it, "two", &test_err));
+    close_place(&it);
+}
+
 static void write_changes(const char *text)
 {
     char path[4300];
@@ -422,4 +460,4 @@ static void test_damaged(void)
 
 TEST_MAIN(TEST_SLOW(test_deaths, 300), TEST_SLOW(test_failures, 300), TEST(test_nothing_to_say),
           TEST(test_whole_object), TEST(test_commit_fails), TEST(test_nothing_to_do_any_more),
-          TEST(test_damaged))
+          TEST(test_somebody_else_changes), TEST(test_damaged))
