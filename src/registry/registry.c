@@ -51,6 +51,16 @@ tapeout_status tp_told_registry_open(const tapeout_context *context, told_regist
     return TAPEOUT_OK;
 }
 
+tapeout_status tp_told_registry_open_existing(const tapeout_context *context,
+                                              told_registry *ret_told, tapeout_error *err)
+{
+    *ret_told = (told_registry){.registry = NULL};
+    // Reading first, so that a home without a registry does not get one.
+    TP_TRY(tp_registry_open_of(context, TP_REGISTRY_READ, &ret_told->registry, err));
+    tp_registry_close(&ret_told->registry);
+    return tp_told_registry_open(context, ret_told, err);
+}
+
 void tp_told_registry_close(told_registry *told)
 {
     tp_registry_close(&told->registry);
@@ -166,12 +176,8 @@ tapeout_status tapeout_registry_remove(tapeout_context *context, const char *mod
         return tp_fail(err, TAPEOUT_E_INVALID,
                        "tapeout_registry_remove: needs a context and a model");
     }
-    // Reading first, so that removing from a home without a registry does not make one.
-    tp_registry *registry = NULL;
-    TP_TRY(tp_registry_open_of(context, TP_REGISTRY_READ, &registry, err));
-    tp_registry_close(&registry);
     told_registry told;
-    tapeout_status status = tp_told_registry_open(context, &told, err);
+    tapeout_status status = tp_told_registry_open_existing(context, &told, err);
     if (status == TAPEOUT_OK) {
         status = tp_registry_remove(told.registry, tp_str_from(model), err);
     }

@@ -27,9 +27,7 @@ static tapeout_status change(tapeout_context *context, tp_store_body body, void 
                              tp_telling *telling, tapeout_error *err)
 {
     told_registry told;
-    TP_TRY(open_existing(context, &told.registry, err));
-    tp_registry_close(&told.registry);
-    tapeout_status status = tp_told_registry_open(context, &told, err);
+    tapeout_status status = tp_told_registry_open_existing(context, &told, err);
     if (status == TAPEOUT_OK) {
         status = tp_registry_transact(told.registry, TP_STORE_ALONE, body, user, telling, err);
     }

@@ -126,6 +126,9 @@ typedef struct told_registry {
 } told_registry;
 tapeout_status tp_told_registry_open(const tapeout_context *context, told_registry *ret_told,
                                      tapeout_error *err);
+// The same where there is a registry already; E_NOT_FOUND, and none is made, where there is not.
+tapeout_status tp_told_registry_open_existing(const tapeout_context *context,
+                                              told_registry *ret_told, tapeout_error *err);
 void tp_told_registry_close(told_registry *told); // also after a failure
 
 // Tells the home's log of what was done to all of it, which is no change of rows; the caller hears
