@@ -12,6 +12,7 @@ import os
 import pathlib
 import queue
 import random
+import shutil
 import signal
 import subprocess
 import threading
@@ -238,8 +239,15 @@ def toy(binary, tmp_path_factory):
     (folder / "toy.yaml").write_text(TOY_SPEC)
     command = Command(binary, folder / "home")
     made = command.json("train", folder / "toy.yaml")
+    shutil.copytree(command.home, folder / "trained")  # servers of other tests change the home
     records = [typed_record(row) for row in toy_rows(300, 2)]
     return Model(command, folder, pathlib.Path(made["bundle"]), made, records)
+
+
+@pytest.fixture
+def own(toy, tmp_path):
+    """A copy of the toy's home, to be changed."""
+    return toy.own(tmp_path / "own")
 
 
 @dataclasses.dataclass
@@ -254,6 +262,11 @@ class Model:
     @property
     def name(self):
         return self.json["name"]
+
+    def own(self, home):
+        """The command over a new home, which is as this one was right after the training."""
+        shutil.copytree(self.folder / "trained", home)
+        return Command(self.command.binary, home)
 
     def predict(self, records, *words):
         """`tapeout predict` over the records, as rows of text."""

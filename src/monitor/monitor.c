@@ -195,6 +195,27 @@ void tp_monitor_set(tp_monitor *monitor, uint32_t series, uint64_t value)
                           memory_order_relaxed);
 }
 
+static bool is_among(const uint32_t *series, size_t count, uint32_t wanted)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (series[i] == wanted) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void tp_monitor_clear_others(tp_monitor *monitor, uint32_t family, const uint32_t *kept,
+                             size_t kept_count)
+{
+    const uint32_t count = atomic_load_explicit(&monitor->series_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        if (monitor->series[i].family == family && !is_among(kept, kept_count, i)) {
+            tp_monitor_set(monitor, i, 0);
+        }
+    }
+}
+
 uint64_t tp_monitor_cell_sum(const tp_monitor *monitor, uint32_t cell)
 {
     uint64_t sum = 0;

@@ -52,6 +52,10 @@ void tp_monitor_add(tp_monitor *monitor, uint32_t shard, uint32_t series, uint64
 void tp_monitor_observe(tp_monitor *monitor, uint32_t shard, uint32_t series, uint64_t value);
 // Gauges have no shards: the last value set stands.
 void tp_monitor_set(tp_monitor *monitor, uint32_t series, uint64_t value);
+// Sets a family's gauges to 0, but for those in `kept` [kept_count]: what the others told of is
+// gone.
+void tp_monitor_clear_others(tp_monitor *monitor, uint32_t family, const uint32_t *kept,
+                             size_t kept_count);
 // The sum over all shards; of a histogram, how many were observed.
 uint64_t tp_monitor_read(const tp_monitor *monitor, uint32_t series);
 

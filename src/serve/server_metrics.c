@@ -286,18 +286,24 @@ const tp_metric_family tp_server_families[METRIC_COUNT] = {
 };
 
 // -- language models -----------------------------------------------------------------------------
-// The series of `family` whose labels are the model's name and what stands in `second` and `third`.
+// The series of `family` for a model. vLLM's families have an engine where ours have a version,
+// llama.cpp's neither; `last` is the third label, where there is one.
 static uint32_t series_of(tp_monitor *monitor, server_metric family, const tp_served *model,
-                          tp_str second, tp_str third)
+                          tp_str last)
 {
-    const tp_str values[3] = {model->name, second, third};
+    const bool is_vllm = family >= METRIC_VLLM_RUNNING && family <= METRIC_VLLM_WHOLE;
+    const tp_str values[3] = {model->name, is_vllm ? TP_STR("0") : model->version, last};
     return tp_monitor_series(monitor, family, values);
 }
 
-static void set(tp_monitor *monitor, server_metric family, const tp_served *model, tp_str second,
-                uint64_t value)
+static uint32_t plain_series_of(tp_monitor *monitor, server_metric family, const tp_served *model)
 {
-    tp_monitor_set(monitor, series_of(monitor, family, model, second, (tp_str){"", 0}), value);
+    return series_of(monitor, family, model, (tp_str){"", 0});
+}
+
+static void set(tp_monitor *monitor, server_metric family, const tp_served *model, uint64_t value)
+{
+    tp_monitor_set(monitor, plain_series_of(monitor, family, model), value);
 }
 
 static void set_finishes(tp_monitor *monitor, server_metric family, const tp_served *model,
@@ -315,26 +321,22 @@ static void set_finishes(tp_monitor *monitor, server_metric family, const tp_ser
         if (!is_native && finish == TP_FINISH_TIMEOUT) {
             count += stats->finished_count[TP_FINISH_CANCELLED];
         }
-        const tp_str second = is_native ? model->version : TP_STR("0");
-        tp_monitor_set(
-            monitor,
-            series_of(monitor, family, model, second, tp_str_from(names[is_native][finish])),
-            count);
+        const tp_str name = tp_str_from(names[is_native][finish]);
+        tp_monitor_set(monitor, series_of(monitor, family, model, name), count);
     }
 }
 
 static void set_native(tp_monitor *monitor, const tp_served *model, const tp_scheduler_stats *stats)
 {
-    const tp_str version = model->version;
     set_finishes(monitor, METRIC_LLM_REQUESTS, model, stats);
-    set(monitor, METRIC_LLM_PROMPT_TOKENS, model, version, stats->prompt_tokens);
-    set(monitor, METRIC_LLM_CACHED_TOKENS, model, version, stats->cached_tokens);
-    set(monitor, METRIC_LLM_GENERATED_TOKENS, model, version, stats->generated_tokens);
-    set(monitor, METRIC_LLM_PREEMPTED, model, version, stats->preempted_count);
-    set(monitor, METRIC_LLM_RUNNING, model, version, stats->running);
-    set(monitor, METRIC_LLM_WAITING, model, version, stats->waiting);
-    set(monitor, METRIC_LLM_PAGES, model, version, stats->page_count);
-    set(monitor, METRIC_LLM_PAGES_USED, model, version, stats->pages_used);
+    set(monitor, METRIC_LLM_PROMPT_TOKENS, model, stats->prompt_tokens);
+    set(monitor, METRIC_LLM_CACHED_TOKENS, model, stats->cached_tokens);
+    set(monitor, METRIC_LLM_GENERATED_TOKENS, model, stats->generated_tokens);
+    set(monitor, METRIC_LLM_PREEMPTED, model, stats->preempted_count);
+    set(monitor, METRIC_LLM_RUNNING, model, stats->running);
+    set(monitor, METRIC_LLM_WAITING, model, stats->waiting);
+    set(monitor, METRIC_LLM_PAGES, model, stats->page_count);
+    set(monitor, METRIC_LLM_PAGES_USED, model, stats->pages_used);
 }
 
 // A share is written as times are: of a billion.
@@ -346,35 +348,62 @@ static uint64_t page_share(const tp_scheduler_stats *stats)
 
 static void set_vllm(tp_monitor *monitor, const tp_served *model, const tp_scheduler_stats *stats)
 {
-    const tp_str engine = TP_STR("0");
-    set(monitor, METRIC_VLLM_RUNNING, model, engine, stats->running);
-    set(monitor, METRIC_VLLM_WAITING, model, engine, stats->waiting);
-    set(monitor, METRIC_VLLM_USAGE, model, engine, page_share(stats));
-    set(monitor, METRIC_VLLM_PROMPT, model, engine, stats->prompt_tokens);
-    set(monitor, METRIC_VLLM_GENERATED, model, engine, stats->generated_tokens);
+    set(monitor, METRIC_VLLM_RUNNING, model, stats->running);
+    set(monitor, METRIC_VLLM_WAITING, model, stats->waiting);
+    set(monitor, METRIC_VLLM_USAGE, model, page_share(stats));
+    set(monitor, METRIC_VLLM_PROMPT, model, stats->prompt_tokens);
+    set(monitor, METRIC_VLLM_GENERATED, model, stats->generated_tokens);
     set_finishes(monitor, METRIC_VLLM_SUCCESS, model, stats);
-    set(monitor, METRIC_VLLM_PREEMPTED, model, engine, stats->preempted_count);
-    set(monitor, METRIC_VLLM_QUERIES, model, engine, stats->prompt_tokens);
-    set(monitor, METRIC_VLLM_HITS, model, engine, stats->cached_tokens);
+    set(monitor, METRIC_VLLM_PREEMPTED, model, stats->preempted_count);
+    set(monitor, METRIC_VLLM_QUERIES, model, stats->prompt_tokens);
+    set(monitor, METRIC_VLLM_HITS, model, stats->cached_tokens);
 }
 
 static void set_llamacpp(tp_monitor *monitor, const tp_served *model,
                          const tp_scheduler_stats *stats)
 {
-    const tp_str none = {"", 0};
-    set(monitor, METRIC_LLAMACPP_PROMPT, model, none, stats->prompt_tokens);
-    set(monitor, METRIC_LLAMACPP_PROMPT_SECONDS, model, none, stats->prefill_ns);
-    set(monitor, METRIC_LLAMACPP_GENERATED, model, none, stats->generated_tokens);
-    set(monitor, METRIC_LLAMACPP_GENERATED_SECONDS, model, none, stats->decode_ns);
-    set(monitor, METRIC_LLAMACPP_DECODES, model, none, stats->step_count);
-    set(monitor, METRIC_LLAMACPP_PROCESSING, model, none, stats->running);
-    set(monitor, METRIC_LLAMACPP_DEFERRED, model, none, stats->waiting);
+    set(monitor, METRIC_LLAMACPP_PROMPT, model, stats->prompt_tokens);
+    set(monitor, METRIC_LLAMACPP_PROMPT_SECONDS, model, stats->prefill_ns);
+    set(monitor, METRIC_LLAMACPP_GENERATED, model, stats->generated_tokens);
+    set(monitor, METRIC_LLAMACPP_GENERATED_SECONDS, model, stats->decode_ns);
+    set(monitor, METRIC_LLAMACPP_DECODES, model, stats->step_count);
+    set(monitor, METRIC_LLAMACPP_PROCESSING, model, stats->running);
+    set(monitor, METRIC_LLAMACPP_DEFERRED, model, stats->waiting);
+}
+
+static bool is_wanted(const tp_serve_config *config, server_metric family)
+{
+    return family < METRIC_VLLM_RUNNING ||
+           (family < METRIC_LLAMACPP_PROMPT ? config->metrics_vllm : config->metrics_llamacpp);
+}
+
+// A model that has left memory runs nothing, whatever its gauges said last.
+static void clear_gone(struct tapeout_server *server, tp_served *const *llms, size_t count)
+{
+    tp_monitor *monitor = server->state.monitor;
+    static const server_metric gauges[] = {
+        METRIC_LLM_RUNNING,    METRIC_LLM_WAITING,         METRIC_LLM_PAGES,
+        METRIC_LLM_PAGES_USED, METRIC_VLLM_RUNNING,        METRIC_VLLM_WAITING,
+        METRIC_VLLM_USAGE,     METRIC_LLAMACPP_PROCESSING, METRIC_LLAMACPP_DEFERRED,
+    };
+    uint32_t kept[TP_MAX_SERVED_MODELS];
+    for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
+        if (!is_wanted(server->config, gauges[i])) {
+            continue;
+        }
+        for (size_t m = 0; m < count; m++) {
+            kept[m] = plain_series_of(monitor, gauges[i], llms[m]);
+        }
+        tp_monitor_clear_others(monitor, gauges[i], kept, count);
+    }
 }
 
 static void refresh_llms(struct tapeout_server *server)
 {
     tp_monitor *monitor = server->state.monitor;
     tp_served *models[TP_MAX_SERVED_MODELS];
+    tp_served *llms[TP_MAX_SERVED_MODELS];
+    size_t llm_count = 0;
     const size_t count = tp_engine_list(server->state.engine, models, TP_MAX_SERVED_MODELS);
     for (size_t i = 0; i < count; i++) {
         if (models[i]->llm != NULL) {
@@ -387,24 +416,25 @@ static void refresh_llms(struct tapeout_server *server)
             if (server->config->metrics_llamacpp) {
                 set_llamacpp(monitor, models[i], &stats);
             }
+            llms[llm_count++] = models[i];
         }
+    }
+    clear_gone(server, llms, llm_count);
+    for (size_t i = 0; i < count; i++) {
         tp_engine_unref(server->state.engine, models[i]);
     }
 }
 
 static void observe_times(server_shard *shard, const serve_exchange *exchange,
-                          const server_metric families[3], tp_str second)
+                          const server_metric families[3])
 {
     tp_monitor *monitor = shard->server->state.monitor;
     const serve_tokens *tokens = &exchange->tokens;
-    const tp_str none = {"", 0};
     tp_monitor_observe(monitor, shard->index,
-                       series_of(monitor, families[0], exchange->model, second, none),
-                       tokens->first_ns);
+                       plain_series_of(monitor, families[0], exchange->model), tokens->first_ns);
     tp_monitor_observe(monitor, shard->index,
-                       series_of(monitor, families[2], exchange->model, second, none),
-                       tokens->whole_ns);
-    const uint32_t between = series_of(monitor, families[1], exchange->model, second, none);
+                       plain_series_of(monitor, families[2], exchange->model), tokens->whole_ns);
+    const uint32_t between = plain_series_of(monitor, families[1], exchange->model);
     for (uint32_t i = 1; i < tokens->generated_count; i++) {
         tp_monitor_observe(monitor, shard->index, between,
                            (tokens->whole_ns - tokens->first_ns) / (tokens->generated_count - 1));
@@ -419,9 +449,9 @@ void tp_server_account_tokens(server_shard *shard, const serve_exchange *exchang
     if (exchange->model == NULL || exchange->tokens.generated_count == 0) {
         return;
     }
-    observe_times(shard, exchange, native, exchange->model->version);
+    observe_times(shard, exchange, native);
     if (shard->server->config->metrics_vllm) {
-        observe_times(shard, exchange, vllm, TP_STR("0"));
+        observe_times(shard, exchange, vllm);
     }
 }
 

@@ -10,8 +10,6 @@ import shutil
 
 import pytest
 
-from conftest import Command
-
 
 def sha(data):
     return hashlib.sha256(data).digest()
@@ -57,12 +55,10 @@ def includes(leaf, index, size, proof):
 
 
 @pytest.fixture
-def own(toy, tmp_path):
-    """A copy of the toy's home, to be changed."""
-    home = tmp_path / "own"
-    shutil.copytree(toy.command.home, home)
-    shutil.rmtree(home / "audit", ignore_errors=True)
-    return Command(toy.command.binary, home)
+def own(own):
+    """Without what the training told."""
+    shutil.rmtree(own.home / "audit")
+    return own
 
 
 def entries(command, *words):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import Command, Server
+from conftest import Server
 
 SHIM = pathlib.Path(__file__).parents[1] / "support" / "clock_shift.c"
 DAY_S, YEAR_S = 86400, 365 * 86400
@@ -44,9 +44,7 @@ def bearer(key):
     return "-H", "Authorization: Bearer " + key
 
 
-def test_a_clock_that_jumps(toy, shim, tmp_path):
-    own = Command(toy.command.binary, tmp_path / "own")
-    shutil.copytree(toy.command.home, own.home)
+def test_a_clock_that_jumps(toy, own, shim, tmp_path):
     clock = Clock(tmp_path, shim)
     forever = own.ok("access", "key", "new", "forever", "--role", "admin").strip()
     month = own.ok("access", "key", "new", "month", "--role", "admin", "--days", "30").strip()

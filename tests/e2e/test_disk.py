@@ -12,8 +12,6 @@ import subprocess
 
 import pytest
 
-from conftest import Command
-
 SHIM = pathlib.Path(__file__).parents[1] / "support" / "disk_fault.c"
 CREATE = "/api/2.0/mlflow/experiments/create"
 FIND = "/api/2.0/mlflow/experiments/get-by-name?experiment_name="
@@ -27,13 +25,6 @@ def a_shim(tmp_path_factory):
     library = tmp_path_factory.mktemp("shim") / "disk_fault.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, SHIM], check=True)
     return library
-
-
-@pytest.fixture
-def own(toy, tmp_path):
-    home = tmp_path / "own"
-    shutil.copytree(toy.command.home, home)
-    return Command(toy.command.binary, home)
 
 
 class Disk:
@@ -208,9 +199,7 @@ def a_small_disk(tmp_path):
 
 
 def test_a_disk_that_is_really_full(toy, serve, small):
-    home = small / "home"
-    shutil.copytree(toy.command.home, home)
-    own = Command(toy.command.binary, home)
+    own = toy.own(small / "home")
     with serve(toy.name, "--receipts", command=own) as server:
         assert server.post(CREATE, {"name": "before"})[0] == 200
         filler = small / "filler"

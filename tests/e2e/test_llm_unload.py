@@ -7,6 +7,8 @@ import time
 import ollama
 import pytest
 
+from conftest import metric
+
 MODEL = "SmolLM2-135M-Instruct.Q4_1"
 HI = [{"role": "user", "content": "hi"}]
 
@@ -47,6 +49,24 @@ def test_unload_and_load(server, toy):
     assert chat(server)[1]["choices"][0]["message"] == before
     status, body = change(server, "load", "nobody")
     assert status == 404 and "nobody" in body["error"]
+
+
+def test_gauges_of_a_model_that_is_gone(server):
+    """What ran when the figures were last read is not told for ever."""
+    ask = {"model": MODEL, "messages": HI, "max_tokens": 400, "stream": True}
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(server.curl, "/v1/chat/completions", body=json.dumps(ask).encode())
+        deadline = time.monotonic() + 20
+        while metric(server, "tapeout_llm_requests_running", model=MODEL) != 1:
+            assert time.monotonic() < deadline
+        assert metric(server, "tapeout_llm_kv_pages", model=MODEL) > 0
+        assert change(server, "unload")[0] == 200
+        assert answer.result()[0] == 200
+    for name in ("requests_running", "kv_pages", "kv_pages_used"):
+        assert metric(server, f"tapeout_llm_{name}", model=MODEL) == 0
+    assert b"vllm:" not in server.curl("/metrics")[2]  # a set that was not asked for
+    assert change(server, "load")[0] == 200
+    assert metric(server, "tapeout_llm_kv_pages", model=MODEL) > 0
 
 
 def test_requests_under_way_are_answered(server):

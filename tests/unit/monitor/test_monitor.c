@@ -13,12 +13,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REQUESTS, LATENCY, READY, FAMILY_COUNT };
+enum { REQUESTS, LATENCY, READY, RUNNING, FAMILY_COUNT };
 
 static const tp_metric_family families[FAMILY_COUNT] = {
     {"t_requests_total", "Requests.", TP_METRIC_COUNTER, false, 100, {"path", "method"}},
     {"t_latency_seconds", "Latency.", TP_METRIC_HISTOGRAM, true, 4, {"path"}},
     {"t_ready", "Ready.", TP_METRIC_GAUGE, false, 1, {NULL}},
+    {"t_running", "Running.", TP_METRIC_GAUGE, false, 4, {"model"}},
 };
 
 static tp_monitor *make(const tapeout_allocator *alloc, uint32_t shards)
@@ -95,6 +96,26 @@ static void test_histogram_is_cumulative(void)
     ASSERT(strstr(text, "t_latency_seconds_sum{path=\"/a\"} 99.000200001\n") != NULL);
     ASSERT(strstr(text, "t_latency_seconds_count{path=\"/a\"} 3\n") != NULL);
     ASSERT_EQ_UINT(tp_monitor_read(monitor, series), 3);
+    tp_monitor_free(monitor);
+}
+
+static void test_gauges_of_what_is_gone(void)
+{
+    tp_monitor *monitor = make(tp_env_plain().alloc, 2);
+    const tp_str names[3] = {TP_STR("a"), TP_STR("b"), TP_STR("c")};
+    uint32_t series[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        series[i] = tp_monitor_series(monitor, RUNNING, &names[i]);
+        tp_monitor_set(monitor, series[i], i + 1);
+    }
+    tp_monitor_set(monitor, READY, 1);
+    tp_monitor_clear_others(monitor, RUNNING, &series[1], 2);
+    ASSERT_EQ_UINT(tp_monitor_read(monitor, series[0]), 0);
+    ASSERT_EQ_UINT(tp_monitor_read(monitor, series[1]), 2);
+    ASSERT_EQ_UINT(tp_monitor_read(monitor, series[2]), 3);
+    tp_monitor_clear_others(monitor, RUNNING, NULL, 0);
+    ASSERT_EQ_UINT(tp_monitor_read(monitor, series[2]), 0);
+    ASSERT_EQ_UINT(tp_monitor_read(monitor, READY), 1);
     tp_monitor_free(monitor);
 }
 
@@ -199,5 +220,6 @@ static void test_no_memory(void)
 }
 
 TEST_MAIN(TEST(test_shards_add_up), TEST(test_histogram_is_cumulative),
-          TEST(test_labels_are_escaped_and_cut), TEST(test_a_million_values_make_few_series),
-          TEST(test_threads_lose_nothing), TEST(test_process_metrics), TEST(test_no_memory))
+          TEST(test_gauges_of_what_is_gone), TEST(test_labels_are_escaped_and_cut),
+          TEST(test_a_million_values_make_few_series), TEST(test_threads_lose_nothing),
+          TEST(test_process_metrics), TEST(test_no_memory))
