@@ -173,6 +173,18 @@ def test_slow_reader_gets_all(server, toy):
     assert len(json.loads(rest)["predictions"]) == len(toy.records) * 400
 
 
+def test_a_first_request_is_not_held_back(server):
+    """By Nagle's rule a client waits until its last word of the handshake is acknowledged."""
+    waits = []
+    for _ in range(10):
+        with connect(server) as connection:
+            begin = time.perf_counter()
+            connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+            waits.append(time.perf_counter() - begin)
+    assert min(waits) < 0.02, waits
+
+
 def test_both_ends_say_goodbye(server):
     with connect(server) as connection:
         connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
