@@ -24,6 +24,7 @@ import pytest
 from conftest import ROOT
 
 MOTO = ROOT / ".deps/moto"
+PAGE_KEYS = 50  # of a list; 1000 would take a test as many requests before there are two pages
 KEY, SECRET = "AKIAFORTHETESTS00000", "secret-of-the-tests"
 
 
@@ -101,7 +102,8 @@ class Server:
         self.moto_port = free_port()
         self.moto = subprocess.Popen(
             [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.moto_port)],
-            env={**os.environ, "PYTHONPATH": str(MOTO), **self.environment},
+            env={**os.environ, "PYTHONPATH": str(MOTO), **self.environment,
+                 "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE_KEYS)},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._await_moto()
         self.proxy = Threads(("127.0.0.1", 0), Proxy)
