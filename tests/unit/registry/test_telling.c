@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A change and its entry in the audit log, with a process that ends at each of its syncs, or has
-// one that fails: once the next change was made, every version that was ever numbered
-// has exactly one entry that holds, and every entry that holds has its version. An entry holds
-// unless a later one says of its deed that it was not done.
+// one that fails, or ends after that: once the next change was made, every version that was ever
+// numbered has exactly one entry that holds, and every entry that holds has its version. An entry
+// holds unless a later one says of its deed that it was not done.
 #include "base/tp_alloc.h"
 #include "base/tp_error.h"
 #include "registry/store_priv.h"
@@ -25,7 +25,7 @@
 
 enum { DIED = 9, ENTRIES_MAX = 64, DEED_SIZE = 64 };
 
-typedef enum accident { NONE, DEATH, FAILURE } accident;
+typedef enum accident { NONE, DEATH, FAILURE, FAILURE_AND_DEATH } accident;
 
 static accident what_happens;
 static int happens_at;
@@ -40,11 +40,11 @@ __attribute__((visibility("default"))) int fdatasync(int fd)
     if (what_happens == NONE || ++sync_count != happens_at) {
         return 0;
     }
-    if (what_happens == FAILURE) {
-        errno = EIO;
-        return -1;
+    if (what_happens == DEATH) {
+        _exit(DIED);
     }
-    _exit(DIED);
+    errno = EIO;
+    return -1;
 }
 
 __attribute__((visibility("default"))) int fsync(int fd)
@@ -113,7 +113,9 @@ static void work(void)
         (void)tp_registry_remove(it.registry, TP_STR("m:1"), NULL);
         (void)register_one(&it, "two", NULL);
     }
-    close_place(&it);
+    if (what_happens != FAILURE_AND_DEATH) {
+        close_place(&it);
+    }
 }
 
 // -- what is there -------------------------------------------------------------------------------
@@ -219,8 +221,8 @@ static void check_rows(const place *it, accident what, const entries *all)
     for (uint64_t version = 1; version <= given; version++) {
         if (entries_of(all, version) != 1) {
             test_fail(__FILE__, __LINE__, "%s at sync %d: %zu entries hold of version %llu",
-                      what == FAILURE ? "a failure" : "a death", happens_at,
-                      entries_of(all, version), (unsigned long long)version);
+                      what == DEATH ? "a death" : "a failure", happens_at, entries_of(all, version),
+                      (unsigned long long)version);
         }
     }
     ASSERT_EQ_UINT(all->count, given + entries_of(all, 0)); // of no version that there never was
@@ -268,7 +270,7 @@ static void happen_at_every_sync(accident what)
     }
     ASSERT(happens_at > 8);
     // Else the moment between entry and commit was never met. PostgreSQL's syncs are its own.
-    ASSERT(taken_back > 0 || (what == FAILURE && cases_is_postgres()));
+    ASSERT(taken_back > 0 || (what != DEATH && cases_is_postgres()));
     (void)printf("# %d syncs, %zu entries taken back\n", happens_at - 2, taken_back);
 }
 
@@ -280,6 +282,7 @@ static void test_deaths(void)
 static void test_failures(void)
 {
     happen_at_every_sync(FAILURE);
+    happen_at_every_sync(FAILURE_AND_DEATH);
 }
 
 // -- without accidents ---------------------------------------------------------------------------
@@ -372,6 +375,59 @@ static void test_commit_fails(void)
     close_place(&it);
 }
 
+static const tp_store_driver *true_driver;
+
+static tapeout_status commit_without_answer(tp_store *store, tapeout_error *err)
+{
+    ASSERT_OK(true_driver->commit(store, &test_err));
+    return tp_fail(err, TAPEOUT_E_UNKNOWN, "no answer");
+}
+
+static tapeout_status neither_commit_nor_answer(tp_store *store, tapeout_error *err)
+{
+    true_driver->rollback(store);
+    return tp_fail(err, TAPEOUT_E_UNKNOWN, "no answer");
+}
+
+static tapeout_status say_model(tp_store *store, void *user, tapeout_error *err)
+{
+    (void)store, (void)err;
+    tp_telling_add(user, "model", TP_STR("m"));
+    return TAPEOUT_OK;
+}
+
+// While nobody knows, the entry stands; who asks later keeps it or takes it back.
+static void lose_answer(const char *name, bool has_committed)
+{
+    static entries all;
+    (void)snprintf(home, sizeof(home), "%.4000s/%s", test_temp_dir(), name);
+    place it = open_place();
+    tp_store *store = tp_registry_store(it.registry);
+    true_driver = store->driver;
+    tp_store_driver losing = *true_driver;
+    losing.commit = has_committed ? commit_without_answer : neither_commit_nor_answer;
+    store->driver = &losing;
+    tp_telling telling = {.kind = "model.tagged"};
+    ASSERT_EQ_INT(
+        tp_registry_transact(it.registry, TP_STORE_ROWS, say_model, &telling, &telling, &test_err),
+        TAPEOUT_E_UNKNOWN);
+    store->driver = true_driver;
+    read_log(&all);
+    ASSERT_EQ_UINT(all.count, 1);
+    const tp_teller server = {.audit = it.audit, .who = TP_STR("server")};
+    ASSERT_OK(tp_registry_settle(it.registry, &server, &test_err));
+    read_log(&all);
+    ASSERT_EQ_UINT(all.count, has_committed);
+    ASSERT_EQ_UINT(all.taken_back, !has_committed);
+    close_place(&it);
+}
+
+static void test_answer_is_lost(void)
+{
+    lose_answer("lost-before", false);
+    lose_answer("lost-after", true);
+}
+
 static tapeout_status refuse_commit(tp_store *store, tapeout_error *err)
 {
     store->driver->rollback(store);
@@ -459,5 +515,5 @@ static void test_damaged(void)
 }
 
 TEST_MAIN(TEST_SLOW(test_deaths, 300), TEST_SLOW(test_failures, 300), TEST(test_nothing_to_say),
-          TEST(test_whole_object), TEST(test_commit_fails), TEST(test_nothing_to_do_any_more),
-          TEST(test_somebody_else_changes), TEST(test_damaged))
+          TEST(test_whole_object), TEST(test_commit_fails), TEST(test_answer_is_lost),
+          TEST(test_nothing_to_do_any_more), TEST(test_somebody_else_changes), TEST(test_damaged))
