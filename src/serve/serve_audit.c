@@ -15,6 +15,8 @@
 #include "trust/tp_identity.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
+#include <stdio.h>
 #include <string.h>
 
 // A model that the log knows to be served.
@@ -84,19 +86,42 @@ static tapeout_status write_start(const struct tapeout_server *server, tp_buffer
     return tp_buffer_check(what, "audit: an entry", err);
 }
 
+static void settle_tenant(struct tapeout_server *server, tp_str tenant, const char *home)
+{
+    serve_store *store = server->state.store;
+    serve_handle *handle = NULL;
+    const bool is_operator = tp_str_equal(tenant, TP_STR(TP_TENANT_OPERATOR));
+    const tp_teller teller = {.audit = server->audit->log,
+                              .who = TP_STR("server"),
+                              .tenant = is_operator ? (tp_str){NULL, 0} : tenant};
+    if (tp_registry_has_open_change(home) &&
+        tp_serve_store_take(store, tenant, &handle, NULL) == TAPEOUT_OK) {
+        (void)tp_registry_settle(handle->registry, &teller, NULL);
+        tp_serve_store_give(store, handle);
+    }
+}
+
 // What a process that was killed had told and not done is taken back before anybody asks. Where
 // that fails the next change tries again, and says why it can't.
 static void settle_changes(struct tapeout_server *server)
 {
-    serve_store *store = server->state.store;
-    serve_handle *handle = NULL;
-    const tp_str home_tenant = TP_STR(TP_TENANT_OPERATOR);
-    const tp_teller teller = {.audit = server->audit->log, .who = TP_STR("server")};
-    if (tp_registry_has_open_change(tp_context_home(server->context)) &&
-        tp_serve_store_take(store, home_tenant, &handle, NULL) == TAPEOUT_OK) {
-        (void)tp_registry_settle(handle->registry, &teller, NULL);
-        tp_serve_store_give(store, handle);
+    char path[TP_MAX_PATH_BYTES];
+    const char *home = tp_context_home(server->context);
+    settle_tenant(server, TP_STR(TP_TENANT_OPERATOR), home);
+    const int size = snprintf(path, sizeof(path), "%s/tenants", home);
+    DIR *tenants = size > 0 && (size_t)size < sizeof(path) ? opendir(path) : NULL;
+    if (tenants == NULL) {
+        return;
     }
+    for (const struct dirent *entry = readdir(tenants); entry != NULL; entry = readdir(tenants)) {
+        const tp_str name = tp_str_from(entry->d_name);
+        if (tp_identity_name_is_valid(name) &&
+            (size_t)snprintf(path, sizeof(path), "%s/tenants/%s", home, entry->d_name) <
+                sizeof(path)) {
+            settle_tenant(server, name, path);
+        }
+    }
+    (void)closedir(tenants);
 }
 
 tapeout_status tp_server_audit_open(struct tapeout_server *server, tapeout_error *err)

@@ -98,20 +98,41 @@ def test_no_version_without_its_entry(home, tmp_path):
     assert not told(home, "change.not_done")  # nothing had been told
 
 
-def test_a_server_takes_back_what_a_killed_process_told(home, serve):
-    """As a process leaves it that dies between its entry and its commit."""
-    mark = home.home / "changes"
-    number, deed, state, kind = mark.read_text().split()
-    assert (state, kind) == ("done", "model.registered")
-    killed = f"{number} {int(deed) + 1:020} open model.tagged"
+def leave_open(mark, kind):
+    """As a process leaves it that dies between its entry and its commit; hands back the deed."""
+    number, deed, state, _ = mark.read_text().split()
+    assert state == "done"
+    killed = f"{number} {int(deed) + 1:020} open {kind}"
     mark.write_text(f"{killed:127}\n")
+    return f"{number}-{int(deed) + 1}"
+
+
+NEVER_DONE = "the process ended or the answer was lost"
+
+
+def test_a_server_takes_back_what_a_killed_process_told(home, serve):
+    deed = leave_open(home.home / "changes", "model.tagged")
     with serve("toy", command=home) as server:
         server.wait_until_ready()
         taken_back = told(home, "change.not_done")
-    assert taken_back == [{"what": "model.tagged", "deed": f"{number}-{int(deed) + 1}",
-                           "why": "the process ended or the answer was lost"}]
+    assert taken_back == [{"what": "model.tagged", "deed": deed, "why": NEVER_DONE}]
     home.ok("tag", "set", "toy:1", "licence", "MIT")
     assert told(home, "change.not_done") == taken_back  # once
+    assert home.json("audit", "verify")["ok"]
+
+
+def test_a_tenants_changes_are_taken_back_too(home):
+    key = home.ok("access", "key", "new", "robot", "--role", "publisher", "--tenant",
+                  "acme").strip()
+    with Server(home, "toy", auth=True) as server:
+        status, _ = server.post(f"{API}/registered-models/create", {"name": "theirs"}, *bearer(key))
+        assert status == 200
+    assert not told(home, "change.not_done")
+    deed = leave_open(home.home / "tenants/acme/changes", "model.created")
+    with Server(home, "toy", auth=True) as server:
+        server.wait_until_ready()
+    assert told(home, "change.not_done") == [
+        {"tenant": "acme", "what": "model.created", "deed": deed, "why": NEVER_DONE}]
     assert home.json("audit", "verify")["ok"]
 
 
