@@ -175,24 +175,18 @@ static tapeout_status open_log(const tp_gate_call *call, tp_audit **ret_audit, t
     return TAPEOUT_OK;
 }
 
-static tapeout_status append(const tp_gate_call *call, const tp_audit_event *event,
-                             tapeout_error *err)
-{
-    tp_audit *audit = call->audit;
-    if (audit != NULL) {
-        return tp_audit_append(audit, event, NULL, err);
-    }
-    TP_TRY(open_log(call, &audit, err));
-    const tapeout_status status = tp_audit_append(audit, event, NULL, err);
-    tp_audit_close(&audit);
-    return status;
-}
-
-static tapeout_status tell(const decision *self, const char *kind, tapeout_error *err)
+static tapeout_status tell_refused(const decision *self, tapeout_error *err)
 {
     const tp_audit_event event = {
-        .kind = kind, .who = self->ask->who, .what = tp_buffer_view(&self->evidence)};
-    return append(self->call, &event, err);
+        .kind = "model.refused", .who = self->ask->who, .what = tp_buffer_view(&self->evidence)};
+    tp_audit *own = NULL;
+    if (self->call->audit != NULL) {
+        return tp_audit_append(self->call->audit, &event, NULL, err);
+    }
+    TP_TRY(open_log(self->call, &own, err));
+    const tapeout_status status = tp_audit_append(own, &event, NULL, err);
+    tp_audit_close(&own);
+    return status;
 }
 
 // Where the alias pointed before it was last moved to where it points, and for a version that is
@@ -256,22 +250,27 @@ static tapeout_status move_in_transaction(tp_store *store, void *user, tapeout_e
 }
 
 // Told in the transaction, and taken back where that is not committed (tp_telling.h).
-static tapeout_status move_alias(decision *self, tapeout_error *err)
+static tapeout_status transact(const tp_gate_call *call, tp_str who, tp_store_body body, void *user,
+                               tp_telling *telling, tapeout_error *err)
 {
-    tp_registry *registry = self->call->registry;
     tp_audit *own = NULL;
-    tp_teller teller = {.audit = self->call->audit, .who = self->ask->who};
+    tp_teller teller = {.audit = call->audit, .who = who};
     if (teller.audit == NULL) {
-        TP_TRY(open_log(self->call, &own, err));
+        TP_TRY(open_log(call, &own, err));
         teller.audit = own;
     }
-    self->telling.kind = self->kind == TP_ALIAS_PROMOTE ? "model.promoted" : "model.rolled_back";
-    tp_registry_teller_set(registry, &teller);
-    const tapeout_status status = tp_registry_transact(
-        registry, TP_STORE_ALONE, move_in_transaction, self, &self->telling, err);
-    tp_registry_teller_set(registry, NULL);
+    tp_registry_teller_set(call->registry, &teller);
+    const tapeout_status status =
+        tp_registry_transact(call->registry, TP_STORE_ALONE, body, user, telling, err);
+    tp_registry_teller_set(call->registry, NULL);
     tp_audit_close(&own);
     return status;
+}
+
+static tapeout_status move_alias(decision *self, tapeout_error *err)
+{
+    self->telling.kind = self->kind == TP_ALIAS_PROMOTE ? "model.promoted" : "model.rolled_back";
+    return transact(self->call, self->ask->who, move_in_transaction, self, &self->telling, err);
 }
 
 static tapeout_status find_version(decision *self, const char *wanted, tapeout_error *err)
@@ -338,7 +337,7 @@ static tapeout_status promote(decision *self, tapeout_error *err)
     if (self->passed) {
         return move_alias(self, err);
     }
-    TP_TRY(tell(self, "model.refused", err));
+    TP_TRY(tell_refused(self, err));
     return refuse(self, err);
 }
 
@@ -402,20 +401,15 @@ tapeout_status tp_gate_roll_back(const tp_gate_call *call, const tp_gate_ask *as
 
 // -- the policy itself ---------------------------------------------------------------------------
 typedef struct policy_change {
-    const tp_gate_call *call;
     tp_policy_record record;
+    tp_telling telling;
 } policy_change;
 
 static tapeout_status keep_in_transaction(tp_store *store, void *user, tapeout_error *err)
 {
-    const policy_change *change = user;
-    char what[TP_SHA256_HEX_SIZE + 16];
-    const int size =
-        snprintf(what, sizeof(what), "{\"sha256\":\"%.*s\"}", TP_STR_ARGS(change->record.sha256));
-    const tp_audit_event event = {
-        .kind = "policy.changed", .who = change->record.who, .what = {what, (size_t)size}};
-    TP_TRY(tp_policy_keep(store, &change->record, err));
-    return append(change->call, &event, err);
+    policy_change *change = user;
+    tp_telling_add(&change->telling, "sha256", change->record.sha256);
+    return tp_policy_keep(store, &change->record, err);
 }
 
 tapeout_status tp_gate_policy_set(const tp_gate_call *call, const tp_policy_file *file, tp_str who,
@@ -426,7 +420,7 @@ tapeout_status tp_gate_policy_set(const tp_gate_call *call, const tp_policy_file
     const tp_sha256 hash = tp_sha256_of(file->text.data, file->text.size);
     TP_TRY(tp_policy_parse(call->env->alloc, file->text, file->name, &policy, err));
     tp_sha256_hex(&hash, hex);
-    policy_change change = {.call = call,
+    policy_change change = {.telling.kind = "policy.changed",
                             .record = {.text = file->text,
                                        .directory = tp_str_from(file->directory),
                                        .sha256 = tp_str_from(hex),
@@ -434,8 +428,8 @@ tapeout_status tp_gate_policy_set(const tp_gate_call *call, const tp_policy_file
                                        .set_us = tp_clock_unix_us(),
                                        .gated = policy->gated.items,
                                        .gated_count = policy->gated.count}};
-    const tapeout_status status = tp_store_transact(
-        tp_registry_store(call->registry), TP_STORE_ALONE, keep_in_transaction, &change, err);
+    const tapeout_status status =
+        transact(call, who, keep_in_transaction, &change, &change.telling, err);
     tp_policy_free(policy);
     return status;
 }

@@ -131,37 +131,12 @@ static tapeout_status sign_oms(const signed_model *model, const tp_signer *signe
     return status;
 }
 
-static tapeout_status sign_bundle(tapeout_context *context, const signed_model *model,
-                                  const tp_signer *signer, tapeout_error *err)
-{
-    tp_registry *registry = NULL;
-    if (model->is_oms) {
-        return sign_oms(model, signer, err);
-    }
-    if (!model->is_in_registry) {
-        return tp_trust_sign(model->env->alloc, signer, model->bundle, model->path, err);
-    }
-    TP_TRY(tp_registry_open_of(context, TP_REGISTRY_WRITE, &registry, err));
-    const tapeout_status status = tp_signatures_sign(registry, signer, model->bundle, err);
-    tp_registry_close(&registry);
-    return status;
-}
-
-static tapeout_status sign_json(const signed_model *model, const tp_key_info *key, char **ret_json,
+static tapeout_status sign_file(const signed_model *model, const tp_signer *signer,
                                 tapeout_error *err)
 {
-    tp_buffer json;
-    char id[TP_SHA256_HEX_SIZE + 1];
-    tp_sha256_hex(&key->key.id, id);
-    tp_buffer_init(&json, model->env->alloc, TP_MAX_ENVELOPE_BYTES);
-    tp_buffer_append_char(&json, '{');
-    append_text(&json, "name", tp_bundle_name(model->bundle));
-    append_text(&json, "sha256", tp_str_from(model->hex));
-    append_text(&json, "key", tp_str_from(key->name));
-    append_text(&json, "key_id", tp_str_from(id));
-    append_text(&json, "signature", place_of(model));
-    tp_buffer_append_char(&json, '}');
-    return tp_text_from_buffer(&json, "sign", ret_json, err);
+    return model->is_oms
+               ? sign_oms(model, signer, err)
+               : tp_trust_sign(model->env->alloc, signer, model->bundle, model->path, err);
 }
 
 static tapeout_status tell(tapeout_context *context, const signed_model *model,
@@ -181,6 +156,34 @@ static tapeout_status tell(tapeout_context *context, const signed_model *model,
         tp_error_prefix(err, "signed, but the audit log does not say so");
     }
     return status;
+}
+
+static tapeout_status sign_bundle(tapeout_context *context, const signed_model *model,
+                                  const tp_signer *signer, const tp_key_info *key,
+                                  tapeout_error *err)
+{
+    if (model->is_in_registry) {
+        return tp_signatures_sign_told(context, key, signer, model->bundle, err);
+    }
+    TP_TRY(sign_file(model, signer, err));
+    return tell(context, model, key, err);
+}
+
+static tapeout_status sign_json(const signed_model *model, const tp_key_info *key, char **ret_json,
+                                tapeout_error *err)
+{
+    tp_buffer json;
+    char id[TP_SHA256_HEX_SIZE + 1];
+    tp_sha256_hex(&key->key.id, id);
+    tp_buffer_init(&json, model->env->alloc, TP_MAX_ENVELOPE_BYTES);
+    tp_buffer_append_char(&json, '{');
+    append_text(&json, "name", tp_bundle_name(model->bundle));
+    append_text(&json, "sha256", tp_str_from(model->hex));
+    append_text(&json, "key", tp_str_from(key->name));
+    append_text(&json, "key_id", tp_str_from(id));
+    append_text(&json, "signature", place_of(model));
+    tp_buffer_append_char(&json, '}');
+    return tp_text_from_buffer(&json, "sign", ret_json, err);
 }
 
 tapeout_status tapeout_sign(tapeout_context *context, const char *text,
@@ -206,10 +209,7 @@ tapeout_status tapeout_sign(tapeout_context *context, const char *text,
             tp_key_home_info(model.env->alloc, tp_context_home(context), options->key, &key, err);
     }
     if (status == TAPEOUT_OK) {
-        status = sign_bundle(context, &model, signer, err);
-    }
-    if (status == TAPEOUT_OK) {
-        status = tell(context, &model, &key, err);
+        status = sign_bundle(context, &model, signer, &key, err);
     }
     if (status == TAPEOUT_OK) {
         status = sign_json(&model, &key, ret_json, err);

@@ -9,6 +9,7 @@
 #include "base/tp_context.h"
 #include "base/tp_error.h"
 #include "base/tp_file.h"
+#include "registry/registry_priv.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -65,6 +66,7 @@ static tapeout_status open_database(tp_identity_store *store, const tapeout_cont
     const tp_store_options options = {
         .where = where, .mode = TP_STORE_WRITE, .is_stopped = tp_context_stop(context)};
     TP_TRY(tp_store_open(store->alloc, &options, &store->db, err));
+    TP_TRY(tp_store_migrate(store->db, &tp_registry_schema, err)); // how far changes are done
     TP_TRY(tp_store_migrate(store->db, &schema, err));
     return check_secret(store, err);
 }

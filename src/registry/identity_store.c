@@ -2,14 +2,14 @@
 //
 // The SQL of identities, written once for both databases. Every change and the number of changes
 // are one transaction, so who sees the number sees the change; a roster is read at one moment with
-// the number that it is the picture of. The audit log of the home hears of a change inside its
-// transaction: what the log can't take is not done.
+// the number that it is the picture of. A change and its entry in the home's audit log are one
+// (tp_telling.h).
 #include "registry/tp_identity_store.h"
 
 #include "base/tp_clock.h"
 #include "base/tp_error.h"
 #include "registry/identity_store_priv.h"
-#include "trust/tp_audit.h"
+#include "registry/tp_telling.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -120,12 +120,12 @@ typedef struct identity_change {
     tp_str user;
     tp_str verifier;
     int64_t now_us;
-    const char *told; // the kind of the log's entry, once it has one
+    tp_telling telling;
+    char when[24]; // in the entry
 } identity_change;
 
 // What the log says of a change: of whom, and what that one may.
 typedef struct identity_entry {
-    const char *kind;
     tp_str name;
     const tp_identity_row *row; // NULL: the name says all
     int64_t when_us;            // from when on; 0: at once
@@ -136,50 +136,39 @@ static bool is_user(tp_str kind)
     return tp_str_equal(kind, TP_STR("user"));
 }
 
-static tapeout_status tell(identity_change *change, const identity_entry *entry, tapeout_error *err)
+static void tell(identity_change *change, const identity_entry *entry)
 {
-    enum { MOST = 6 };
-    const tp_identity_store *store = change->store;
+    tp_telling *telling = &change->telling;
     const tp_identity_row *row = entry->row;
-    tp_audit_field fields[MOST] = {{"name", entry->name}};
-    size_t count = 1;
-    char when[24];
-    if (!store->keeps_log) {
-        return TAPEOUT_OK;
-    }
+    tp_telling_add(telling, "name", entry->name);
     if (row != NULL && !is_user(row->kind)) {
-        fields[count++] = (tp_audit_field){"prefix", row->handle};
+        tp_telling_add(telling, "prefix", row->handle);
     }
     if (row != NULL && row->grants.size > 0) {
-        fields[count++] = (tp_audit_field){"tenant", row->tenant};
-        fields[count++] = (tp_audit_field){"roles", row->grants};
-        fields[count++] = (tp_audit_field){"limits", row->rates};
+        tp_telling_add(telling, "tenant", row->tenant);
+        tp_telling_add(telling, "roles", row->grants);
+        tp_telling_add(telling, "limits", row->rates);
     }
     if (entry->when_us != 0) {
-        (void)snprintf(when, sizeof(when), "%lld", (long long)entry->when_us);
-        fields[count++] = (tp_audit_field){"ends_us", tp_str_from(when)};
+        (void)snprintf(change->when, sizeof(change->when), "%lld", (long long)entry->when_us);
+        tp_telling_add(telling, "ends_us", tp_str_from(change->when));
     }
-    const tp_audit_note note = {entry->kind, {NULL, 0}, fields, count};
-    TP_TRY(tp_audit_tell_home(store->alloc, store->home, &note, err));
-    change->told = entry->kind;
-    return TAPEOUT_OK;
 }
 
-// Committing may fail after the log was told; then the log hears of that too.
 static tapeout_status transact(identity_change *change, tp_store_kind kind, tp_store_body body,
                                tapeout_error *err)
 {
     const tp_identity_store *store = change->store;
-    tapeout_error why = {0};
-    const tapeout_status status = tp_store_transact(store->db, kind, body, change, &why);
-    if (status != TAPEOUT_OK && change->told != NULL) {
-        const tp_audit_field fields[] = {{"what", tp_str_from(change->told)},
-                                         {"why", tp_str_from(tapeout_status_name(status))}};
-        const tp_audit_note note = {"access.not_changed", {NULL, 0}, fields, 2};
-        // The failure that counts is the first.
-        (void)tp_audit_tell_home(store->alloc, store->home, &note, NULL);
+    tp_told_place place = {.alloc = store->alloc, .home = store->home, .store = store->db};
+    tp_audit *audit = NULL;
+    if (store->keeps_log) {
+        TP_TRY(tp_audit_open(store->alloc, store->home, &audit, err));
+        place.teller.audit = audit;
     }
-    return status == TAPEOUT_OK ? TAPEOUT_OK : tp_fail(err, status, "%s", why.message);
+    const tapeout_status status =
+        tp_told_transact(&place, kind, body, change, &change->telling, err);
+    tp_audit_close(&audit);
+    return status;
 }
 
 static tapeout_status count_change(tp_store *db, tapeout_error *err)
@@ -201,14 +190,15 @@ tapeout_status tp_identity_insert(tp_store *db, const tp_identity_row *row, tape
                         NULL, err);
 }
 
-static tapeout_status tell_made(identity_change *change, tapeout_error *err)
+static const char *kind_made(const tp_identity_row *row)
+{
+    return is_user(row->kind) ? "user.made" : "key.made";
+}
+
+static void tell_made(identity_change *change)
 {
     const tp_identity_row *row = change->row;
-    const identity_entry entry = {.kind = is_user(row->kind) ? "user.made" : "key.made",
-                                  .name = row->name,
-                                  .row = row,
-                                  .when_us = row->expires_us};
-    return tell(change, &entry, err);
+    tell(change, &(identity_entry){.name = row->name, .row = row, .when_us = row->expires_us});
 }
 
 // Whether the query, which selects something, finds a row.
@@ -239,14 +229,14 @@ static tapeout_status add(tp_store *db, void *user, tapeout_error *err)
             TP_STR_ARGS(row->kind), TP_STR_ARGS(row->name));
     }
     TP_TRY(tp_identity_insert(db, row, err));
-    TP_TRY(count_change(db, err));
-    return tell_made(change, err);
+    tell_made(change);
+    return count_change(db, err);
 }
 
 tapeout_status tp_identity_store_add(tp_identity_store *store, const tp_identity_row *row,
                                      tapeout_error *err)
 {
-    identity_change change = {.store = store, .row = row};
+    identity_change change = {.store = store, .row = row, .telling.kind = kind_made(row)};
     return transact(&change, TP_STORE_ALONE, add, err);
 }
 
@@ -259,8 +249,8 @@ static tapeout_status add_first(tp_store *db, void *user, tapeout_error *err)
         return tp_fail(err, TAPEOUT_E_EXISTS, "there are identities already");
     }
     TP_TRY(tp_identity_insert(db, change->row, err));
-    TP_TRY(count_change(db, err));
-    return tell_made(change, err);
+    tell_made(change);
+    return count_change(db, err);
 }
 
 void tp_identity_store_key(const tp_identity_store *store, tp_identity_key *ret_key)
@@ -285,7 +275,7 @@ tapeout_status tp_identity_store_first(tp_identity_store *store, char ret_key[TP
                                  .grants = TP_STR("admin"),
                                  .rates = TP_STR(""),
                                  .created_us = tp_clock_unix_us()};
-    identity_change change = {.store = store, .row = &row};
+    identity_change change = {.store = store, .row = &row, .telling.kind = kind_made(&row)};
     const tapeout_status status = transact(&change, TP_STORE_ALONE, add_first, err);
     if (status == TAPEOUT_OK) {
         memcpy(ret_key, key.key, sizeof(key.key));
@@ -316,16 +306,16 @@ static tapeout_status end(tp_store *db, void *user, tapeout_error *err)
     if (changed == 0) {
         return fail_unknown(what->kind, what->name, err);
     }
-    TP_TRY(count_change(db, err));
-    const identity_entry entry = {.kind = is_user(what->kind) ? "user.revoked" : "key.revoked",
-                                  .name = what->name};
-    return tell(change, &entry, err);
+    tell(change, &(identity_entry){.name = what->name});
+    return count_change(db, err);
 }
 
 tapeout_status tp_identity_store_end(tp_identity_store *store, const tp_identity_end *what,
                                      tapeout_error *err)
 {
-    identity_change change = {.store = store, .end = what};
+    identity_change change = {.store = store,
+                              .end = what,
+                              .telling.kind = is_user(what->kind) ? "user.revoked" : "key.revoked"};
     return transact(&change, TP_STORE_ROWS, end, err);
 }
 
@@ -340,16 +330,18 @@ static tapeout_status set_verifier(tp_store *db, void *user, tapeout_error *err)
     if (changed == 0) {
         return fail_unknown(TP_STR("user"), change->user, err);
     }
-    TP_TRY(count_change(db, err));
-    const identity_entry entry = {.kind = "user.password", .name = change->user};
-    return tell(change, &entry, err);
+    tell(change, &(identity_entry){.name = change->user});
+    return count_change(db, err);
 }
 
 tapeout_status tp_identity_store_verifier(tp_identity_store *store, tp_str user, tp_str verifier,
                                           tapeout_error *err)
 {
-    identity_change change = {
-        .store = store, .user = user, .verifier = verifier, .now_us = tp_clock_unix_us()};
+    identity_change change = {.store = store,
+                              .user = user,
+                              .verifier = verifier,
+                              .now_us = tp_clock_unix_us(),
+                              .telling.kind = "user.password"};
     return transact(&change, TP_STORE_ROWS, set_verifier, err);
 }
 
@@ -379,15 +371,14 @@ static tapeout_status rotate(tp_store *db, void *user, tapeout_error *err)
         "AND (expires_us = 0 OR expires_us > $2)",
         TP_SQL(tp_sql_text(old->kind), tp_sql_int(old->when_us), tp_sql_text(row->handle)), NULL,
         err));
-    TP_TRY(count_change(db, err));
-    const identity_entry entry = {
-        .kind = "key.rotated", .name = old->name, .row = row, .when_us = old->when_us};
-    return tell(change, &entry, err);
+    tell(change, &(identity_entry){.name = old->name, .row = row, .when_us = old->when_us});
+    return count_change(db, err);
 }
 
 tapeout_status tp_identity_store_rotate(tp_identity_store *store, const tp_identity_end *old,
                                         const tp_identity_row *row, tapeout_error *err)
 {
-    identity_change change = {.store = store, .end = old, .row = row};
+    identity_change change = {
+        .store = store, .end = old, .row = row, .telling.kind = "key.rotated"};
     return transact(&change, TP_STORE_ALONE, rotate, err);
 }

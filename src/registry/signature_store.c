@@ -130,40 +130,82 @@ tapeout_status tp_signature_row_of(tp_arena *arena, tp_str sha256, tp_str envelo
     return TAPEOUT_OK;
 }
 
+typedef struct new_signature {
+    signature_row row;
+    tp_str model;
+    const tp_key_info *key; // NULL: the home's own, which is not told
+    char key_id[TP_SHA256_HEX_SIZE + 1];
+    tp_telling telling;
+} new_signature;
+
 static tapeout_status put_new(tp_store *store, void *user, tapeout_error *err)
 {
-    return tp_signatures_put(store, user, true, err);
+    new_signature *it = user;
+    if (it->key != NULL) {
+        tp_telling_add(&it->telling, "model", it->model);
+        tp_telling_add(&it->telling, "bundle", it->row.sha256);
+        tp_telling_add(&it->telling, "key", tp_str_from(it->key->name));
+        tp_telling_add(&it->telling, "key_id", tp_str_from(it->key_id));
+        tp_telling_add(&it->telling, "person", tp_str_from(it->key->person));
+    }
+    return tp_signatures_put(store, &it->row, true, err);
 }
 
-static tapeout_status keep(tp_registry *registry, tp_str sha256, tp_str envelope,
+static tapeout_status keep(tp_registry *registry, new_signature *it, tp_str sha256, tp_str envelope,
                            tapeout_error *err)
 {
     tp_arena arena;
-    signature_row row;
     tp_arena_init(&arena, registry->alloc, 4 * (size_t)TP_MAX_ENVELOPE_BYTES);
-    tapeout_status status = tp_signature_row_of(&arena, sha256, envelope, &row, err);
+    tapeout_status status = tp_signature_row_of(&arena, sha256, envelope, &it->row, err);
     if (status == TAPEOUT_OK) {
-        status = tp_store_transact(registry->store, TP_STORE_ROWS, put_new, &row, err);
+        status =
+            it->key == NULL
+                ? tp_store_transact(registry->store, TP_STORE_ROWS, put_new, it, err)
+                : tp_registry_transact(registry, TP_STORE_ROWS, put_new, it, &it->telling, err);
     }
     tp_arena_deinit(&arena);
+    return status;
+}
+
+static tapeout_status sign(tp_registry *registry, const tp_signer *signer, const tp_bundle *bundle,
+                           const tp_key_info *key, tapeout_error *err)
+{
+    char hex[TP_SHA256_HEX_SIZE + 1];
+    tp_buffer envelope;
+    new_signature it = {
+        .model = tp_bundle_name(bundle), .key = key, .telling.kind = "model.signed"};
+    const tp_sha256 hash = tp_bundle_hash(bundle);
+    tp_sha256_hex(&hash, hex);
+    if (key != NULL) {
+        tp_sha256_hex(&key->key.id, it.key_id);
+    }
+    TP_TRY(tp_store_migrate(registry->store, &tp_signature_schema, err));
+    TP_TRY(tp_signatures_adopt(registry, err));
+    tp_buffer_init(&envelope, registry->alloc, TP_MAX_ENVELOPE_BYTES);
+    tapeout_status status = tp_trust_envelope(registry->alloc, signer, bundle, &envelope, err);
+    if (status == TAPEOUT_OK) {
+        status = keep(registry, &it, tp_str_from(hex), tp_buffer_view(&envelope), err);
+    }
+    tp_buffer_deinit(&envelope);
     return status;
 }
 
 tapeout_status tp_signatures_sign(tp_registry *registry, const tp_signer *signer,
                                   const tp_bundle *bundle, tapeout_error *err)
 {
-    char hex[TP_SHA256_HEX_SIZE + 1];
-    tp_buffer envelope;
-    const tp_sha256 hash = tp_bundle_hash(bundle);
-    tp_sha256_hex(&hash, hex);
-    TP_TRY(tp_store_migrate(registry->store, &tp_signature_schema, err));
-    TP_TRY(tp_signatures_adopt(registry, err));
-    tp_buffer_init(&envelope, registry->alloc, TP_MAX_ENVELOPE_BYTES);
-    tapeout_status status = tp_trust_envelope(registry->alloc, signer, bundle, &envelope, err);
+    return sign(registry, signer, bundle, NULL, err);
+}
+
+tapeout_status tp_signatures_sign_told(const tapeout_context *context, const tp_key_info *key,
+                                       const tp_signer *signer, const tp_bundle *bundle,
+                                       tapeout_error *err)
+{
+    told_registry told;
+    tapeout_status status = tp_told_registry_open(context, &told, err);
     if (status == TAPEOUT_OK) {
-        status = keep(registry, tp_str_from(hex), tp_buffer_view(&envelope), err);
+        status = sign(told.registry, signer, bundle, key, err);
     }
-    tp_buffer_deinit(&envelope);
+    tp_told_registry_close(&told);
     return status;
 }
 

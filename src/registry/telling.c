@@ -47,7 +47,7 @@ typedef struct change_mark {
 
 // A change on its way.
 typedef struct act {
-    tp_registry *registry;
+    const tp_told_place *place;
     change_mark *mark;
     tp_store_body body;
     void *user;
@@ -77,12 +77,13 @@ static tapeout_status fail_file(const change_mark *mark, const char *what, tapeo
 }
 
 // Where a disk lost the sync, nothing more is written by this process.
-static tapeout_status sync_mark(tp_registry *registry, const change_mark *mark, tapeout_error *err)
+static tapeout_status sync_mark(const tp_told_place *place, const change_mark *mark,
+                                tapeout_error *err)
 {
     if (fdatasync(mark->fd) == 0) {
         return TAPEOUT_OK;
     }
-    tp_store_stop(registry->store);
+    tp_store_stop(place->store);
     return tp_fail_sync(err, errno, mark->path);
 }
 
@@ -100,7 +101,7 @@ static tapeout_status write_mark(const change_mark *mark, tapeout_error *err)
 }
 
 // A file that was never written has an id of its own from here on.
-static tapeout_status name_mark(tp_registry *registry, change_mark *mark, tapeout_error *err)
+static tapeout_status name_mark(const tp_told_place *place, change_mark *mark, tapeout_error *err)
 {
     uint64_t bits[2];
     if (getrandom(bits, sizeof(bits), 0) != (ssize_t)sizeof(bits)) {
@@ -109,7 +110,7 @@ static tapeout_status name_mark(tp_registry *registry, change_mark *mark, tapeou
     (void)snprintf(mark->id, sizeof(mark->id), "%016llx%016llx", (unsigned long long)bits[0],
                    (unsigned long long)bits[1]);
     TP_TRY(write_mark(mark, err));
-    TP_TRY(sync_mark(registry, mark, err));
+    TP_TRY(sync_mark(place, mark, err));
     return tp_directory_sync(mark->path, err);
 }
 
@@ -131,7 +132,7 @@ static tapeout_status parse_mark(const char *line, change_mark *mark, tapeout_er
     return TAPEOUT_OK;
 }
 
-static tapeout_status read_mark(tp_registry *registry, change_mark *mark, tapeout_error *err)
+static tapeout_status read_mark(const tp_told_place *place, change_mark *mark, tapeout_error *err)
 {
     char line[MARK_BYTES] = {0};
     const ssize_t size = pread(mark->fd, line, sizeof(line), 0);
@@ -139,7 +140,7 @@ static tapeout_status read_mark(tp_registry *registry, change_mark *mark, tapeou
         return fail_file(mark, "cannot read", err);
     }
     // Its first bytes are not there where the power went while it was made.
-    return line[0] == '\0' ? name_mark(registry, mark, err) : parse_mark(line, mark, err);
+    return line[0] == '\0' ? name_mark(place, mark, err) : parse_mark(line, mark, err);
 }
 
 static bool name_path(change_mark *mark, const char *home)
@@ -164,22 +165,22 @@ static tapeout_status lock_mark(const change_mark *mark, tapeout_error *err)
     return TAPEOUT_OK;
 }
 
-static tapeout_status open_mark(tp_registry *registry, change_mark *mark, tapeout_error *err)
+static tapeout_status open_mark(const tp_told_place *place, change_mark *mark, tapeout_error *err)
 {
     *mark = (change_mark){.fd = -1};
-    if (!name_path(mark, registry->home)) {
+    if (!name_path(mark, place->home)) {
         return tp_fail(err, TAPEOUT_E_LIMIT,
                        "registry: the path of the home directory is too long");
     }
     if (!tp_path_exists(mark->path)) {
-        TP_TRY(tp_directory_make(registry->home, err));
+        TP_TRY(tp_directory_make(place->home, err));
     }
     mark->fd = open(mark->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (mark->fd < 0) {
         return fail_file(mark, "cannot write", err);
     }
     TP_TRY(lock_mark(mark, err));
-    return read_mark(registry, mark, err);
+    return read_mark(place, mark, err);
 }
 
 static void close_mark(change_mark *mark)
@@ -197,31 +198,30 @@ static void name_deed(const change_mark *mark, char ret_deed[ID_DIGITS + DEED_DI
 }
 
 // The object that was given, and the deed as its last member.
-static tapeout_status say_whole(const tp_registry *registry, const tp_telling *telling,
+static tapeout_status say_whole(const tp_told_place *place, const tp_telling *telling,
                                 const char *deed, tapeout_error *err)
 {
     tp_buffer what;
-    tp_buffer_init(&what, registry->alloc, TP_MAX_AUDIT_WHAT_BYTES);
+    tp_buffer_init(&what, place->alloc, TP_MAX_AUDIT_WHAT_BYTES);
     tp_buffer_append(&what, telling->what.data, telling->what.size - 1);
     tp_buffer_append_text(&what, ",\"deed\":");
     tp_json_append_str(&what, tp_str_from(deed));
     tp_buffer_append_char(&what, '}');
     tapeout_status status = tp_buffer_check(&what, "audit: an entry", err);
     if (status == TAPEOUT_OK) {
-        const tp_audit_event event = {telling->kind, registry->teller.who, tp_buffer_view(&what),
-                                      0};
-        status = tp_audit_append(registry->teller.audit, &event, NULL, err);
+        const tp_audit_event event = {telling->kind, place->teller.who, tp_buffer_view(&what), 0};
+        status = tp_audit_append(place->teller.audit, &event, NULL, err);
     }
     tp_buffer_deinit(&what);
     return status;
 }
 
-static tapeout_status say(const tp_registry *registry, const tp_telling *telling, const char *deed,
+static tapeout_status say(const tp_told_place *place, const tp_telling *telling, const char *deed,
                           tapeout_error *err)
 {
-    const tp_teller *teller = &registry->teller;
+    const tp_teller *teller = &place->teller;
     if (telling->what.size > 0) {
-        return say_whole(registry, telling, deed, err);
+        return say_whole(place, telling, deed, err);
     }
     tp_audit_field fields[TP_TELLING_FIELDS + 2];
     size_t count = 0;
@@ -236,7 +236,7 @@ static tapeout_status say(const tp_registry *registry, const tp_telling *telling
     return tp_audit_tell(teller->audit, &note, err);
 }
 
-static tapeout_status say_not_done(const tp_registry *registry, const change_mark *mark,
+static tapeout_status say_not_done(const tp_told_place *place, const change_mark *mark,
                                    const char *why, tapeout_error *err)
 {
     char deed[ID_DIGITS + DEED_DIGITS + 2];
@@ -244,7 +244,7 @@ static tapeout_status say_not_done(const tp_registry *registry, const change_mar
     name_deed(mark, deed);
     tp_telling_add(&telling, "what", tp_str_from(mark->kind));
     tp_telling_add(&telling, "why", tp_str_from(why));
-    return say(registry, &telling, deed, err);
+    return say(place, &telling, deed, err);
 }
 
 // -- what a process left that died ---------------------------------------------------------------
@@ -271,12 +271,12 @@ static tapeout_status ask_last(tp_store *store, void *user, tapeout_error *err)
     return tp_rows_close(&rows, err);
 }
 
-static tapeout_status settle(tp_registry *registry, change_mark *mark, tapeout_error *err)
+static tapeout_status settle(const tp_told_place *place, change_mark *mark, tapeout_error *err)
 {
     asking it = {.id = mark->id};
-    TP_TRY(tp_store_transact(registry->store, TP_STORE_ROWS, ask_last, &it, err));
+    TP_TRY(tp_store_transact(place->store, TP_STORE_ROWS, ask_last, &it, err));
     if ((uint64_t)it.deed < mark->deed) {
-        TP_TRY(say_not_done(registry, mark, "the process ended or the answer was lost", err));
+        TP_TRY(say_not_done(place, mark, "the process ended or the answer was lost", err));
     }
     mark->is_open = false;
     return TAPEOUT_OK;
@@ -293,37 +293,40 @@ bool tp_registry_has_open_change(const char *home)
     return is_read && memcmp(state, "open", sizeof(state)) == 0;
 }
 
+static tp_told_place place_of(const tp_registry *registry, const tp_teller *teller)
+{
+    return (tp_told_place){registry->alloc, registry->home, registry->store, *teller};
+}
+
 tapeout_status tp_registry_settle(tp_registry *registry, const tp_teller *teller,
                                   tapeout_error *err)
 {
     change_mark mark;
-    const tp_teller before = registry->teller;
-    registry->teller = *teller;
-    tapeout_status status = open_mark(registry, &mark, err);
+    const tp_told_place place = place_of(registry, teller);
+    tapeout_status status = open_mark(&place, &mark, err);
     if (status == TAPEOUT_OK && mark.is_open) {
-        status = settle(registry, &mark, err);
+        status = settle(&place, &mark, err);
         if (status == TAPEOUT_OK) {
             status = write_mark(&mark, err);
         }
     }
     close_mark(&mark);
-    registry->teller = before;
     return status;
 }
 
 // -- a change ------------------------------------------------------------------------------------
-static tapeout_status begin(tp_registry *registry, const tp_telling *telling, change_mark *mark,
-                            tapeout_error *err)
+static tapeout_status begin(const tp_told_place *place, const tp_telling *telling,
+                            change_mark *mark, tapeout_error *err)
 {
-    TP_TRY(open_mark(registry, mark, err));
+    TP_TRY(open_mark(place, mark, err));
     if (mark->is_open) {
-        TP_TRY(settle(registry, mark, err));
+        TP_TRY(settle(place, mark, err));
     }
     mark->deed++;
     mark->is_open = true;
     (void)snprintf(mark->kind, sizeof(mark->kind), "%s", telling->kind);
     TP_TRY(write_mark(mark, err));
-    return sync_mark(registry, mark, err);
+    return sync_mark(place, mark, err);
 }
 
 // The telling as bytes, to compare.
@@ -344,12 +347,12 @@ static tapeout_status write_said(const tp_telling *telling, tp_buffer *said, tap
 static tapeout_status say_once(act *it, tapeout_error *err)
 {
     tp_buffer now;
-    tp_buffer_init(&now, it->registry->alloc, SAID_BYTES);
+    tp_buffer_init(&now, it->place->alloc, SAID_BYTES);
     tapeout_status status = write_said(it->telling, &now, err);
     const bool is_said =
         it->is_told && tp_str_equal(tp_buffer_view(&now), tp_buffer_view(&it->said));
     if (status == TAPEOUT_OK && !is_said) {
-        status = say(it->registry, it->telling, it->deed, err);
+        status = say(it->place, it->telling, it->deed, err);
     }
     if (status == TAPEOUT_OK && !is_said) {
         it->is_told = true;
@@ -389,31 +392,37 @@ static void end(const act *it, tapeout_status status)
     const bool holds = status == TAPEOUT_OK && it->is_noted;
     const char *why =
         status == TAPEOUT_OK ? "somebody else had done it" : tapeout_status_name(status);
-    const bool was_said =
-        !it->is_told || holds ||
-        (is_known && say_not_done(it->registry, it->mark, why, NULL) == TAPEOUT_OK);
+    const bool was_said = !it->is_told || holds ||
+                          (is_known && say_not_done(it->place, it->mark, why, NULL) == TAPEOUT_OK);
     if (was_said) {
         it->mark->is_open = false;
         (void)write_mark(it->mark, NULL); // only spares the next change a question
     }
 }
 
-tapeout_status tp_registry_transact(tp_registry *registry, tp_store_kind kind, tp_store_body body,
-                                    void *user, tp_telling *telling, tapeout_error *err)
+tapeout_status tp_told_transact(const tp_told_place *place, tp_store_kind kind, tp_store_body body,
+                                void *user, tp_telling *telling, tapeout_error *err)
 {
     change_mark mark;
-    act it = {.registry = registry, .mark = &mark, .body = body, .user = user, .telling = telling};
-    if (registry->teller.audit == NULL) {
-        return tp_store_transact(registry->store, kind, body, user, err);
+    act it = {.place = place, .mark = &mark, .body = body, .user = user, .telling = telling};
+    if (place->teller.audit == NULL) {
+        return tp_store_transact(place->store, kind, body, user, err);
     }
-    tapeout_status status = begin(registry, telling, &mark, err);
+    tapeout_status status = begin(place, telling, &mark, err);
     if (status == TAPEOUT_OK) {
         name_deed(&mark, it.deed);
-        tp_buffer_init(&it.said, registry->alloc, SAID_BYTES);
-        status = tp_store_transact(registry->store, kind, tell_behind, &it, err);
+        tp_buffer_init(&it.said, place->alloc, SAID_BYTES);
+        status = tp_store_transact(place->store, kind, tell_behind, &it, err);
         end(&it, status);
         tp_buffer_deinit(&it.said);
     }
     close_mark(&mark);
     return status;
+}
+
+tapeout_status tp_registry_transact(tp_registry *registry, tp_store_kind kind, tp_store_body body,
+                                    void *user, tp_telling *telling, tapeout_error *err)
+{
+    const tp_told_place place = place_of(registry, &registry->teller);
+    return tp_told_transact(&place, kind, body, user, telling, err);
 }

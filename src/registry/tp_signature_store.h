@@ -25,7 +25,13 @@ tapeout_status tp_signatures_look_in(void *user, tp_str sha256, tp_buffer *lines
 // Signs an open bundle, in place of a signature by the same key. E_LIMIT beyond TP_MAX_SIGNATURES.
 tapeout_status tp_signatures_sign(tp_registry *registry, const tp_signer *signer,
                                   const tp_bundle *bundle, tapeout_error *err);
-// Signs with the home's own key the bundle at `path` that is about to be registered there.
+// The same in the registry of a context, and the log is told of it and of whose key it is: both or
+// neither (tp_telling.h).
+tapeout_status tp_signatures_sign_told(const tapeout_context *context, const tp_key_info *key,
+                                       const tp_signer *signer, const tp_bundle *bundle,
+                                       tapeout_error *err);
+// Signs with the home's own key the bundle at `path` that is about to be registered there, which is
+// what the log is told.
 tapeout_status tp_signatures_sign_own(const tp_env *env, tp_registry *registry, const char *path,
                                       tapeout_error *err);
 // The same for the registry of a context.

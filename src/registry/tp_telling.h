@@ -27,7 +27,7 @@ typedef struct tp_teller {
 // From now on; NULL: nobody.
 void tp_registry_teller_set(tp_registry *registry, const tp_teller *teller);
 
-enum { TP_TELLING_FIELDS = 5 }; // that a body may add
+enum { TP_TELLING_FIELDS = 6 }; // that a body may add
 
 // What the log says of a change. Its transaction's body adds the fields, or gives the whole as an
 // object that is not empty; texts live as long as the call. Where it does neither, nothing was
@@ -41,7 +41,18 @@ typedef struct tp_telling {
 
 void tp_telling_add(tp_telling *telling, const char *key, tp_str text);
 
+// Where something is changed. All borrowed.
+typedef struct tp_told_place {
+    const tapeout_allocator *alloc;
+    const char *home;
+    tp_store *store; // of the registry's database, with its tables
+    tp_teller teller;
+} tp_told_place;
+
 // tp_store_transact, with the log told behind `body`. Where that fails nothing is changed.
+tapeout_status tp_told_transact(const tp_told_place *place, tp_store_kind kind, tp_store_body body,
+                                void *user, tp_telling *telling, tapeout_error *err);
+// The same through a registry, of which its teller is told.
 tapeout_status tp_registry_transact(tp_registry *registry, tp_store_kind kind, tp_store_body body,
                                     void *user, tp_telling *telling, tapeout_error *err);
 

@@ -21,6 +21,14 @@ def told(command, kind):
     return [entry["what"] for entry in entries(command, "--kind", kind) if entry["kind"] == kind]
 
 
+def changed(home, kind):
+    """What was told of changes, without their deeds, of which each has its own."""
+    entries = told(home, kind)
+    deeds = [one.pop("deed") for one in entries]
+    assert len(set(deeds)) == len(deeds) and all("-" in deed for deed in deeds)
+    return entries
+
+
 def bearer(key):
     return "-H", f"Authorization: Bearer {key}"
 
@@ -39,9 +47,10 @@ def test_keys_and_users(tapeout):
     assert made[0]["limits"] == "requests=5/60"
     assert int(made[0]["ends_us"]) > time.time() * 1e6 + 86_000e6
     assert [one["name"] for one in told(tapeout, "key.rotated")] == ["robot"]
-    assert told(tapeout, "key.revoked") == [{"name": "robot"}]
+    assert changed(tapeout, "key.revoked") == [{"name": "robot"}]
     assert [one["roles"] for one in told(tapeout, "user.made")] == ["viewer"]
-    assert told(tapeout, "user.password") == told(tapeout, "user.revoked") == [{"name": "ann"}]
+    for kind in ("user.password", "user.revoked"):
+        assert changed(tapeout, kind) == [{"name": "ann"}]
     log = b"".join(path.read_bytes() for path in (tapeout.home / "audit").glob("*.log"))
     for secret in (key, key[15:], "correct horse", "battery staple"):
         assert secret.encode() not in log
@@ -74,27 +83,29 @@ def home(tapeout, tmp_path):
     return tapeout
 
 
-def changed(home, kind):
-    """What was told of changes, without their deeds, of which each has its own."""
-    entries = told(home, kind)
-    deeds = [one.pop("deed") for one in entries]
-    assert len(set(deeds)) == len(deeds) and all("-" in deed for deed in deeds)
-    return entries
-
-
 def test_no_version_without_its_entry(home, tmp_path):
+    home.ok("keys", "new", "ada", "--no-passphrase")
+    signatures = home.json("verify", "toy:1")["signatures"]
     log = home.home / "audit"
     log.rename(home.home / "kept")
     log.write_text("a file, no folder")
     home.fails("train", tmp_path / "toy.yaml")
     home.fails("tag", "set", "toy:1", "licence", "MIT")
     home.fails("rm", "toy:1")
+    home.fails("sign", "toy:1", "--key", "ada")
+    (tmp_path / "policy.yaml").write_text("gated: [live]\n")
+    home.fails("policy", "set", tmp_path / "policy.yaml")
+    assert home.json("verify", "toy:1")["signatures"] == signatures
+    home.fails("policy", "show")  # none was ever set
     listed = home.json("list")["models"]
     assert [(one["name"], len(one["versions"])) for one in listed] == [("toy", 1)]
     log.unlink()
     (home.home / "kept").rename(log)
     assert home.json("train", tmp_path / "toy.yaml")["version"] == 2
     assert [one["version"] for one in changed(home, "model.registered")] == ["1", "2"]
+    home.ok("sign", "toy:1", "--key", "ada")
+    home.ok("policy", "set", tmp_path / "policy.yaml")
+    assert len(changed(home, "model.signed")) == len(changed(home, "policy.changed")) == 1
     assert not told(home, "change.not_done")  # nothing had been told
 
 
@@ -153,7 +164,7 @@ def test_models_keys_of_signers_and_exports(home, tmp_path):
     revoked = told(home, "trust.revoked")
     assert [(one["name"], one["person"], one["reason"]) for one in revoked] == [
         ("ada", "Ada", "laptop stolen")]
-    signed = told(home, "model.signed")
+    signed = changed(home, "model.signed")
     assert [(one["model"], one["bundle"], one["key"]) for one in signed] == [
         ("toy", bundle, "ada")]
     assert changed(home, "alias.set") == [{"model": "toy", "alias": "staging", "version": "1"}]

@@ -8,6 +8,7 @@
 #include "base/tp_error.h"
 #include "registry/store_priv.h"
 #include "registry/tp_entry.h"
+#include "registry/tp_identity_store.h"
 #include "registry/tp_telling.h"
 #include "registry_cases.h"
 #include "table/tp_json.h"
@@ -20,6 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <tapeout/audit.h>
+#include <tapeout/gate.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -104,7 +106,7 @@ static tapeout_status register_one(const place *it, const char *text, tapeout_er
 }
 
 // Its failures are the test's accidents.
-static void work(void)
+static void change_versions(void)
 {
     place it = {.registry = NULL};
     if (try_place(&it, NULL) == TAPEOUT_OK) {
@@ -121,6 +123,7 @@ static void work(void)
 // -- what is there -------------------------------------------------------------------------------
 typedef struct entry {
     char deed[DEED_SIZE];
+    char kind[TP_MAX_AUDIT_KIND_BYTES + 1];
     char bundle[TP_SHA256_HEX_SIZE + 1];
     uint64_t version; // 0: a removal
 } entry;
@@ -162,6 +165,7 @@ static tapeout_status note_entry(void *user, const char *line, size_t size, tape
         const tp_str version = tp_json_get_str(what, "version");
         *it = (entry){.version = 0};
         memcpy(it->deed, deed.data, deed.size);
+        memcpy(it->kind, kind.data, kind.size);
         if (bundle.size > 0) { // a removal has none
             memcpy(it->bundle, bundle.data, bundle.size);
         }
@@ -171,16 +175,22 @@ static tapeout_status note_entry(void *user, const char *line, size_t size, tape
     return TAPEOUT_OK;
 }
 
-static void list_log(tapeout_write_fn visit, void *user)
+static tapeout_context *open_context(void)
 {
     tapeout_context_options options;
-    tapeout_audit_list_options list;
     tapeout_context *context = NULL;
     tapeout_context_options_init(&options);
-    tapeout_audit_list_options_init(&list);
     options.home = home;
     options.thread_count = 1;
     ASSERT_OK(tapeout_context_new(&options, &context, &test_err));
+    return context;
+}
+
+static void list_log(tapeout_write_fn visit, void *user)
+{
+    tapeout_audit_list_options list;
+    tapeout_context *context = open_context();
+    tapeout_audit_list_options_init(&list);
     ASSERT_OK(tapeout_audit_list(context, &list, visit, user, &test_err));
     tapeout_context_free(context);
 }
@@ -229,17 +239,98 @@ static void check_rows(const place *it, accident what, const entries *all)
     ASSERT_EQ_UINT(entries_of(all, 0), given - there);
 }
 
+// -- who may come in, and what the gate asks ------------------------------------------------------
+static void prepare_access(void)
+{
+    tapeout_context *context = open_context();
+    tp_identity_store *store = NULL;
+    ASSERT_OK(tp_identity_store_open(context, &store, &test_err));
+    tp_identity_store_close(&store);
+    tapeout_context_free(context);
+}
+
+static void add_key(tp_identity_store *store, const char *name)
+{
+    const tp_identity_row row = {.kind = TP_STR("key"),
+                                 .handle = tp_str_from(name),
+                                 .verifier = tp_str_from(name),
+                                 .name = tp_str_from(name),
+                                 .tenant = TP_STR("default"),
+                                 .grants = TP_STR("viewer"),
+                                 .rates = TP_STR(""),
+                                 .created_us = 1};
+    (void)tp_identity_store_add(store, &row, NULL);
+}
+
+static void change_access(void)
+{
+    tapeout_context *context = open_context();
+    tp_identity_store *store = NULL;
+    char *json = NULL;
+    const char *policy = cases_file(test_temp_dir(), "policy.yaml", "gated: [prod]\n");
+    const tp_identity_end ended = {TP_STR("key"), TP_STR("one"), 2, 2};
+    if (tp_identity_store_open(context, &store, NULL) == TAPEOUT_OK) {
+        add_key(store, "one");
+        add_key(store, "two");
+        (void)tp_identity_store_end(store, &ended, NULL);
+    }
+    if (tapeout_policy_set(context, policy, "tester", &json, NULL) == TAPEOUT_OK) {
+        tapeout_text_free(context, json);
+    }
+    if (what_happens != FAILURE_AND_DEATH) {
+        tp_identity_store_close(&store);
+        tapeout_context_free(context);
+    }
+}
+
+static int64_t holding(const entries *all, const char *kind)
+{
+    int64_t count = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        count += strcmp(all->items[i].kind, kind) == 0;
+    }
+    return count;
+}
+
+static void check_access(const place *it, accident what, const entries *all)
+{
+    (void)what;
+    ASSERT_EQ_INT(cases_number(it->registry, "SELECT count(*) FROM identities"),
+                  holding(all, "key.made"));
+    ASSERT_EQ_INT(
+        cases_number(it->registry, "SELECT count(*) FROM identities WHERE revoked_us <> 0"),
+        holding(all, "key.revoked"));
+    ASSERT_EQ_INT(cases_number(it->registry, "SELECT count(*) FROM policies"),
+                  holding(all, "policy.changed"));
+}
+
+// -- accidents -----------------------------------------------------------------------------------
+typedef struct deeds {
+    const char *name;
+    void (*prepare)(void); // makes the tables, which is not what is looked at
+    void (*work)(void);
+    void (*check)(const place *it, accident what, const entries *all);
+} deeds;
+
+static void prepare_versions(void)
+{
+    place it = open_place();
+    close_place(&it);
+}
+
+static const deeds versions = {"versions", prepare_versions, change_versions, check_rows};
+static const deeds access_rights = {"access", prepare_access, change_access, check_access};
+
 // Whether it happened, which it does not where there are fewer syncs.
-static bool let_happen(accident what)
+static bool let_happen(const deeds *them, accident what)
 {
     int how = 0;
     const pid_t child = fork();
     ASSERT(child >= 0);
     if (child == 0) {
-        place it = open_place(); // makes the tables, which is not what is looked at
-        close_place(&it);
+        them->prepare();
         what_happens = what;
-        work();
+        them->work();
         _exit(sync_count < happens_at ? 0 : DIED);
     }
     ASSERT_EQ_INT(waitpid(child, &how, 0), child);
@@ -247,24 +338,25 @@ static bool let_happen(accident what)
     return WEXITSTATUS(how) == DIED;
 }
 
-static void happen_at_every_sync(accident what)
+static void happen_at_every_sync(const deeds *them, accident what)
 {
     static entries all;
     size_t taken_back = 0;
     bool has_happened = true;
     for (happens_at = 1; has_happened; happens_at++) {
-        (void)snprintf(home, sizeof(home), "%.4000s/%d-%d", test_temp_dir(), (int)what, happens_at);
-        has_happened = let_happen(what);
+        (void)snprintf(home, sizeof(home), "%.4000s/%s-%d-%d", test_temp_dir(), them->name,
+                       (int)what, happens_at);
+        has_happened = let_happen(them, what);
         place it = open_place();
         // What a server does when it starts, and then the next change.
         const tp_teller server = {.audit = it.audit, .who = TP_STR("server")};
         ASSERT_OK(tp_registry_settle(it.registry, &server, &test_err));
         ASSERT(!tp_registry_has_open_change(home));
         read_log(&all);
-        check_rows(&it, what, &all);
+        them->check(&it, what, &all);
         ASSERT_OK(register_one(&it, "last", &test_err));
         read_log(&all);
-        check_rows(&it, what, &all);
+        them->check(&it, what, &all);
         taken_back += all.taken_back;
         close_place(&it);
     }
@@ -276,13 +368,23 @@ static void happen_at_every_sync(accident what)
 
 static void test_deaths(void)
 {
-    happen_at_every_sync(DEATH);
+    happen_at_every_sync(&versions, DEATH);
 }
 
 static void test_failures(void)
 {
-    happen_at_every_sync(FAILURE);
-    happen_at_every_sync(FAILURE_AND_DEATH);
+    happen_at_every_sync(&versions, FAILURE);
+    happen_at_every_sync(&versions, FAILURE_AND_DEATH);
+}
+
+static void test_access_too(void)
+{
+    if (cases_is_postgres()) {
+        test_skip("a context of its own, in SQLite");
+    }
+    happen_at_every_sync(&access_rights, DEATH);
+    happen_at_every_sync(&access_rights, FAILURE);
+    happen_at_every_sync(&access_rights, FAILURE_AND_DEATH);
 }
 
 // -- without accidents ---------------------------------------------------------------------------
@@ -514,6 +616,7 @@ static void test_damaged(void)
     close_place(&it);
 }
 
-TEST_MAIN(TEST_SLOW(test_deaths, 300), TEST_SLOW(test_failures, 300), TEST(test_nothing_to_say),
-          TEST(test_whole_object), TEST(test_commit_fails), TEST(test_answer_is_lost),
-          TEST(test_nothing_to_do_any_more), TEST(test_somebody_else_changes), TEST(test_damaged))
+TEST_MAIN(TEST_SLOW(test_deaths, 300), TEST_SLOW(test_failures, 300),
+          TEST_SLOW(test_access_too, 300), TEST(test_nothing_to_say), TEST(test_whole_object),
+          TEST(test_commit_fails), TEST(test_answer_is_lost), TEST(test_nothing_to_do_any_more),
+          TEST(test_somebody_else_changes), TEST(test_damaged))
