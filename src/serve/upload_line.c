@@ -59,16 +59,12 @@ bool tp_upload_line_enter(upload_gate *gate, upload_turn *turn)
 
 upload_turn *tp_upload_line_next(upload_gate *gate)
 {
-    if (!atomic_load_explicit(&gate->has_ready, memory_order_relaxed)) {
-        return NULL; // whoever sets it wakes the loop afterwards
-    }
     (void)pthread_mutex_lock(&gate->line->lock);
     upload_turn *turn = gate->ready;
     if (turn != NULL) {
         take_out(&gate->ready, turn);
         turn->state = UPLOAD_TURN_RUNS;
     }
-    atomic_store_explicit(&gate->has_ready, gate->ready != NULL, memory_order_relaxed);
     (void)pthread_mutex_unlock(&gate->line->lock);
     return turn;
 }
@@ -85,8 +81,7 @@ static void pass_on(upload_line *line)
     take_out(&line->first, turn);
     turn->state = UPLOAD_TURN_READY;
     append(&gate->ready, turn);
-    atomic_store_explicit(&gate->has_ready, true, memory_order_relaxed);
-    gate->wake(gate->user);
+    gate->wake(gate->user); // under the lock: whoever is woken already has yet to take it
 }
 
 void tp_upload_line_leave(upload_turn *turn)

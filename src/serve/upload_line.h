@@ -8,7 +8,6 @@
 #define UPLOAD_LINE_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,7 +24,6 @@ typedef struct upload_line {
 typedef struct upload_gate {
     upload_line *line;
     upload_turn *ready;
-    atomic_bool has_ready; // a hint, to be read without the lock
     void (*wake)(void *user);
     void *user;
 } upload_gate;

@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include <sched.h>
+#include <stdatomic.h>
 
 enum { MOST = 2, THREADS = 4, TURNS = 20000 };
 
