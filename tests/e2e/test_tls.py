@@ -389,7 +389,8 @@ def test_who_never_reads_is_closed(hasty, toy):
     settle(hasty, before)
 
 
-def test_an_idle_connection_is_small(toy, authority, pair):
+def test_an_idle_connection_is_small(toy, authority, pair, tmp_path):
+    (tmp_path / "serve.yaml").write_text("timeouts: {idle: 3600}\n")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, IDLE_COUNT + 500), hard))
 
@@ -397,7 +398,8 @@ def test_an_idle_connection_is_small(toy, authority, pair):
         with open(f"/proc/{server.process.pid}/statm", encoding="ascii") as facts:
             return int(facts.read().split()[1]) * resource.getpagesize()
 
-    with Server(toy.command, toy.bundle, *tls_words(pair)) as running:
+    with Server(toy.command, toy.bundle, *tls_words(pair), "--config",
+                tmp_path / "serve.yaml") as running:
         running.authority = authority
         context = context_for(authority)
         ask = b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -410,6 +412,7 @@ def test_an_idle_connection_is_small(toy, authority, pair):
             assert connection.recv(1000).startswith(b"HTTP/1.1 200")
             held.append(connection)
         each = (resident(running) - before) / IDLE_COUNT
+        assert descriptors(running) >= len(held), "some were closed, and count for nothing"
         print(f"{each:.0f} bytes an idle connection of TLS, of {IDLE_COUNT}")
         for connection in held:
             connection.close()
