@@ -381,20 +381,16 @@ static bool is_wanted(const tp_serve_config *config, server_metric family)
 static void clear_gone(struct tapeout_server *server, tp_served *const *llms, size_t count)
 {
     tp_monitor *monitor = server->state.monitor;
-    static const server_metric gauges[] = {
-        METRIC_LLM_RUNNING,    METRIC_LLM_WAITING,         METRIC_LLM_PAGES,
-        METRIC_LLM_PAGES_USED, METRIC_VLLM_RUNNING,        METRIC_VLLM_WAITING,
-        METRIC_VLLM_USAGE,     METRIC_LLAMACPP_PROCESSING, METRIC_LLAMACPP_DEFERRED,
-    };
     uint32_t kept[TP_MAX_SERVED_MODELS];
-    for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
-        if (!is_wanted(server->config, gauges[i])) {
+    for (server_metric family = METRIC_LLM_REQUESTS; family < METRIC_COUNT; family++) {
+        if (tp_server_families[family].kind != TP_METRIC_GAUGE ||
+            !is_wanted(server->config, family)) {
             continue;
         }
-        for (size_t m = 0; m < count; m++) {
-            kept[m] = plain_series_of(monitor, gauges[i], llms[m]);
+        for (size_t i = 0; i < count; i++) {
+            kept[i] = plain_series_of(monitor, family, llms[i]);
         }
-        tp_monitor_clear_others(monitor, gauges[i], kept, count);
+        tp_monitor_clear_others(monitor, family, kept, count);
     }
 }
 
