@@ -38,7 +38,7 @@ def run(name, url, **environment):
 
 
 @pytest.mark.parametrize("name", ["test_registry", "test_registry_entry", "test_registry_crash",
-                                  "test_telling"])
+                                  "test_telling", "test_telling_deaths"])
 def test_same_suite(server, name):
     schemas = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'tapeout%'"
     url = server.url()
